@@ -1,0 +1,114 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"net/url"
+	"runtime"
+
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/jackc/pgx/v5/stdlib"
+	"github.com/pressly/goose/v3"
+	"github.com/pressly/goose/v3/lock"
+	"modernc.org/sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
+)
+
+// dialect is all that differs between the two engines.
+type dialect struct {
+	name      string
+	goose     goose.Dialect
+	batched   bool               // one writer: gather commits (batch.go)
+	forUpdate string             // appended to a SELECT that must lock its rows
+	skip      string             // the same, passing over rows that others hold
+	snapshot  sql.IsolationLevel // of View
+	taken     func(error) bool   // a unique value is in use
+	retry     func(error) bool   // the same transaction may succeed now
+	locker    func() (lock.SessionLocker, error)
+}
+
+func (d dialect) wrap(err error) error {
+	if err != nil && d.taken(err) {
+		return fmt.Errorf("%w: %w", ErrTaken, err)
+	}
+	return err
+}
+
+var sqliteDialect = dialect{
+	name: "sqlite", goose: goose.DialectSQLite3, batched: true,
+	taken: func(err error) bool {
+		var e *sqlite.Error
+		return errors.As(err, &e) && (e.Code() == sqlite3.SQLITE_CONSTRAINT_UNIQUE || e.Code() == sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY)
+	},
+	retry: func(error) bool { return false }, // there is one writer, and it waits 10 s for another process
+}
+
+var postgresDialect = dialect{
+	name: "postgres", goose: goose.DialectPostgres,
+	forUpdate: " FOR UPDATE", skip: " FOR UPDATE SKIP LOCKED",
+	snapshot: sql.LevelRepeatableRead,
+	taken:    func(err error) bool { return pgCode(err) == "23505" },
+	retry:    func(err error) bool { c := pgCode(err); return c == "40001" || c == "40P01" },
+	locker:   func() (lock.SessionLocker, error) { return lock.NewPostgresSessionLocker() },
+}
+
+func pgCode(err error) string {
+	var e *pgconn.PgError
+	if errors.As(err, &e) {
+		return e.Code
+	}
+	return ""
+}
+
+// Pragmas are in the DSN so that every connection of a pool has them.
+// secure_delete overwrites what is deleted: a forgotten letter or key is not
+// left in a free page.
+func sqliteDSN(path string, write bool) string {
+	q := url.Values{}
+	for _, p := range []string{"busy_timeout(10000)", "foreign_keys(1)", "journal_mode(WAL)", "synchronous(FULL)", "secure_delete(1)"} {
+		q.Add("_pragma", p)
+	}
+	if write {
+		q.Set("_txlock", "immediate")
+	} else {
+		q.Add("_pragma", "query_only(1)")
+	}
+	return "file:" + (&url.URL{Path: path}).EscapedPath() + "?" + q.Encode()
+}
+
+func openSQLite(path string) (writer, reader *sql.DB, err error) {
+	if writer, err = sql.Open("sqlite", sqliteDSN(path, true)); err != nil {
+		return nil, nil, err
+	}
+	writer.SetMaxOpenConns(1)
+	if err = writer.Ping(); err != nil { // the file and its WAL exist before a reader comes
+		writer.Close()
+		return nil, nil, err
+	}
+	if reader, err = sql.Open("sqlite", sqliteDSN(path, false)); err != nil {
+		writer.Close()
+		return nil, nil, err
+	}
+	n := max(4, 2*runtime.NumCPU())
+	reader.SetMaxOpenConns(n)
+	reader.SetMaxIdleConns(n)
+	return writer, reader, nil
+}
+
+func openPostgres(ctx context.Context, url string) (*sql.DB, error) {
+	pool, err := pgxpool.New(ctx, url)
+	if err != nil {
+		return nil, err
+	}
+	db := stdlib.OpenDBFromPool(pool)
+	db.SetMaxIdleConns(0) // the pool beneath keeps them
+	if err := db.PingContext(ctx); err != nil {
+		db.Close()
+		pool.Close()
+		return nil, err
+	}
+	return db, nil
+}
