@@ -24,7 +24,7 @@ const (
 )
 
 // armorLines is how many lines are gathered before they are written.
-const armorLines = 512
+const armorLines = 128
 
 type armorWriter struct {
 	w     io.Writer
@@ -38,7 +38,7 @@ type armorWriter struct {
 
 // NewArmorWriter returns a writer that armors what is written to it: the BEGIN
 // line, base64 in lines of 76 characters, and on Close the END line. It keeps
-// about 40 KiB. Close does not close w.
+// about 10 KiB. Close does not close w.
 func NewArmorWriter(w io.Writer) io.WriteCloser {
 	return &armorWriter{w: w, pairs: &base64Pairs, out: make([]byte, 0, armorLines*(lineChars+1)+len(armorEnd)+1)}
 }

@@ -3,8 +3,6 @@ package envelope
 import (
 	"crypto/aes"
 	"crypto/cipher"
-	"crypto/hkdf"
-	"crypto/sha512"
 	"encoding/binary"
 	"fmt"
 	"math/bits"
@@ -43,15 +41,8 @@ type chunks struct {
 // newChunks derives a payload's keys from ck, the salt and HH, and returns the
 // commitment that stands between salt and chunks.
 func newChunks(ck Secret, salt []byte, hh [32]byte) (*chunks, [commitmentLen]byte, error) {
-	info := make([]byte, 0, len(labelChunked)+saltLen+len(labelPayload)+len(hh))
-	info = append(info, labelChunked...)
-	info = append(info, salt...)
-	info = append(info, labelPayload...)
-	info = append(info, hh[:]...)
-	okm, err := hkdf.Expand(sha512.New, ck[:], string(info), 32+12+commitmentLen)
-	if err != nil {
-		return nil, [commitmentLen]byte{}, fmt.Errorf("derive payload key: %w", err)
-	}
+	var okm [32 + 12 + commitmentLen]byte
+	expand(okm[:], ck[:], []byte(labelChunked), salt, []byte(labelPayload), hh[:])
 	aead, err := newGCM(okm[:32])
 	if err != nil {
 		return nil, [commitmentLen]byte{}, err

@@ -154,16 +154,12 @@ func (e *Envelope) open(s, eHalf Secret, want *Record) (*Content, error) {
 	if want != nil && subtle.ConstantTimeCompare(want.HH[:], e.HH[:]) != 1 {
 		return nil, fmt.Errorf("%w: its header is not the one on record", ErrAltered)
 	}
-	key, err := slotKey(s, eHalf, e.Header.ID, e.Slot, e.HH, e.rhh)
-	if err != nil {
-		return nil, err
-	}
-	aead, err := newGCM(key[:32])
+	aead, nonce, err := slotCipher(s, eHalf, e.Header.ID, e.Slot, e.HH, e.rhh)
 	if err != nil {
 		return nil, err
 	}
 	var ck Secret
-	if _, err := aead.Open(ck[:0], key[32:], e.wrap[:], nil); err != nil {
+	if _, err := aead.Open(ck[:0], nonce, e.wrap[:], nil); err != nil {
 		return nil, ErrWrongKey
 	}
 	return e.start(ck, want)

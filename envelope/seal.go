@@ -1,12 +1,11 @@
 package envelope
 
 import (
+	"crypto/cipher"
 	"crypto/ed25519"
-	"crypto/hkdf"
 	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
-	"crypto/sha512"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -225,41 +224,34 @@ func (s *Sealer) NewSlot(hint string) (Slot, error) {
 		}
 	}
 	slot.RH = appendSlot(make([]byte, 0, 64), slot.ID, hint)
-	key, err := slotKey(slot.S, slot.E, s.id, slot.ID, s.hh, sha256.Sum256(slot.RH))
+	aead, nonce, err := slotCipher(slot.S, slot.E, s.id, slot.ID, s.hh, sha256.Sum256(slot.RH))
 	if err != nil {
 		return Slot{}, fmt.Errorf("make slot: %w", err)
 	}
-	aead, err := newGCM(key[:32])
-	if err != nil {
-		return Slot{}, fmt.Errorf("make slot: %w", err)
-	}
-	aead.Seal(slot.Wrap[:0], key[32:], s.ck[:], nil)
+	aead.Seal(slot.Wrap[:0], nonce, s.ck[:], nil)
 	slot.Pop = Pop(slot.E, slot.ID, s.hh)
 	return slot, nil
 }
 
-// slotKey is the 32-byte key and 12-byte nonce that wrap the content key.
-func slotKey(s, e Secret, message MessageID, slot SlotID, hh, rhh [32]byte) ([]byte, error) {
-	ikm := append(append(make([]byte, 0, 64), s[:]...), e[:]...)
-	salt := append(append(make([]byte, 0, 32), message[:]...), slot[:]...)
-	info := make([]byte, 0, len(labelSlot)+64)
-	info = append(append(append(info, labelSlot...), hh[:]...), rhh[:]...)
-	key, err := hkdf.Key(sha512.New, ikm, salt, string(info), 32+12)
-	clear(ikm)
-	if err != nil {
-		return nil, fmt.Errorf("derive slot key: %w", err)
-	}
-	return key, nil
+// slotCipher is what wraps the content key: a cipher and its one nonce.
+func slotCipher(s, e Secret, message MessageID, slot SlotID, hh, rhh [32]byte) (cipher.AEAD, []byte, error) {
+	var halves [64]byte
+	copy(halves[:], s[:])
+	copy(halves[32:], e[:])
+	var salt [32]byte
+	copy(salt[:], message[:])
+	copy(salt[16:], slot[:])
+	okm := make([]byte, 32+12)
+	derive(okm, halves[:], salt[:], []byte(labelSlot), hh[:], rhh[:])
+	aead, err := newGCM(okm[:32])
+	return aead, okm[32:], err
 }
 
 // Pop is what the key server keeps of E: enough to check that someone holds
 // the envelope, not enough to open it (spec section 1).
-func Pop(e Secret, id SlotID, hh [32]byte) [32]byte {
-	key, err := hkdf.Key(sha512.New, e[:], id[:], labelPop+string(hh[:]), 32)
-	if err != nil {
-		panic("envelope: HKDF refused 32 bytes: " + err.Error()) // only lengths beyond 255 hashes are refused
-	}
-	return [32]byte(key)
+func Pop(e Secret, id SlotID, hh [32]byte) (pop [32]byte) {
+	derive(pop[:], e[:], id[:], []byte(labelPop), hh[:])
+	return pop
 }
 
 // Possession answers the key server's nonce: whoever can, holds E
