@@ -1,0 +1,101 @@
+package store
+
+import (
+	"database/sql"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/pli-mail/pli/internal/id"
+)
+
+// Outcomes of an audit record.
+const (
+	Done    = "done"
+	Refused = "refused"
+)
+
+// AuditRow is one audit record. Detail holds short facts by name, never a
+// secret or content.
+type AuditRow struct {
+	ID        string // UUIDv7; InsertAudit makes it
+	AccountID int64  // 0: of no account
+	At        time.Time
+	Actor     string // user:<address>, operator:<name>, recipient:<address>, system
+	Action    string // noun.verb
+	Target    string
+	Outcome   string // Done when empty
+	Detail    map[string]string
+	Origin    string // network address, or "terminal"
+}
+
+// InsertAudit appends r under a new ID, at the transaction's time.
+func (tx *Tx) InsertAudit(r AuditRow) error {
+	if r.Outcome == "" {
+		r.Outcome = Done
+	}
+	detail := []byte("{}")
+	if len(r.Detail) > 0 {
+		var err error
+		if detail, err = json.Marshal(r.Detail); err != nil {
+			return fmt.Errorf("encode audit detail: %w", err)
+		}
+	}
+	_, err := tx.exec(`INSERT INTO audit (id, account_id, at, actor, action, target, outcome, detail, origin)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)`,
+		id.Ordered(), number(r.AccountID), ms(tx.Now), r.Actor, r.Action, r.Target, r.Outcome, string(detail), r.Origin)
+	return err
+}
+
+// ListAudit returns an account's records, newest first, that are older than
+// the record before ("" from the newest). Account 0 has those of no account.
+func (tx *Tx) ListAudit(accountID int64, before string, limit int) ([]AuditRow, error) {
+	where, args := "account_id = $1", []any{accountID}
+	if accountID == 0 {
+		where, args = "account_id IS NULL", nil
+	}
+	return tx.listAudit(where, args, before, limit)
+}
+
+// ListAuditOf returns the records about one target, newest first.
+func (tx *Tx) ListAuditOf(accountID int64, target string, limit int) ([]AuditRow, error) {
+	return tx.listAudit("account_id = $1 AND target = $2", []any{accountID, target}, "", limit)
+}
+
+func (tx *Tx) listAudit(where string, args []any, before string, limit int) ([]AuditRow, error) {
+	if before != "" {
+		args = append(args, before)
+		where += fmt.Sprintf(" AND id < $%d", len(args))
+	}
+	args = append(args, limit)
+	rows, err := tx.rows(`SELECT id, account_id, at, actor, action, target, outcome, detail, origin FROM audit
+		WHERE `+where+fmt.Sprintf(` ORDER BY id DESC LIMIT $%d`, len(args)), args...)
+	return list(rows, err, func(r *sql.Rows) (a AuditRow, err error) {
+		var account sql.NullInt64
+		var at int64
+		var detail string
+		if err = r.Scan(&a.ID, &account, &at, &a.Actor, &a.Action, &a.Target, &a.Outcome, &detail, &a.Origin); err != nil {
+			return a, err
+		}
+		a.AccountID, a.At = account.Int64, fromMs(at)
+		if err = json.Unmarshal([]byte(detail), &a.Detail); err != nil {
+			return a, fmt.Errorf("read audit detail of %s: %w", a.ID, err)
+		}
+		return a, nil
+	})
+}
+
+// number and text are how an absent reference is stored: as NULL.
+func number(n int64) any {
+	if n == 0 {
+		return nil
+	}
+	return n
+}
+
+func text(s string) any {
+	if s == "" {
+		return nil
+	}
+	return s
+}
