@@ -1,0 +1,197 @@
+package config
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/pli-mail/pli/internal/mailaddr"
+)
+
+// check finds what is wrong with values that have the right type, and with
+// keys that do not go together. It looks at no file and no network: that is
+// what pli doctor does.
+func (r *reading) check() {
+	for i := range keys {
+		k := &keys[i]
+		s, isString := k.field(r.Config).(*string)
+		switch {
+		case r.wrong[k.name]:
+		case k.required && (!isString || *s == ""):
+			r.add(k.name, "config.missing", "example", k.example)
+		case isString && len(k.choices) > 0 && !slices.Contains(k.choices, *s):
+			r.add(k.name, "config.choice", "value", *s, "choices", strings.Join(k.choices, ", "))
+		}
+	}
+	r.checkWeb()
+	r.checkDatabase()
+	r.checkMail()
+	r.checkLimits()
+}
+
+func (r *reading) checkWeb() {
+	if r.ok("public_url") {
+		r.checkPublicURL()
+	}
+	if r.ok("listen") && len(r.Listen) == 0 {
+		r.add("listen", "config.missing", "example", `"localhost:8443"`)
+	}
+	for _, a := range r.Listen {
+		if r.ok("listen") && !isHostPort(a, true) {
+			r.add("listen", "config.hostport", "value", a)
+		}
+	}
+	if r.ok("tls.http_redirect") && r.TLS.HTTPRedirect != "" {
+		switch {
+		case !isHostPort(r.TLS.HTTPRedirect, true):
+			r.add("tls.http_redirect", "config.hostport", "value", r.TLS.HTTPRedirect)
+		case r.ok("public_url") && !strings.HasPrefix(r.PublicURL, "https:"):
+			r.add("tls.http_redirect", "config.redirectneedshttps")
+		}
+	}
+	r.together("tls.cert", "tls.key")
+	if r.TLS.Cert != "" && r.ok("public_url") && strings.HasPrefix(r.PublicURL, "http:") {
+		r.add("tls.cert", "config.tlshttp")
+	}
+	for _, p := range r.trustedProxies {
+		prefix, err := netip.ParsePrefix(p)
+		if err != nil {
+			var a netip.Addr
+			if a, err = netip.ParseAddr(p); err == nil {
+				prefix = netip.PrefixFrom(a, a.BitLen())
+			}
+		}
+		if err != nil {
+			r.add("trusted_proxies", "config.network", "value", p)
+			continue
+		}
+		r.TrustedProxies = append(r.TrustedProxies, prefix.Masked())
+	}
+}
+
+func (r *reading) checkPublicURL() {
+	u, err := url.Parse(r.PublicURL)
+	switch {
+	case err != nil || u.Host == "" || u.Hostname() == "":
+		r.add("public_url", "config.url", "value", r.PublicURL)
+	case u.Scheme != "https" && u.Scheme != "http":
+		r.add("public_url", "config.url", "value", r.PublicURL)
+	case u.User != nil || u.RawQuery != "" || u.Fragment != "" || strings.Trim(u.Path, "/") != "":
+		r.add("public_url", "config.urlmore", "value", u.Scheme+"://"+u.Host)
+	case u.Scheme == "http" && !IsLoopback(u.Hostname()):
+		r.add("public_url", "config.urlhttp", "value", "https://"+u.Host)
+	default:
+		r.PublicURL = u.Scheme + "://" + strings.ToLower(u.Host)
+	}
+}
+
+func (r *reading) checkDatabase() {
+	if !r.ok("database") {
+		return
+	}
+	isPostgres := strings.HasPrefix(r.Database, "postgres://") || strings.HasPrefix(r.Database, "postgresql://")
+	switch {
+	case isPostgres:
+		u, err := url.Parse(r.Database)
+		if err != nil {
+			r.add("database", "config.database")
+			return
+		}
+		if _, has := u.User.Password(); has || u.Query().Has("password") {
+			r.add("database", "config.databasepassword")
+		}
+		if r.DatabasePasswordFile != "" && u.User.Username() == "" {
+			r.add("database", "config.databaseuser")
+		}
+	case strings.HasPrefix(r.Database, "sqlite:") && strings.TrimPrefix(r.Database, "sqlite:") != "":
+		if r.DatabasePasswordFile != "" {
+			r.add("database_password_file", "config.onlypostgres")
+		}
+	default:
+		r.add("database", "config.database")
+	}
+}
+
+func (r *reading) checkMail() {
+	m := &r.Mail
+	if r.ok("mail.smarthost") {
+		if !isHostPort(m.Smarthost, false) {
+			r.add("mail.smarthost", "config.hostport", "value", m.Smarthost)
+		} else if host, _, _ := net.SplitHostPort(m.Smarthost); m.TLS == "none" && !IsLoopback(host) {
+			r.add("mail.tls", "config.mailplain", "host", host)
+		}
+	}
+	r.together("mail.username", "mail.password_file")
+	if r.ok("mail.from") {
+		if _, _, err := parseMailbox(m.From); err != nil {
+			r.add("mail.from", "config.address", "value", m.From)
+		}
+	}
+	for i, d := range m.Domains {
+		domain, err := mailaddr.ParseDomain(d)
+		if err != nil {
+			r.add("mail.domains", "config.domain", "value", d)
+			continue
+		}
+		m.Domains[i] = domain
+	}
+	r.together("mail.dkim.domain", "mail.dkim.selector", "mail.dkim.key_file")
+	if m.DKIM.Domain != "" && r.ok("mail.dkim.domain") {
+		if _, err := mailaddr.ParseDomain(m.DKIM.Domain); err != nil {
+			r.add("mail.dkim.domain", "config.domain", "value", m.DKIM.Domain)
+		}
+	}
+}
+
+func (r *reading) checkLimits() {
+	if n := r.Limits.AttachmentsMiB; r.ok("limits.attachments_mib") && (n < 1 || n > 25) {
+		r.add("limits.attachments_mib", "config.range", "min", 1, "max", 25)
+	}
+	if n := r.Limits.PasswordChecks; r.ok("limits.password_checks") && (n < 0 || n > 1024) {
+		r.add("limits.password_checks", "config.range", "min", 0, "max", 1024)
+	}
+}
+
+// ok reports whether nothing is wrong with key so far.
+func (r *reading) ok(key string) bool { return !r.wrong[key] }
+
+// together adds a problem for each of names that is missing while another is there.
+func (r *reading) together(names ...string) {
+	var have, miss []string
+	for _, n := range names {
+		if s := findKey(n).field(r.Config).(*string); *s != "" || r.wrong[n] {
+			have = append(have, n)
+		} else {
+			miss = append(miss, n)
+		}
+	}
+	if len(have) == 0 {
+		return
+	}
+	for _, n := range miss {
+		r.add(n, "config.together", "other", have[0], "example", fmt.Sprint(findKey(n).example))
+	}
+}
+
+// isHostPort reports whether s is host:port. Only a listener may leave the host out.
+func isHostPort(s string, listener bool) bool {
+	host, port, err := net.SplitHostPort(s)
+	if err != nil || (host == "" && !listener) {
+		return false
+	}
+	n, err := strconv.Atoi(port)
+	return err == nil && n >= 0 && n <= 65535 && (n > 0 || listener)
+}
+
+// IsLoopback reports whether host is this machine itself.
+func IsLoopback(host string) bool {
+	if strings.EqualFold(host, "localhost") {
+		return true
+	}
+	a, err := netip.ParseAddr(strings.Trim(host, "[]"))
+	return err == nil && a.IsLoopback()
+}

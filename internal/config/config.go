@@ -1,0 +1,160 @@
+// Package config reads Pli's configuration file, and tells everything that is
+// wrong with it at once: which line, which key, and what to write instead. One
+// table (keys.go) is the file's whole vocabulary; the example file and the
+// reference manual are printed from it. Secrets are never in the file: a key
+// names the file that holds one.
+package config
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/pli-mail/pli/internal/mailaddr"
+)
+
+// Config is a checked configuration. Paths are absolute, or relative to the
+// working directory if the path of the file was.
+type Config struct {
+	Path string // of the file it was read from
+
+	Listen         []string // host:port
+	PublicURL      string   // the origin: scheme, host and port
+	Support        string
+	TrustedProxies []netip.Prefix
+
+	TLS TLS
+
+	Database             string // sqlite:PATH or postgres://…, without a password
+	DatabasePasswordFile string
+	DataDir              string
+	MasterKeyFile        string
+
+	Mail   Mail
+	Log    Log
+	Limits Limits
+
+	trustedProxies []string // as written
+}
+
+// TLS is the certificate that the server shows. Cert and Key are both set or both empty.
+type TLS struct {
+	Cert, Key    string
+	HTTPRedirect string // address that answers plain HTTP with a redirect; empty: none
+}
+
+// Mail is how the service sends.
+type Mail struct {
+	Smarthost    string // host:port
+	TLS          string // starttls, tls, none
+	Username     string
+	PasswordFile string
+	CAFile       string // empty: the system's
+	From         string // of the service's own mails: an address, or Name <address>
+	Domains      []string
+	DKIM         DKIM
+}
+
+// DKIM signs outgoing mail. Its fields are all set or all empty.
+type DKIM struct{ Domain, Selector, KeyFile string }
+
+// Log is what is logged, and how.
+type Log struct{ Level, Format string }
+
+// Limits bound what one person can ask of the service.
+type Limits struct {
+	AttachmentsMiB int64 // all files of one message composed on the web
+	PasswordChecks int64 // at once, 64 MiB of memory each; 0: by the machine's size
+}
+
+// Load reads the file at path. What is wrong with its contents is a *Problems.
+func Load(path string) (*Config, error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("read configuration: %w", err)
+	}
+	return Parse(path, data)
+}
+
+// Parse reads the configuration in data. path is for relative paths and messages.
+func Parse(path string, data []byte) (*Config, error) {
+	c := &Config{Path: path}
+	for i := range keys {
+		keys[i].setDefault(c)
+	}
+	r := &reading{Config: c, set: map[string]bool{}, wrong: map[string]bool{}, ps: Problems{File: path}}
+	if r.read(data) {
+		r.check()
+	}
+	if err := r.ps.err(); err != nil {
+		return nil, err
+	}
+	dir := filepath.Dir(path)
+	for _, k := range keys {
+		if s, ok := k.field(c).(*string); ok && k.path && *s != "" && !filepath.IsAbs(*s) {
+			*s = filepath.Join(dir, *s)
+		}
+	}
+	if file, ok := strings.CutPrefix(c.Database, "sqlite:"); ok && !filepath.IsAbs(file) {
+		c.Database = "sqlite:" + filepath.Join(dir, file)
+	}
+	return c, nil
+}
+
+// Origin is the public URL, parsed. It cannot fail on a checked configuration.
+func (c *Config) Origin() *url.URL {
+	u, err := url.Parse(c.PublicURL)
+	if err != nil {
+		return &url.URL{}
+	}
+	return u
+}
+
+// DatabaseURL is Database with the password from its file, for store.Open.
+func (c *Config) DatabaseURL() (string, error) {
+	if c.DatabasePasswordFile == "" || strings.HasPrefix(c.Database, "sqlite:") {
+		return c.Database, nil
+	}
+	u, err := url.Parse(c.Database)
+	if err != nil {
+		return "", errors.New("read database address: it is not a URL")
+	}
+	password, err := ReadSecret(c.DatabasePasswordFile)
+	if err != nil {
+		return "", fmt.Errorf("read database password: %w", err)
+	}
+	u.User = url.UserPassword(u.User.Username(), password)
+	return u.String(), nil
+}
+
+// From is the sender of the service's own mails.
+func (c *Config) From() (name string, address mailaddr.Address, err error) {
+	return parseMailbox(c.Mail.From)
+}
+
+// parseMailbox reads an address or Name <address>.
+func parseMailbox(s string) (string, mailaddr.Address, error) {
+	name := ""
+	if open := strings.LastIndexByte(s, '<'); open > 0 && strings.HasSuffix(s, ">") {
+		name, s = strings.Trim(strings.TrimSpace(s[:open]), `"`), s[open+1:len(s)-1]
+	}
+	a, err := mailaddr.Parse(s)
+	return name, a, err
+}
+
+// ReadSecret reads a file that holds one secret. A line end after it is not part of it.
+func ReadSecret(path string) (string, error) {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return "", err
+	}
+	s := strings.TrimRight(string(b), "\r\n")
+	if s == "" {
+		return "", fmt.Errorf("%s is empty", path)
+	}
+	return s, nil
+}

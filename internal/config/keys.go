@@ -1,0 +1,113 @@
+package config
+
+// key is one entry of the file. The type of its field is its type in TOML:
+// *string a string, *[]string a list of strings, *int64 a whole number.
+type key struct {
+	name     string // with its table: mail.tls
+	def      any    // of the field's type; nil: empty
+	example  string // TOML, for the example file; empty: the default
+	required bool
+	path     bool     // relative to the file
+	choices  []string // the only values
+	doc      string   // for the manual and the example file, one paragraph
+	field    func(*Config) any
+}
+
+// tables are the headings of the example file and of the manual, in order.
+var tables = []struct{ name, doc string }{
+	{"", "Where the service listens, and how people reach it."},
+	{"tls", "The certificate. Leave it out when a proxy in front of Pli does TLS."},
+	{"mail", "Outgoing mail: the envelopes' mails, codes, invitations and notices."},
+	{"mail.dkim", "Signs outgoing mail, if the smart host does not."},
+	{"log", "The server's own log, on standard error. It never holds content, codes, keys or passwords."},
+	{"limits", "What one person may ask of the service."},
+}
+
+var keys = []key{
+	{name: "listen", def: []string{"localhost:8443"}, field: func(c *Config) any { return &c.Listen },
+		doc: "Addresses to listen on, host:port each. A port alone (\":8443\") means every network interface."},
+	{name: "public_url", required: true, example: `"https://pli.example.org"`, field: func(c *Config) any { return &c.PublicURL },
+		doc: "The address that people see in their browser and in every mail: https://host or https://host:port, nothing after it. Only for a trial on this machine may it be http, with localhost or a loopback address. It is written into every envelope; envelopes sealed under another address cannot be opened here."},
+	{name: "database", required: true, example: `"sqlite:data/pli.db"`, field: func(c *Config) any { return &c.Database },
+		doc: "sqlite:PATH for one file on this machine, or postgres://user@host/name for PostgreSQL. The schema is brought up to date at start."},
+	{name: "database_password_file", path: true, field: func(c *Config) any { return &c.DatabasePasswordFile },
+		doc: "File that holds the PostgreSQL password. Not needed with peer or certificate authentication."},
+	{name: "data_dir", def: "data", path: true, field: func(c *Config) any { return &c.DataDir },
+		doc: "Directory for kept ciphertext and encrypted scratch files. It is made if it is missing. No plain text is ever in it."},
+	{name: "master_key_file", def: "master.key", path: true, field: func(c *Config) any { return &c.MasterKeyFile },
+		doc: "File with the root key, made by pli setup. Without it, or its printed recovery key, nothing that was sealed can ever be opened."},
+	{name: "support", example: `"support@example.org"`, field: func(c *Config) any { return &c.Support },
+		doc: "Whom people are told to contact when nobody in their account can help: an address, a telephone number, a sentence."},
+	{name: "trusted_proxies", field: func(c *Config) any { return &c.trustedProxies },
+		doc: "Addresses or networks (192.0.2.0/24) of the proxies in front of Pli. Only from these is X-Forwarded-For believed."},
+
+	{name: "tls.cert", path: true, example: `"/etc/pli/tls/fullchain.pem"`, field: func(c *Config) any { return &c.TLS.Cert },
+		doc: "Certificate chain in PEM. It is read again when the file changes and on SIGHUP, without a restart."},
+	{name: "tls.key", path: true, example: `"/etc/pli/tls/privkey.pem"`, field: func(c *Config) any { return &c.TLS.Key },
+		doc: "Private key of the certificate in PEM."},
+	{name: "tls.http_redirect", example: `":80"`, field: func(c *Config) any { return &c.TLS.HTTPRedirect },
+		doc: "Address that answers plain HTTP with a redirect to public_url, and with nothing else."},
+
+	{name: "mail.smarthost", required: true, example: `"smtp.example.org:587"`, field: func(c *Config) any { return &c.Mail.Smarthost },
+		doc: "The mail server that takes outgoing mail, host:port."},
+	{name: "mail.tls", def: "starttls", choices: []string{"starttls", "tls", "none"}, field: func(c *Config) any { return &c.Mail.TLS },
+		doc: "starttls: plain first, then encrypted, and refused without (port 587). tls: encrypted from the first byte (port 465). none: only to a smart host on this machine."},
+	{name: "mail.username", example: `"pli"`, field: func(c *Config) any { return &c.Mail.Username },
+		doc: "Name to authenticate with at the smart host."},
+	{name: "mail.password_file", path: true, example: `"/etc/pli/smtp-password"`, field: func(c *Config) any { return &c.Mail.PasswordFile },
+		doc: "File that holds the password for mail.username."},
+	{name: "mail.ca_file", path: true, field: func(c *Config) any { return &c.Mail.CAFile },
+		doc: "Certificates in PEM to check the smart host against, instead of the system's."},
+	{name: "mail.from", required: true, example: `"Example Health <envelopes@example.org>"`, field: func(c *Config) any { return &c.Mail.From },
+		doc: "Sender of the service's own mails: an address, or a name with an address."},
+	{name: "mail.domains", example: `["example.org"]`, field: func(c *Config) any { return &c.Mail.Domains },
+		doc: "Domains that this service may send for. A sender in one of them writes under their own address and is shown to recipients as verified; the others are written to Reply-To."},
+
+	{name: "mail.dkim.domain", example: `"example.org"`, field: func(c *Config) any { return &c.Mail.DKIM.Domain },
+		doc: "Domain of the signature (d=)."},
+	{name: "mail.dkim.selector", example: `"pli"`, field: func(c *Config) any { return &c.Mail.DKIM.Selector },
+		doc: "Selector of the signature (s=): the public key is in DNS at SELECTOR._domainkey.DOMAIN."},
+	{name: "mail.dkim.key_file", path: true, example: `"/etc/pli/dkim.pem"`, field: func(c *Config) any { return &c.Mail.DKIM.KeyFile },
+		doc: "File with the private key in PEM, RSA or Ed25519."},
+
+	{name: "log.level", def: "info", choices: []string{"debug", "info", "warn", "error"}, field: func(c *Config) any { return &c.Log.Level },
+		doc: "The least important lines to write."},
+	{name: "log.format", def: "text", choices: []string{"text", "json"}, field: func(c *Config) any { return &c.Log.Format },
+		doc: "text for people, json for programs."},
+
+	{name: "limits.attachments_mib", def: int64(25), field: func(c *Config) any { return &c.Limits.AttachmentsMiB },
+		doc: "All files of one message composed on the web, in MiB, from 1 to 25. Mail servers on the way usually stop at 25 to 35."},
+	{name: "limits.password_checks", def: int64(0), field: func(c *Config) any { return &c.Limits.PasswordChecks },
+		doc: "Passwords checked at the same time; each check takes 64 MiB of memory. 0 chooses by the size of the machine."},
+}
+
+func findKey(name string) *key {
+	for i := range keys {
+		if keys[i].name == name {
+			return &keys[i]
+		}
+	}
+	return nil
+}
+
+// isTable reports whether name is a heading, and not a key.
+func isTable(name string) bool {
+	for _, t := range tables {
+		if t.name == name && name != "" {
+			return true
+		}
+	}
+	return false
+}
+
+func (k *key) setDefault(c *Config) {
+	switch f := k.field(c).(type) {
+	case *string:
+		*f, _ = k.def.(string)
+	case *[]string:
+		list, _ := k.def.([]string)
+		*f = append([]string(nil), list...)
+	case *int64:
+		*f, _ = k.def.(int64)
+	}
+}
