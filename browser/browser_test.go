@@ -1,0 +1,113 @@
+// Package browser holds no code: its test starts the demo and lets Debian's
+// Chromium live through the stories in stories/, each on a demo of its own.
+package browser
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+func TestStories(t *testing.T) {
+	if testing.Short() {
+		t.Skip("-short: the stories need Chromium and take minutes")
+	}
+	for tool, how := range map[string]string{"node": "apt-get install nodejs", "chromium": "apt-get install chromium"} {
+		if _, err := exec.LookPath(tool); err != nil {
+			t.Fatalf("%s is missing: %s", tool, how)
+		}
+	}
+	if _, err := os.Stat("node_modules/playwright-core"); err != nil {
+		t.Fatal("the browser driver is missing: cd browser && npm ci --ignore-scripts")
+	}
+	stories, err := filepath.Glob("stories/*.mjs")
+	if err != nil || len(stories) < 5 {
+		t.Fatalf("%d stories found (%v): is the test in the right place?", len(stories), err)
+	}
+	pli := filepath.Join(t.TempDir(), "pli")
+	if out, err := exec.Command("go", "build", "-o", pli, "../cmd/pli").CombinedOutput(); err != nil {
+		t.Fatalf("build: %v\n%s", err, out)
+	}
+	for _, story := range stories {
+		t.Run(strings.TrimSuffix(filepath.Base(story), ".mjs"), func(t *testing.T) { tell(t, pli, story) })
+	}
+}
+
+// tell starts a demo, runs the story against it, and stops it.
+func tell(t *testing.T, pli, story string) {
+	dir := filepath.Join(t.TempDir(), "demo")
+	demo := exec.Command(pli, "demo", "--port", "0", "--json", "--dir", dir)
+	var log bytes.Buffer
+	demo.Stderr = &log
+	stdout, err := demo.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := demo.Start(); err != nil {
+		t.Fatal(err)
+	}
+	line, err := firstLine(stdout)
+	if err != nil {
+		demo.Process.Kill()
+		demo.Wait()
+		t.Fatalf("the demo did not start: %v\n%s", err, log.String())
+	}
+	locales, err := filepath.Glob("../internal/i18n/locales/*.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	list, err := json.Marshal(locales)
+	if err != nil {
+		t.Fatal(err)
+	}
+	run := exec.Command("node", story)
+	run.Env = append(os.Environ(),
+		"PLI_DEMO="+line, "PLI_DEMO_DIR="+dir, "PLI_SCRATCH="+t.TempDir(), "PLI_LOCALES="+string(list), "PLI_BIN="+pli,
+		"PLI_DEMO_PID="+fmt.Sprint(demo.Process.Pid))
+	out, err := run.CombinedOutput()
+	demo.Process.Signal(syscall.SIGTERM)
+	stopped := demo.Wait()
+	if err != nil {
+		t.Fatalf("%v\n%s\n--- the demo's log ---\n%s", err, out, tail(log.String()))
+	}
+	if stopped != nil {
+		t.Errorf("the demo did not stop cleanly: %v\n%s", stopped, tail(log.String()))
+	}
+	if s := string(out); s != "" {
+		t.Log("\n" + s)
+	}
+}
+
+func firstLine(r io.Reader) (string, error) {
+	type result struct {
+		line string
+		err  error
+	}
+	c := make(chan result, 1)
+	go func() {
+		line, err := bufio.NewReader(r).ReadString('\n')
+		c <- result{strings.TrimSpace(line), err}
+	}()
+	select {
+	case got := <-c:
+		return got.line, got.err
+	case <-time.After(30 * time.Second):
+		return "", fmt.Errorf("no line within 30 s")
+	}
+}
+
+func tail(s string) string {
+	if len(s) > 8000 {
+		return "…" + s[len(s)-8000:]
+	}
+	return s
+}

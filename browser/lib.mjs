@@ -1,0 +1,169 @@
+// What every story needs: a browser, the demo's mailbox, and the checks that each page must pass.
+import { chromium } from 'playwright-core';
+import { readFileSync, mkdirSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import assert from 'node:assert/strict';
+
+const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
+const here = new URL('.', import.meta.url).pathname;
+
+export const demo = JSON.parse(process.env.PLI_DEMO); // the line that `pli demo --json` printed
+export const dir = process.env.PLI_DEMO_DIR;           // its --dir
+export const shots = process.env.PLI_SHOTS;            // where pictures go; empty: none are kept
+export const scratch = process.env.PLI_SCRATCH;        // a directory of this story's own
+export const admin = demo.users.find((u) => u.role === 'administrator');
+export const users = demo.users.filter((u) => u.role === 'user');
+export { assert };
+
+const catalogue = (lang) => {
+  const all = {};
+  for (const f of JSON.parse(process.env.PLI_LOCALES)) {
+    if (f.endsWith(`.${lang}.json`)) Object.assign(all, JSON.parse(readFileSync(f, 'utf8')));
+  }
+  return all;
+};
+
+// words(lang)('seed.user_added', {email}) is the text that the page must show.
+export const words = (lang) => {
+  const all = catalogue(lang);
+  return (key, args = {}) => {
+    let v = all[key];
+    assert.ok(v !== undefined, `no text ${key} in ${lang}`);
+    if (typeof v === 'object') v = (lang === 'fr' ? args.n < 2 : args.n === 1) ? v.one : v.other;
+    return v.replace(/\{([a-z_]+)\}/g, (m, n) => (n in args ? args[n] : m));
+  };
+};
+
+export async function launch(more = []) {
+  // Without the background-networking switches Chromium calls out at start; a story has no network but its own.
+  return chromium.launch({
+    executablePath: process.env.PLI_CHROMIUM || '/usr/bin/chromium',
+    args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync', ...more],
+  });
+}
+
+// person opens a context of its own: cookies, language, size, theme. Every request of it is
+// checked: nothing but this demo may be asked for anything, and no answer may be a 5xx.
+export async function person(browser, { lang = 'en', width = 1280, dark = false, js = true, ...more } = {}) {
+  const context = await browser.newContext({
+    locale: lang === 'fr' ? 'fr-FR' : 'en-GB', viewport: { width, height: 900 }, colorScheme: dark ? 'dark' : 'light',
+    javaScriptEnabled: js, acceptDownloads: true, ...more,
+  });
+  context.setDefaultTimeout(15000);
+  const problems = [];
+  const ours = [demo.url, demo.mailbox_url].map((u) => new URL(u).host);
+  context.on('request', (r) => {
+    const u = new URL(r.url());
+    if (/^https?:$/.test(u.protocol) && !ours.includes(u.host)) problems.push(`asked ${r.url()}`);
+  });
+  context.on('response', (r) => { if (r.status() >= 500) problems.push(`${r.status()} from ${r.url()}`); });
+  context.on('weberror', (e) => problems.push(`script error: ${e.error()}`));
+  context.on('console', (m) => { if (m.type() === 'error' && /Content Security Policy|TrustedHTML/.test(m.text())) problems.push(m.text()); });
+  const page = await context.newPage();
+  return { context, page, problems, close: async () => { await context.close(); assert.deepEqual(problems, []); } };
+}
+
+// sound asserts that the page in front is accessible (axe), does not scroll sideways, has one
+// h1, a title and a language, and controls whose border can be seen. It keeps a picture.
+export async function sound(page, name, { lang } = {}) {
+  await page.evaluate(() => document.fonts.ready);
+  const seen = await page.evaluate(() => ({
+    h1: document.querySelectorAll('h1').length, title: document.title, lang: document.documentElement.lang,
+    overflow: document.documentElement.scrollWidth - document.documentElement.clientWidth,
+    keys: (document.body.innerText.match(/\b(?:[a-z]+\d?)\.[a-z_]{2,}(?:\.[a-z_]+)?\b(?!@)/g) || []),
+  }));
+  assert.equal(seen.h1, 1, `${name}: ${seen.h1} h1 at ${page.url()}`);
+  assert.ok(seen.title, `${name}: no title`);
+  assert.ok(seen.overflow <= 0, `${name}: scrolls ${seen.overflow} px sideways at ${page.url()}`);
+  if (lang) assert.equal(seen.lang, lang, `${name}: language ${seen.lang}`);
+  await page.evaluate(axe);
+  const result = await page.evaluate(() => window.axe.run(document, { runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice'] }));
+  const found = result.violations.map((v) => `${v.id}: ${v.help} — ${v.nodes.map((n) => n.target.join(' ')).slice(0, 4).join('; ')}`);
+  assert.deepEqual(found, [], `${name} at ${page.url()}`);
+  await shot(page, name);
+}
+
+export async function shot(page, name) {
+  if (!shots) return;
+  mkdirSync(shots, { recursive: true });
+  await page.screenshot({ path: `${shots}/${name}.png`, fullPage: true });
+}
+
+// A page under Trusted Types refuses a script as a string; axe is injected past that by a
+// context that bypasses CSP. looking() gives such a person, for `sound` alone.
+export const looking = (browser, options) => person(browser, { ...options, bypassCSP: true });
+
+export async function mails(to) {
+  const all = await (await fetch(`${demo.mailbox_url}/api/mails`)).json();
+  return all.filter((m) => !to || m.to.some((a) => a.toLowerCase().includes(to.toLowerCase())));
+}
+
+// mail waits for one that is for `to` and satisfies `wanted`, and returns the newest.
+export async function mail(to, wanted = () => true, seconds = 20) {
+  for (let i = 0; i < seconds * 5; i++) {
+    const found = (await mails(to)).filter(wanted);
+    if (found.length) return found.sort((a, b) => Number(a.id) - Number(b.id)).at(-1);
+    await new Promise((r) => setTimeout(r, 200));
+  }
+  throw new Error(`no such mail for ${to}; there are: ${JSON.stringify((await mails()).map((m) => [m.to, m.subject]))}`);
+}
+
+export async function attachment(m, n = 0) {
+  const r = await fetch(`${demo.mailbox_url}/api/mails/${m.id}/attachments/${n}`);
+  assert.equal(r.status, 200);
+  return Buffer.from(await r.arrayBuffer());
+}
+
+export const link = (m) => {
+  const l = m.links.find((u) => /\/m\/[0-9A-Z]{6}/.test(u));
+  assert.ok(l, `no Read Message link in ${JSON.stringify(m.links)}`);
+  return l;
+};
+
+// code returns the digits of the newest code mail for `to` that came after `since` mails.
+export async function code(to, since = 0) {
+  const m = await mail(to, (x) => /\b\d{6}\b/.test(x.subject) && Number(x.id) > since);
+  return m.subject.match(/\b(\d{6})\b/)[1];
+}
+export const newest = async (to) => Math.max(0, ...(await mails(to)).map((m) => Number(m.id)));
+
+export async function signIn(page, who, { lang = 'en', at = '/signin' } = {}) {
+  const t = words(lang);
+  await page.goto(`${demo.url}${at}?lang=${lang}`);
+  await page.getByLabel(t('si.email')).fill(who.email);
+  await page.getByLabel(t('si.pw'), { exact: true }).fill(who.password);
+  await page.getByRole('main').getByRole('button', { name: t('c.signin'), exact: true }).click();
+}
+
+// send composes a message to the addresses and returns when the service has taken it.
+export async function send(page, { to, subject, body, note = '', files = [], lang = 'en' }) {
+  const t = words(lang);
+  await page.goto(`${demo.url}/compose?lang=${lang}`);
+  await page.getByLabel(t('new.to'), { exact: true }).fill(to.join(', '));
+  await page.getByLabel(t('new.subject'), { exact: true }).fill(subject);
+  if (note) await page.getByLabel(t('new.note')).fill(note);
+  await page.getByLabel(t('new.body'), { exact: true }).fill(body);
+  if (files.length) await page.locator('input[type=file]').setInputFiles(files);
+  await page.getByRole('button', { name: t('new.send'), exact: true }).click();
+  await page.getByText(t('sentok.msg', { ref: 'REF', n: to.length }).split('REF')[1].trim()).waitFor();
+}
+
+// open goes from the mail's button to the message, with the mailed code, and leaves the page on it.
+export async function open(page, m, { lang = 'en', to }) {
+  await page.goto(link(m));
+  await through(page, { lang, to });
+}
+
+// through goes from the envelope's card to the message.
+export async function through(page, { lang = 'en', to }) {
+  const t = words(lang);
+  await page.waitForURL(/\/e\/[0-9A-Z]{6}/);
+  const since = await newest(to);
+  await page.getByRole('button', { name: t('open.code') }).click();
+  await page.waitForURL(/\/code/);
+  await page.locator('input[autocomplete=one-time-code]').fill(await code(to, since));
+  await page.getByRole('button', { name: t('code.open') }).click();
+  await page.waitForURL(/\/message/);
+}
+
+export const root = here;

@@ -1,0 +1,86 @@
+// Without JavaScript: all but opening. By keyboard alone: signing in, adding a member, opening.
+import { demo, admin, users, assert, words, launch, person, signIn, send, mail, link, code, newest } from '../lib.mjs';
+
+const browser = await launch();
+const t = words('en');
+
+// No script: the seed's flow, composing, the sent list, the door of an envelope.
+{
+  const p = await person(browser, { js: false, width: 390 });
+  await p.page.goto(demo.admin_url);
+  await p.page.getByLabel(t('si.email')).fill(admin.email);
+  await p.page.getByLabel(t('si.pw'), { exact: true }).fill(admin.password);
+  await p.page.getByRole('main').getByRole('button', { name: t('c.signin'), exact: true }).click();
+  await p.page.getByRole('link', { name: demo.account, exact: true }).click();
+  await p.page.getByRole('link', { name: t('seed.groups'), exact: true }).click();
+  await p.page.getByLabel(t('seed.group_name'), { exact: true }).fill('Ward 7');
+  await p.page.getByRole('button', { name: t('seed.add_group'), exact: true }).click();
+  await p.page.getByText(t('seed.showing_groups', { n: 2 }), { exact: true }).waitFor();
+  await p.page.getByRole('row').filter({ hasText: 'Ward 7' }).locator('.actions a').first().click();
+  await p.page.getByLabel(t('seed.user_id')).fill(`${users[0].email}, ${users[1].email}`);
+  await p.page.getByRole('button', { name: t('seed.add_to_group'), exact: true }).click();
+  await p.page.getByText(t('m.count', { n: 2 })).first().waitFor();
+  await send(p.page, { to: ['noah@example.net'], subject: 'No script', body: 'Plain form.' });
+  await p.page.goto(`${demo.url}/sent`);
+  await p.page.getByRole('button', { name: t('sent.lock') }).first().click();
+  await p.page.getByRole('button', { name: t('sent.unlock') }).first().waitFor();
+  await p.page.getByRole('button', { name: t('sent.unlock') }).first().click();
+  await p.page.goto(link(await mail('noah@example.net')));
+  await p.page.getByText(t('open.nojs')).first().waitFor();
+  await p.close();
+}
+
+// Keyboard: Tab until the thing has the focus, then type. The focus is always visible.
+{
+  const p = await person(browser);
+  const { page } = p;
+  const reach = async (what, test) => {
+    for (let i = 0; i < 60; i++) {
+      await page.keyboard.press('Tab');
+      const at = await page.evaluate(() => {
+        const e = document.activeElement;
+        if (!e || e === document.body) return null;
+        const s = getComputedStyle(e), b = e.getBoundingClientRect();
+        return { name: (e.getAttribute('aria-label') || e.labels?.[0]?.innerText || e.innerText || '').trim(), visible: s.outlineStyle !== 'none' && parseFloat(s.outlineWidth) >= 2 && b.width > 0 };
+      });
+      if (!at) continue;
+      assert.ok(at.visible, `the focus cannot be seen on "${at.name}"`);
+      if (test(at.name)) return;
+    }
+    assert.fail(`${what} cannot be reached by keyboard at ${page.url()}`);
+  };
+  const is = (text) => (n) => n.replace(/\s*\*$/, '') === text;
+  await page.goto(`${demo.url}/signin`);
+  await reach('the address', is(t('si.email')));
+  await page.keyboard.type(users[0].email);
+  await reach('the password', is(t('si.pw')));
+  await page.keyboard.type(users[0].password);
+  await page.keyboard.press('Enter');
+  await page.waitForURL((u) => !u.pathname.startsWith('/signin'));
+  await page.goto(`${demo.url}/compose`);
+  await reach('To', (n) => n.startsWith(t('new.to')));
+  await page.keyboard.type('kim@example.net');
+  await reach('Subject', (n) => n.startsWith(t('new.subject')));
+  await page.keyboard.type('By keyboard');
+  await reach('Message', (n) => n.startsWith(t('new.body')));
+  await page.keyboard.type('Typed.');
+  await reach('Send', is(t('new.send')));
+  await page.keyboard.press('Enter');
+  const m = await mail('kim@example.net');
+  const reader = await person(browser);
+  await p.close();
+  const q = { ...reader };
+  await q.page.goto(link(m));
+  await q.page.waitForURL(/\/e\//);
+  const since = await newest('kim@example.net');
+  await q.page.getByRole('button', { name: t('open.code') }).focus();
+  await q.page.keyboard.press('Enter');
+  await q.page.waitForURL(/\/code/);
+  const digits = await code('kim@example.net', since);
+  assert.equal(await q.page.evaluate(() => document.activeElement.autocomplete), 'one-time-code', 'the code field does not have the focus');
+  await q.page.keyboard.type(digits);
+  await q.page.keyboard.press('Enter');
+  await q.page.getByRole('heading', { level: 1, name: 'By keyboard' }).waitFor();
+  await q.close();
+}
+await browser.close();

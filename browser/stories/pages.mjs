@@ -1,0 +1,86 @@
+// Every page, in both languages, at 390 and 1280 px, in light and dark: accessible, not scrolling sideways,
+// with a picture. Then the wide French ones again at 320 px and with large text.
+import { demo, admin, users, assert, words, launch, looking, sound, signIn, send, mail, link } from '../lib.mjs';
+
+const browser = await launch();
+const a = `/admin/accounts/${demo.account}`;
+const open = ['/', '/signin', '/recover', '/help/check', '/up', '/no-such-page', '/e/222222'];
+const own = ['/compose', '/sent', '/profile', '/welcome'];
+const console_ = ['/admin/accounts', a, `${a}/groups`, `${a}/users`, `${a}/users/new`, `${a}/audit`, `${a}/requests`];
+
+{ // something to look at
+  const p = await looking(browser);
+  await signIn(p.page, users[0]);
+  await p.page.waitForURL((u) => !u.pathname.startsWith('/signin'));
+  await send(p.page, { to: ['lou@example.net', 'max@example.net'], subject: 'A rather long subject that has to wrap somewhere on a small screen', body: 'Hello.' });
+  await p.close();
+}
+let seen = 0;
+for (const lang of ['en', 'fr']) {
+  for (const [width, dark] of [[1280, false], [390, true], [390, false], [1280, true]]) {
+    const look = async (who, paths) => {
+      const p = await looking(browser, { lang, width, dark });
+      if (who) {
+        await signIn(p.page, who, { lang });
+        await p.page.waitForURL((u) => !u.pathname.startsWith('/signin'));
+      }
+      for (const path of paths) {
+        await p.page.goto(`${demo.url}${path}${path.includes('?') ? '&' : '?'}lang=${lang}`);
+        await sound(p.page, `${lang}-${width}${dark ? '-dark' : ''}${path.replaceAll('/', '_')}`, { lang });
+        seen++;
+      }
+      return p;
+    };
+    await (await look(null, open)).close();
+    const sender = await look(users[0], own);
+    await sender.page.goto(`${demo.url}/sent?lang=${lang}`);
+    await sender.page.locator('tbody th a').first().click();
+    await sender.page.waitForURL(/\/sent\/./);
+    await sound(sender.page, `${lang}-${width}${dark ? '-dark' : ''}_sent_detail`, { lang });
+    await sender.close();
+    const adm = await look(admin, console_);
+    for (const sub of ['groups', 'users']) { // the first row's own pages
+      await adm.page.goto(`${demo.url}${a}/${sub}?lang=${lang}`);
+      const hrefs = await adm.page.locator('tbody a').evaluateAll((l) => [...new Set(l.map((x) => x.getAttribute('href')))]);
+      for (const [i, href] of hrefs.slice(0, 4).entries()) {
+        await adm.page.goto(`${demo.url}${href}${href.includes('?') ? '&' : '?'}lang=${lang}`);
+        await sound(adm.page, `${lang}-${width}${dark ? '-dark' : ''}_${sub}_row_${i}`, { lang });
+        seen++;
+      }
+    }
+    await adm.close();
+    const reader = await looking(browser, { lang, width, dark });
+    const m = await mail('lou@example.net');
+    await reader.page.goto(link(m).replace('#', `?lang=${lang}#`));
+    await reader.page.waitForURL(/\/e\//);
+    await sound(reader.page, `${lang}-${width}${dark ? '-dark' : ''}_card`, { lang });
+    await reader.close();
+  }
+}
+// 320 px, and text at 200 %, in the longer language.
+for (const [width, zoom] of [[320, 1], [640, 2]]) {
+  const p = await looking(browser, { lang: 'fr', width });
+  await signIn(p.page, admin, { lang: 'fr' });
+  await p.page.waitForURL((u) => !u.pathname.startsWith('/signin'));
+  for (const path of [...own, ...console_]) {
+    await p.page.goto(`${demo.url}${path}?lang=fr`);
+    await p.page.addStyleTag({ content: `html{font-size:${100 * zoom}%}` });
+    const over = await p.page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
+    assert.ok(over <= 0, `${path} scrolls ${over} px sideways at ${width} px, text ${zoom * 100} %`);
+    seen++;
+  }
+  await p.close();
+}
+// Demo pages of the mailbox.
+for (const lang of ['en', 'fr']) {
+  const p = await looking(browser, { lang, width: 390 });
+  await p.page.goto(`${demo.mailbox_url}/?lang=${lang}`);
+  await sound(p.page, `${lang}-mailbox`);
+  await p.page.locator('a[href*="mail"]').first().click();
+  await p.page.waitForLoadState();
+  await sound(p.page, `${lang}-mailbox-mail`);
+  await p.close();
+  seen += 2;
+}
+console.log(`${seen} pages looked at`);
+await browser.close();
