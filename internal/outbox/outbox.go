@@ -1,0 +1,231 @@
+// Package outbox keeps mail until the next hop has taken it.
+//
+// A letter is written in the transaction of the act that it tells of, sealed
+// under the root key, so that it exists exactly if the act does and cannot be
+// read in the database. Run, on any number of nodes, claims due letters by a
+// lease, hands them to a Sender, and ends each in one of two ways: sent (the
+// row is deleted) or failed (the row stays for the operator, the letter in it
+// is emptied, and the sender of an envelope is told).
+package outbox
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/pli-mail/pli/internal/blob"
+	"github.com/pli-mail/pli/internal/fault"
+	"github.com/pli-mail/pli/internal/id"
+	"github.com/pli-mail/pli/internal/mailaddr"
+	"github.com/pli-mail/pli/internal/masterkey"
+	"github.com/pli-mail/pli/internal/store"
+)
+
+// Config is what the outbox needs. Zero numbers are replaced by the defaults.
+type Config struct {
+	DB    *store.DB
+	Root  *masterkey.Root
+	Blobs *blob.Store
+	Log   *slog.Logger
+
+	Workers int           // letters sent at the same time on this node; 8
+	Urgent  int           // workers besides, for codes only; 2
+	Lease   time.Duration // after which another node takes over from a dead one; 2 minutes
+	Poll    time.Duration // how often to look for letters of other processes; 5 s
+}
+
+// Outbox is safe for concurrent use.
+type Outbox struct {
+	cfg  Config
+	wake chan struct{}
+}
+
+// New returns an outbox. It sends nothing until Run.
+func New(cfg Config) *Outbox {
+	def := func(d *time.Duration, v time.Duration) {
+		if *d <= 0 {
+			*d = v
+		}
+	}
+	def(&cfg.Lease, 2*time.Minute)
+	def(&cfg.Poll, 5*time.Second)
+	if cfg.Workers <= 0 {
+		cfg.Workers = 8
+	}
+	if cfg.Urgent <= 0 {
+		cfg.Urgent = 2
+	}
+	return &Outbox{cfg: cfg, wake: make(chan struct{}, 1)}
+}
+
+// Sender hands one parcel to the next hop. It returns nil only when the next
+// hop has taken responsibility, *Error when it answered or refused, and any
+// other error for trouble that passes. It writes a parcel's mail as often as it needs.
+type Sender interface {
+	Send(ctx context.Context, p Parcel) error
+}
+
+// Error is an answer to an attempt.
+type Error struct {
+	Permanent bool   // trying again is of no use
+	Code      int    // SMTP reply code, 0 when the next hop did not speak
+	Text      string // what it said, or our own reason; safe to show to the sender
+	Cause     error  // for the log; may be nil
+}
+
+func (e *Error) Error() string {
+	s := e.Text
+	if e.Code != 0 {
+		s = fmt.Sprintf("%d %s", e.Code, s)
+	}
+	if e.Cause != nil {
+		s += ": " + e.Cause.Error()
+	}
+	return s
+}
+
+func (e *Error) Unwrap() error { return e.Cause }
+
+// Enqueue adds letters in the caller's transaction. After the commit the
+// caller calls Wake.
+func (o *Outbox) Enqueue(tx *store.Tx, letters ...Letter) error {
+	for i := range letters {
+		l := &letters[i]
+		if l.From.Addr.IsZero() || l.To.Addr.IsZero() || l.Bounces.IsZero() {
+			return errors.New("enqueue letter: an address is missing")
+		}
+		plain, err := l.encode(tx.Now)
+		if err != nil {
+			return fmt.Errorf("enqueue letter: %w", err)
+		}
+		row := store.OutboxRow{
+			ID: id.Ordered(), AccountID: l.AccountID, Kind: l.Kind, SlotID: l.SlotID, SenderID: l.SenderID,
+			Recipient: l.To.Addr.Canonical(), NextAt: tx.Now, GiveUpAt: tx.Now.Add(patience(l.Kind)), CreatedAt: tx.Now,
+		}
+		if l.Kind == Code {
+			// The queue is worked in the order of next_at: a code overtakes
+			// whatever a large mailing has put there.
+			row.NextAt = tx.Now.Add(-24 * time.Hour)
+		}
+		if row.Letter, err = o.cfg.Root.Seal(purpose(row.ID), plain); err != nil {
+			return fmt.Errorf("enqueue letter: %w", err)
+		}
+		clear(plain)
+		if err := tx.InsertOutbox(row); err != nil {
+			return fmt.Errorf("enqueue letter: %w", err)
+		}
+	}
+	return nil
+}
+
+func purpose(rowID string) string { return "outbox/" + rowID }
+
+// Wake makes Run look at once instead of at its next turn. It never blocks.
+func (o *Outbox) Wake() {
+	select {
+	case o.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Row is what operators see of a letter. Its content is not shown to anyone.
+type Row struct {
+	ID        string
+	AccountID int64
+	Kind      string
+	Recipient string
+	State     string
+	Attempts  int64
+	NextAt    time.Time
+	GiveUpAt  time.Time
+	LastError string
+	CreatedAt time.Time
+	HasLetter bool // Retry is possible
+}
+
+// List returns up to limit letters after the given id, oldest first. state is
+// store.OutboxWaiting, store.OutboxFailed, or "" for both.
+func (o *Outbox) List(ctx context.Context, state, after string, limit int) ([]Row, error) {
+	var out []Row
+	err := o.cfg.DB.View(ctx, func(tx *store.Tx) error {
+		rows, err := tx.ListOutbox(state, after, limit)
+		for _, r := range rows {
+			out = append(out, Row{r.ID, r.AccountID, r.Kind, r.Recipient, r.State, r.Attempts, r.NextAt, r.GiveUpAt,
+				r.LastError, r.CreatedAt, len(r.Letter) > 0})
+		}
+		return err
+	})
+	return out, err
+}
+
+// Counts is the state of the queue for health pages.
+type Counts struct {
+	Waiting, Failed int64
+	Oldest          time.Time // of those that wait; zero when none does
+}
+
+// Count counts the letters.
+func (o *Outbox) Count(ctx context.Context) (c Counts, err error) {
+	err = o.cfg.DB.View(ctx, func(tx *store.Tx) error {
+		c.Waiting, c.Failed, c.Oldest, err = tx.CountOutbox()
+		return err
+	})
+	return c, err
+}
+
+// Retry tries a waiting letter at once and gives it its full time again. A
+// failed one has been emptied and cannot be sent any more.
+func (o *Outbox) Retry(ctx context.Context, rowID string) error {
+	err := o.cfg.DB.Update(ctx, func(tx *store.Tx) error {
+		r, err := tx.FindOutbox(rowID)
+		if err != nil {
+			return err
+		}
+		if r.State != store.OutboxWaiting || len(r.Letter) == 0 {
+			return fault.New(fault.Gone, "mail.queue.empty")
+		}
+		return tx.HurryOutbox(rowID, tx.Now.Add(patience(r.Kind)))
+	})
+	if errors.Is(err, store.ErrNotFound) {
+		return fault.New(fault.NotFound, "mail.queue.none")
+	}
+	if err == nil {
+		o.Wake()
+	}
+	return err
+}
+
+// Drop removes a letter. If it carries an envelope and was still waiting, its
+// slot is marked as not delivered; nobody is told, since the operator knows.
+func (o *Outbox) Drop(ctx context.Context, rowID string) error {
+	err := o.cfg.DB.Update(ctx, func(tx *store.Tx) error {
+		r, err := tx.FindOutbox(rowID)
+		if err != nil {
+			return err
+		}
+		if r.SlotID != "" && r.State == store.OutboxWaiting {
+			if err := tx.SetDelivery(r.SlotID, "bounced", "removed by the operator"); err != nil {
+				return err
+			}
+		}
+		return tx.DeleteOutbox(rowID)
+	})
+	if errors.Is(err, store.ErrNotFound) {
+		return fault.New(fault.NotFound, "mail.queue.none")
+	}
+	return err
+}
+
+// Bounce is a letter that could not be delivered.
+type Bounce struct {
+	AccountID int64
+	SlotID    string // of the envelope, "" if the letter carried none
+	SenderID  string // user to tell, never ""
+	To        mailaddr.Address
+	Subject   string // of the mail, which never is that of the sealed message
+	MessageID string // of the mail
+	SentAt    time.Time
+	Reason    string // the next hop's words
+}

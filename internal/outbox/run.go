@@ -1,0 +1,302 @@
+package outbox
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"sync"
+	"time"
+	"unicode"
+
+	"github.com/pli-mail/pli/internal/mailaddr"
+	"github.com/pli-mail/pli/internal/store"
+)
+
+// Bounced writes the letters that tell of a bounce, in the transaction that
+// records it. Letters without SenderID are never reported on in their turn.
+type Bounced func(tx *store.Tx, b Bounce) ([]Letter, error)
+
+// Run sends letters until ctx ends, then finishes those in hand and returns
+// nil. A letter being sent at that moment has its sender's own time limits; it
+// is never cut off half way, since the next hop might have taken it.
+func (o *Outbox) Run(ctx context.Context, sender Sender, bounced Bounced) error {
+	r := &run{o: o, sender: sender, bounced: bounced,
+		general: make(chan struct{}, o.cfg.Workers), urgent: make(chan struct{}, o.cfg.Urgent)}
+	defer r.wg.Wait()
+	for {
+		wait, err := r.turn(ctx)
+		if err != nil && ctx.Err() == nil {
+			o.cfg.Log.Error("outbox: claim letters", "err", err)
+			wait = o.cfg.Poll
+		}
+		t := time.NewTimer(wait)
+		select {
+		case <-ctx.Done():
+			t.Stop()
+			return nil
+		case <-o.wake:
+		case <-t.C:
+		}
+		t.Stop()
+	}
+}
+
+// run is one Run. The two channels are counting semaphores.
+type run struct {
+	o               *Outbox
+	sender          Sender
+	bounced         Bounced
+	general, urgent chan struct{}
+	wg              sync.WaitGroup
+}
+
+// turn claims what can be sent now, starts it, and returns how long to wait
+// unless something happens before.
+func (r *run) turn(ctx context.Context) (time.Duration, error) {
+	wait := r.o.cfg.Poll
+	for _, lane := range []struct {
+		slots chan struct{}
+		kind  string
+	}{{r.general, ""}, {r.urgent, Code}} {
+		free := cap(lane.slots) - len(lane.slots)
+		if free == 0 {
+			continue // a worker that ends wakes us
+		}
+		var rows []store.OutboxRow
+		err := r.o.cfg.DB.Update(ctx, func(tx *store.Tx) (err error) {
+			rows, err = tx.ClaimOutbox(lane.kind, free, tx.Now.Add(r.o.cfg.Lease))
+			return err
+		})
+		if err != nil {
+			return wait, err
+		}
+		for _, row := range rows {
+			lane.slots <- struct{}{}
+			r.wg.Go(func() {
+				defer func() { <-lane.slots; r.o.Wake() }()
+				r.deliver(context.WithoutCancel(ctx), row)
+			})
+		}
+		if lane.kind == "" && len(rows) < free {
+			var next, now time.Time
+			err := r.o.cfg.DB.View(ctx, func(tx *store.Tx) (err error) {
+				next, err = tx.NextOutbox()
+				now = tx.Now
+				return err
+			})
+			if err != nil {
+				return wait, err
+			}
+			if !next.IsZero() {
+				wait = min(wait, max(next.Sub(now), 10*time.Millisecond))
+			}
+			break // nothing is left for the other lane
+		}
+	}
+	return wait, nil
+}
+
+// deliver tries one claimed row once. Its context does not end with Run's.
+func (r *run) deliver(ctx context.Context, row store.OutboxRow) {
+	log := r.o.cfg.Log.With("letter", row.ID, "kind", row.Kind, "attempt", row.Attempts)
+	plain, err := r.o.cfg.Root.Open(purpose(row.ID), row.Letter)
+	var parcel Parcel
+	var letter *sealed
+	if err == nil {
+		parcel, letter, err = decode(plain, r.o.cfg.Blobs)
+		clear(plain)
+	}
+	if err != nil {
+		// Another root key or a damaged row: no later attempt can read it.
+		log.Error("outbox: letter cannot be read", "err", err)
+		letter = &sealed{To: row.Recipient}
+		r.end(ctx, row, letter, &Error{Permanent: true, Text: "the waiting mail could not be read", Cause: err})
+		return
+	}
+	sending, stop := r.keep(ctx, row)
+	err = r.sender.Send(sending, parcel)
+	lost := stop()
+	if lost && err != nil {
+		log.Warn("outbox: claim lost while sending", "err", err)
+		return
+	}
+	r.end(ctx, row, letter, err)
+}
+
+// keep renews the claim on row while it is being sent. The context it returns
+// ends when the claim is lost, so that a letter is not sent twice at once; stop
+// reports whether it was.
+func (r *run) keep(ctx context.Context, row store.OutboxRow) (sending context.Context, stop func() (lost bool)) {
+	sending, cancel := context.WithCancel(ctx)
+	done := make(chan struct{})
+	var lost bool
+	go func() {
+		defer close(done)
+		expires := time.Now().Add(r.o.cfg.Lease)
+		tick := time.NewTicker(r.o.cfg.Lease / 4)
+		defer tick.Stop()
+		for {
+			select {
+			case <-sending.Done():
+				return
+			case <-tick.C:
+			}
+			var ours bool
+			begun := time.Now()
+			err := r.o.cfg.DB.Update(sending, func(tx *store.Tx) (err error) {
+				ours, err = tx.RenewOutbox(row.ID, row.Attempts, tx.Now.Add(r.o.cfg.Lease))
+				return err
+			})
+			switch {
+			case err == nil && ours:
+				expires = begun.Add(r.o.cfg.Lease)
+			case err == nil, time.Now().After(expires.Add(-r.o.cfg.Lease / 4)):
+				lost = sending.Err() == nil
+				cancel()
+				return
+			}
+		}
+	}()
+	return sending, func() bool {
+		cancel()
+		<-done
+		return lost
+	}
+}
+
+// end records the outcome of one attempt. If the database does not answer, it
+// tries until the lease is over: a letter that was sent but not recorded is sent again.
+func (r *run) end(ctx context.Context, row store.OutboxRow, letter *sealed, sent error) {
+	log := r.o.cfg.Log.With("letter", row.ID, "kind", row.Kind, "attempt", row.Attempts)
+	var outcome string
+	deadline := time.Now().Add(r.o.cfg.Lease)
+	for pause := 100 * time.Millisecond; ; pause *= 2 {
+		err := r.o.cfg.DB.Update(ctx, func(tx *store.Tx) (err error) {
+			outcome, err = r.record(tx, row, letter, sent)
+			return err
+		})
+		if err == nil {
+			break
+		}
+		log.Error("outbox: record the outcome", "err", err)
+		if time.Now().Add(pause).After(deadline) {
+			return
+		}
+		time.Sleep(pause)
+	}
+	switch {
+	case sent == nil:
+		log.Info("outbox: " + outcome)
+	default:
+		log.Warn("outbox: "+outcome, "err", sent)
+	}
+}
+
+func (r *run) record(tx *store.Tx, row store.OutboxRow, letter *sealed, sent error) (outcome string, err error) {
+	if sent == nil {
+		ours, err := tx.FinishOutbox(row.ID, row.Attempts)
+		if err != nil {
+			return "", err
+		}
+		if !ours {
+			return "sent, but the row was gone or claimed again", nil
+		}
+		if row.SlotID != "" {
+			err = tx.SetDelivery(row.SlotID, "sent", "")
+		}
+		return "sent", err
+	}
+	reason, permanent := words(sent)
+	next := tx.Now.Add(backoff(row.Kind, row.Attempts))
+	if !permanent && next.Before(row.GiveUpAt) {
+		ours, err := tx.PostponeOutbox(row.ID, row.Attempts, next, reason)
+		if !ours {
+			return "not sent, and the row was gone or claimed again", err
+		}
+		return "postponed until " + next.Format(time.RFC3339), err
+	}
+	ours, err := tx.FailOutbox(row.ID, row.Attempts, reason)
+	if err != nil || !ours {
+		return "not sent, and the row was gone or claimed again", err
+	}
+	if row.SlotID != "" {
+		if err := tx.SetDelivery(row.SlotID, "bounced", reason); err != nil {
+			return "", err
+		}
+	}
+	return "given up", r.tell(tx, row, letter, reason)
+}
+
+// tell enqueues the notice of a bounce. Only a user of this service is ever
+// told (AT-70: no backscatter), and a notice has no SenderID, so that there is
+// no notice about a notice.
+func (r *run) tell(tx *store.Tx, row store.OutboxRow, letter *sealed, reason string) error {
+	if row.SenderID == "" || r.bounced == nil {
+		return nil
+	}
+	to, err := mailaddr.Parse(letter.To)
+	if err != nil {
+		return nil // an address that cannot be read cannot be named
+	}
+	notices, err := r.bounced(tx, Bounce{
+		AccountID: row.AccountID, SlotID: row.SlotID, SenderID: row.SenderID, To: to,
+		Subject: letter.Subject, MessageID: letter.MessageID, SentAt: row.CreatedAt, Reason: reason,
+	})
+	if err != nil {
+		return fmt.Errorf("write bounce notice: %w", err)
+	}
+	for i := range notices {
+		notices[i].SenderID = ""
+	}
+	return r.o.Enqueue(tx, notices...)
+}
+
+// words gives what may be shown of a failed attempt, and whether it is final.
+func words(err error) (reason string, permanent bool) {
+	var e *Error
+	if !errors.As(err, &e) {
+		// Not an answer of the next hop: our own trouble, whose text is for the log.
+		return "the next mail server could not be reached", false
+	}
+	reason = e.Text
+	if e.Code != 0 {
+		reason = fmt.Sprintf("%d %s", e.Code, e.Text)
+	}
+	return clean(reason), e.Permanent
+}
+
+// clean makes one line of printable text out of what a foreign server said.
+func clean(s string) string {
+	s = strings.Map(func(r rune) rune {
+		if unicode.IsSpace(r) {
+			return ' '
+		}
+		if !unicode.IsPrint(r) {
+			return -1
+		}
+		return r
+	}, strings.ToValidUTF8(s, "?"))
+	s = strings.Join(strings.Fields(s), " ")
+	if r := []rune(s); len(r) > 500 {
+		s = string(r[:500]) + "…"
+	}
+	return s
+}
+
+// backoff is the pause after the given attempt, the first being 1: doubling
+// from a minute to four hours, for codes from five seconds to a minute, each
+// between three quarters and five quarters of that so that letters which
+// failed together do not return together.
+func backoff(kind string, attempt int64) time.Duration {
+	first, most := time.Minute, 4*time.Hour
+	if kind == Code {
+		first, most = 5*time.Second, time.Minute
+	}
+	d := most
+	if attempt < 16 {
+		d = min(most, first<<max(attempt-1, 0))
+	}
+	return d*3/4 + time.Duration(rand.Int64N(int64(d)/2))
+}
