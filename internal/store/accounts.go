@@ -1,0 +1,85 @@
+package store
+
+import (
+	"database/sql"
+	"strings"
+	"time"
+)
+
+// States of an account.
+const (
+	AccountActive    = "active"
+	AccountSuspended = "suspended"
+)
+
+// Account is one organisation on this service.
+type Account struct {
+	ID         int64 // the account number
+	Name       string
+	Language   string
+	TimeZone   string // IANA name
+	State      string
+	ExpiryDays int // how long an envelope can be opened by default, 0 = for ever
+	KeepDays   int // how long the ciphertext is kept for the link, 0 = never
+	CreatedAt  time.Time
+}
+
+const accountColumns = `id, name, language, time_zone, state, expiry_days, keep_days, created_at`
+
+func scanAccount(scan func(...any) error) (a Account, err error) {
+	var created int64
+	err = scan(&a.ID, &a.Name, &a.Language, &a.TimeZone, &a.State, &a.ExpiryDays, &a.KeepDays, &created)
+	a.CreatedAt = fromMs(created)
+	return a, found(err)
+}
+
+// InsertAccount writes a, at the transaction's time; a number in use gives ErrTaken.
+func (tx *Tx) InsertAccount(a Account) error {
+	_, err := tx.exec(`INSERT INTO accounts (`+accountColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`,
+		a.ID, a.Name, a.Language, a.TimeZone, a.State, a.ExpiryDays, a.KeepDays, ms(tx.Now))
+	return err
+}
+
+// NextAccountNumber returns one more than the greatest in use, at least first.
+func (tx *Tx) NextAccountNumber(first int64) (int64, error) {
+	var n int64
+	err := tx.row(`SELECT COALESCE(MAX(id), 0) + 1 FROM accounts`).Scan(&n)
+	return max(n, first), err
+}
+
+// FindAccount returns the account with that number.
+func (tx *Tx) FindAccount(number int64) (Account, error) {
+	return scanAccount(tx.row(`SELECT `+accountColumns+` FROM accounts WHERE id = $1`, number).Scan)
+}
+
+// LockAccount is FindAccount that holds the row until the transaction ends:
+// acts that must see each other's result (who is the last administrator?) take
+// it first.
+func (tx *Tx) LockAccount(number int64) (Account, error) {
+	return scanAccount(tx.row(`SELECT `+accountColumns+` FROM accounts WHERE id = $1`+tx.dialect.forUpdate, number).Scan)
+}
+
+// SetAccountState makes an account active or suspended.
+func (tx *Tx) SetAccountState(number int64, state string) error {
+	n, err := tx.exec(`UPDATE accounts SET state = $1 WHERE id = $2`, state, number)
+	if err == nil && n == 0 {
+		err = ErrNotFound
+	}
+	return err
+}
+
+// ListAccounts returns accounts by number, those above after.
+func (tx *Tx) ListAccounts(after int64, limit int) ([]Account, error) {
+	rows, err := tx.rows(`SELECT `+accountColumns+` FROM accounts WHERE id > $1 ORDER BY id LIMIT $2`, after, limit)
+	return list(rows, err, func(r *sql.Rows) (Account, error) { return scanAccount(r.Scan) })
+}
+
+// DeleteAccountSessions ends the sessions of all users of an account.
+func (tx *Tx) DeleteAccountSessions(number int64) (int64, error) {
+	return tx.exec(`DELETE FROM sessions WHERE user_id IN (SELECT id FROM users WHERE account_id = $1)`, number)
+}
+
+// pattern makes a LIKE pattern (with ESCAPE '!') of what begins with s.
+func pattern(s string) string {
+	return strings.NewReplacer("!", "!!", "%", "!%", "_", "!_").Replace(s) + "%"
+}

@@ -1,0 +1,106 @@
+package store
+
+import (
+	"database/sql"
+	"strings"
+	"time"
+)
+
+// States of an invitation.
+const (
+	InvitationPending  = "pending"
+	InvitationAccepted = "accepted"
+	InvitationDeclined = "declined"
+	InvitationRevoked  = "revoked"
+)
+
+// Invitation asks a person to join an account, and a group of it.
+type Invitation struct {
+	ID             string
+	AccountID      int64
+	GroupID        string // "" = the account only
+	Address        string
+	DisplayAddress string
+	TokenHash      string // SHA-256 of the token, hex
+	InvitedBy      string // name to show
+	State          string
+	CreatedAt      time.Time
+	ExpiresAt      time.Time
+}
+
+const invitationColumns = `id, account_id, group_id, address, display_address, token_hash, invited_by, state, created_at, expires_at`
+
+func scanInvitation(scan func(...any) error) (i Invitation, err error) {
+	var group sql.NullString
+	var created, expires int64
+	err = scan(&i.ID, &i.AccountID, &group, &i.Address, &i.DisplayAddress, &i.TokenHash, &i.InvitedBy, &i.State, &created, &expires)
+	i.GroupID, i.CreatedAt, i.ExpiresAt = group.String, fromMs(created), fromMs(expires)
+	return i, found(err)
+}
+
+// InsertInvitation writes i as pending, at the transaction's time.
+func (tx *Tx) InsertInvitation(i Invitation) error {
+	_, err := tx.exec(`INSERT INTO invitations (`+invitationColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7, 'pending', $8, $9)`,
+		i.ID, i.AccountID, text(i.GroupID), i.Address, i.DisplayAddress, i.TokenHash, i.InvitedBy, ms(tx.Now), ms(i.ExpiresAt))
+	return err
+}
+
+// FindInvitation returns an invitation of the account; one of another account is not found.
+func (tx *Tx) FindInvitation(account int64, invitationID string) (Invitation, error) {
+	return scanInvitation(tx.row(`SELECT `+invitationColumns+` FROM invitations WHERE account_id = $1 AND id = $2`, account, invitationID).Scan)
+}
+
+// FindInvitationByToken returns the invitation with that token hash, whatever its state.
+func (tx *Tx) FindInvitationByToken(hash string) (Invitation, error) {
+	return scanInvitation(tx.row(`SELECT `+invitationColumns+` FROM invitations WHERE token_hash = $1`, hash).Scan)
+}
+
+// FindPendingInvitation returns the live invitation of an address to a group ("" = to the account only).
+func (tx *Tx) FindPendingInvitation(account int64, groupID, address string) (Invitation, error) {
+	return scanInvitation(tx.row(`SELECT `+invitationColumns+` FROM invitations
+		WHERE account_id = $1 AND COALESCE(group_id, '') = $2 AND address = $3 AND state = 'pending' AND expires_at > $4
+		ORDER BY created_at DESC, id LIMIT 1`, account, groupID, address, ms(tx.Now)).Scan)
+}
+
+// EndInvitation gives a pending invitation its last state. One that is no
+// longer pending gives ErrNotFound, so that of two acts at once only one succeeds.
+func (tx *Tx) EndInvitation(invitationID, state string) error {
+	n, err := tx.exec(`UPDATE invitations SET state = $1 WHERE id = $2 AND state = 'pending'`, state, invitationID)
+	if err == nil && n == 0 {
+		err = ErrNotFound
+	}
+	return err
+}
+
+// RevokeInvitations ends an address's pending invitations to an account.
+func (tx *Tx) RevokeInvitations(account int64, address string) error {
+	_, err := tx.exec(`UPDATE invitations SET state = 'revoked' WHERE account_id = $1 AND address = $2 AND state = 'pending'`, account, address)
+	return err
+}
+
+// RenewInvitation gives a pending invitation another token and end.
+func (tx *Tx) RenewInvitation(invitationID, tokenHash string, expires time.Time) error {
+	n, err := tx.exec(`UPDATE invitations SET token_hash = $1, expires_at = $2 WHERE id = $3 AND state = 'pending'`,
+		tokenHash, ms(expires), invitationID)
+	if err == nil && n == 0 {
+		err = ErrNotFound
+	}
+	return err
+}
+
+// ListGroupInvitations returns the pending invitations to a group by address,
+// those that have run out too: sending again renews them.
+func (tx *Tx) ListGroupInvitations(groupID string, limit int) ([]Invitation, error) {
+	rows, err := tx.rows(`SELECT `+invitationColumns+` FROM invitations WHERE group_id = $1 AND state = 'pending'
+		ORDER BY address, id LIMIT $2`, groupID, limit)
+	return list(rows, err, func(r *sql.Rows) (Invitation, error) { return scanInvitation(r.Scan) })
+}
+
+// ListInvitations returns an account's pending invitations by address, whose
+// address begins with query, those that have run out too.
+func (tx *Tx) ListInvitations(account int64, query string, limit int) ([]Invitation, error) {
+	rows, err := tx.rows(`SELECT `+invitationColumns+` FROM invitations
+		WHERE account_id = $1 AND state = 'pending' AND address LIKE $2 ESCAPE '!' ORDER BY address, id LIMIT $3`,
+		account, pattern(strings.ToLower(query)), limit)
+	return list(rows, err, func(r *sql.Rows) (Invitation, error) { return scanInvitation(r.Scan) })
+}

@@ -1,0 +1,75 @@
+package store
+
+import (
+	"database/sql"
+	"time"
+)
+
+// States of a request for access.
+const (
+	RequestPending = "pending"
+	RequestGranted = "granted"
+	RequestRefused = "refused"
+)
+
+// AccessRequest is a person's wish to administer an account.
+type AccessRequest struct {
+	ID        string
+	UserID    string
+	AccountID int64 // 0: for the operator
+	Reason    string
+	State     string
+	CreatedAt time.Time
+}
+
+const requestColumns = `id, user_id, account_id, reason, state, created_at`
+
+func scanRequest(scan func(...any) error) (r AccessRequest, err error) {
+	var account sql.NullInt64
+	var created int64
+	err = scan(&r.ID, &r.UserID, &account, &r.Reason, &r.State, &created)
+	r.AccountID, r.CreatedAt = account.Int64, fromMs(created)
+	return r, found(err)
+}
+
+// InsertRequest writes r as pending, at the transaction's time.
+func (tx *Tx) InsertRequest(r AccessRequest) error {
+	_, err := tx.exec(`INSERT INTO access_requests (`+requestColumns+`) VALUES ($1, $2, $3, $4, 'pending', $5)`,
+		r.ID, r.UserID, number(r.AccountID), r.Reason, ms(tx.Now))
+	return err
+}
+
+// FindRequest returns the request with that id.
+func (tx *Tx) FindRequest(requestID string) (AccessRequest, error) {
+	return scanRequest(tx.row(`SELECT `+requestColumns+` FROM access_requests WHERE id = $1`, requestID).Scan)
+}
+
+// FindPendingRequest returns a user's open request to an account (0: to the operator).
+func (tx *Tx) FindPendingRequest(userID string, account int64) (AccessRequest, error) {
+	return scanRequest(tx.row(`SELECT `+requestColumns+` FROM access_requests
+		WHERE user_id = $1 AND COALESCE(account_id, 0) = $2 AND state = 'pending' ORDER BY created_at, id LIMIT 1`, userID, account).Scan)
+}
+
+// EndRequest decides a pending request. One that is decided gives ErrNotFound,
+// so that of two decisions at once only one succeeds.
+func (tx *Tx) EndRequest(requestID, state string) error {
+	n, err := tx.exec(`UPDATE access_requests SET state = $1 WHERE id = $2 AND state = 'pending'`, state, requestID)
+	if err == nil && n == 0 {
+		err = ErrNotFound
+	}
+	return err
+}
+
+// EndRequestsOf decides all pending requests of a user to an account.
+func (tx *Tx) EndRequestsOf(userID string, account int64, state string) error {
+	_, err := tx.exec(`UPDATE access_requests SET state = $1 WHERE user_id = $2 AND COALESCE(account_id, 0) = $3 AND state = 'pending'`,
+		state, userID, account)
+	return err
+}
+
+// ListRequests returns the pending requests to an account (0: to the operator), oldest first.
+func (tx *Tx) ListRequests(account int64, limit int) ([]AccessRequest, error) {
+	rows, err := tx.rows(`SELECT `+requestColumns+` FROM access_requests
+		WHERE COALESCE(account_id, 0) = $1 AND state = 'pending' ORDER BY created_at, id LIMIT $2`, account, limit)
+	return list(rows, err, func(r *sql.Rows) (AccessRequest, error) { return scanRequest(r.Scan) })
+}

@@ -1,0 +1,232 @@
+package store
+
+import (
+	"database/sql"
+	"fmt"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+)
+
+// States of a user.
+const (
+	UserActive = "active"
+	UserLocked = "locked"
+)
+
+// User is a person who can sign in. It holds no password: see Password.
+type User struct {
+	ID             string
+	AccountID      int64 // 0: a recipient who enrolled and belongs to no account
+	Managed        bool  // created by an administrator, who may reset the password
+	Address        string
+	DisplayAddress string
+	FirstName      string
+	LastName       string
+	Language       string
+	TimeZone       string // IANA name
+	Theme          string // auto, light, dark
+	NotifyOpened   bool
+	Temporary      bool // the password opens only the page that sets another
+	TemporaryUntil time.Time
+	State          string
+	WelcomedAt     time.Time // when they left the new-account page
+	LastSignInAt   time.Time
+	CreatedAt      time.Time
+}
+
+// Name is what to call the person: their name, or their address without one.
+func (u User) Name() string {
+	if s := strings.TrimSpace(u.FirstName + " " + u.LastName); s != "" {
+		return s
+	}
+	return u.DisplayAddress
+}
+
+// Password is how a user signs in with one.
+type Password struct {
+	Hash           string // PHC string, "" = none
+	Temporary      bool
+	TemporaryUntil time.Time
+}
+
+const userColumns = `u.id, u.account_id, u.managed, u.address, u.display_address, u.first_name, u.last_name, u.language,
+	u.time_zone, u.theme, u.notify_opened, u.temporary, u.temporary_until, u.state, u.welcomed_at, u.last_sign_in_at, u.created_at`
+
+func scanUser(scan func(...any) error, more ...any) (u User, err error) {
+	var account sql.NullInt64
+	var managed, notify, temporary, until, welcomed, last, created int64
+	into := []any{&u.ID, &account, &managed, &u.Address, &u.DisplayAddress, &u.FirstName, &u.LastName, &u.Language,
+		&u.TimeZone, &u.Theme, &notify, &temporary, &until, &u.State, &welcomed, &last, &created}
+	err = scan(append(into, more...)...)
+	u.AccountID, u.Managed, u.NotifyOpened, u.Temporary = account.Int64, managed != 0, notify != 0, temporary != 0
+	u.TemporaryUntil, u.WelcomedAt, u.LastSignInAt, u.CreatedAt = fromMs(until), fromMs(welcomed), fromMs(last), fromMs(created)
+	return u, found(err)
+}
+
+func scanUserRow(r *sql.Rows) (User, error) { return scanUser(r.Scan) }
+
+// InsertUser writes u with its password, at the transaction's time. An address
+// in use anywhere on this service gives ErrTaken.
+func (tx *Tx) InsertUser(u User, p Password) error {
+	_, err := tx.exec(`INSERT INTO users (id, account_id, managed, address, display_address, first_name, last_name, language,
+			time_zone, theme, notify_opened, password_hash, temporary, temporary_until, state, welcomed_at, last_sign_in_at, created_at)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)`,
+		u.ID, number(u.AccountID), flag(u.Managed), u.Address, u.DisplayAddress, u.FirstName, u.LastName, u.Language,
+		u.TimeZone, u.Theme, flag(u.NotifyOpened), p.Hash, flag(p.Temporary), ms(p.TemporaryUntil), u.State,
+		ms(u.WelcomedAt), ms(u.LastSignInAt), ms(tx.Now))
+	return err
+}
+
+// FindUser returns the user with that id.
+func (tx *Tx) FindUser(id string) (User, error) {
+	return scanUser(tx.row(`SELECT `+userColumns+` FROM users u WHERE u.id = $1`, id).Scan)
+}
+
+// LockUser is FindUser that holds the row until the transaction ends.
+func (tx *Tx) LockUser(id string) (User, error) {
+	return scanUser(tx.row(`SELECT `+userColumns+` FROM users u WHERE u.id = $1`+tx.dialect.forUpdate, id).Scan)
+}
+
+// FindUserByAddress returns the user with that canonical address, of whatever account.
+func (tx *Tx) FindUserByAddress(address string) (User, error) {
+	return scanUser(tx.row(`SELECT `+userColumns+` FROM users u WHERE u.address = $1`, address).Scan)
+}
+
+// FindPassword returns a user's password.
+func (tx *Tx) FindPassword(userID string) (p Password, err error) {
+	var temporary, until int64
+	err = tx.row(`SELECT password_hash, temporary, temporary_until FROM users WHERE id = $1`, userID).Scan(&p.Hash, &temporary, &until)
+	p.Temporary, p.TemporaryUntil = temporary != 0, fromMs(until)
+	return p, found(err)
+}
+
+// SetPassword replaces a user's password.
+func (tx *Tx) SetPassword(userID string, p Password) error {
+	return tx.oneUser(`UPDATE users SET password_hash = $1, temporary = $2, temporary_until = $3 WHERE id = $4`,
+		p.Hash, flag(p.Temporary), ms(p.TemporaryUntil), userID)
+}
+
+// SetUserState makes a user active or locked.
+func (tx *Tx) SetUserState(userID, state string) error {
+	return tx.oneUser(`UPDATE users SET state = $1 WHERE id = $2`, state, userID)
+}
+
+// SetUserAccount puts a user into an account, or into none with 0.
+func (tx *Tx) SetUserAccount(userID string, account int64) error {
+	return tx.oneUser(`UPDATE users SET account_id = $1 WHERE id = $2`, number(account), userID)
+}
+
+// SetPreferences writes what a person chooses for themselves, and nothing else of u.
+func (tx *Tx) SetPreferences(u User) error {
+	return tx.oneUser(`UPDATE users SET first_name = $1, last_name = $2, language = $3, time_zone = $4, theme = $5, notify_opened = $6
+		WHERE id = $7`, u.FirstName, u.LastName, u.Language, u.TimeZone, u.Theme, flag(u.NotifyOpened), u.ID)
+}
+
+// SetWelcomed notes, once, that a person left the new-account page.
+func (tx *Tx) SetWelcomed(userID string) error {
+	_, err := tx.exec(`UPDATE users SET welcomed_at = $1 WHERE id = $2 AND welcomed_at = 0`, ms(tx.Now), userID)
+	return err
+}
+
+// SetSignedIn notes that a person signed in now.
+func (tx *Tx) SetSignedIn(userID string) error {
+	return tx.oneUser(`UPDATE users SET last_sign_in_at = $1 WHERE id = $2`, ms(tx.Now), userID)
+}
+
+// DeleteUser removes a user with their memberships, requests and sessions.
+func (tx *Tx) DeleteUser(userID string) error {
+	return tx.oneUser(`DELETE FROM users WHERE id = $1`, userID)
+}
+
+func (tx *Tx) oneUser(query string, args ...any) error {
+	n, err := tx.exec(query, args...)
+	if err == nil && n == 0 {
+		err = ErrNotFound
+	}
+	return err
+}
+
+// HasEnvelopeFrom reports whether some envelope of an account is addressed to
+// the canonical address.
+func (tx *Tx) HasEnvelopeFrom(account int64, address string) (bool, error) {
+	var n int
+	err := tx.row(`SELECT COUNT(*) FROM (SELECT 1 FROM slots s JOIN messages m ON m.id = s.message_id
+		WHERE s.address = $1 AND m.account_id = $2 LIMIT 1) AS one`, address, account).Scan(&n)
+	return n > 0, err
+}
+
+// Filters of ListUsers.
+const (
+	OnlyActive         = "active"
+	OnlyBlocked        = "blocked"
+	OnlyMustChange     = "pwchange"
+	OnlyAdministrators = "administrators"
+)
+
+func usersWhere(account int64, query, only string) (string, []any) {
+	where, args := "u.account_id = $1", []any{account}
+	switch only {
+	case OnlyActive:
+		where += " AND u.state = 'active' AND u.temporary = 0"
+	case OnlyBlocked:
+		where += " AND u.state = 'locked'"
+	case OnlyMustChange:
+		where += " AND u.state = 'active' AND u.temporary = 1"
+	case OnlyAdministrators:
+		where += ` AND EXISTS (SELECT 1 FROM memberships m JOIN user_groups g ON g.id = m.group_id
+			WHERE m.user_id = u.id AND g.account_id = u.account_id AND g.builtin = 1)`
+	}
+	if query != "" {
+		// SQLite lowers ASCII letters only, so that "émile" needs its other form too.
+		first, size := utf8.DecodeRuneInString(query)
+		args = append(args, pattern(strings.ToLower(query)), pattern(string(unicode.ToUpper(first))+query[size:]))
+		where += ` AND (u.address LIKE $2 ESCAPE '!' OR LOWER(u.first_name || ' ' || u.last_name) LIKE $2 ESCAPE '!'
+			OR LOWER(u.last_name) LIKE $2 ESCAPE '!' OR u.first_name LIKE $3 ESCAPE '!' OR u.last_name LIKE $3 ESCAPE '!')`
+	}
+	return where, args
+}
+
+// ListUsers returns users of an account by address, those above after, whose
+// address, first or last name begins with query, and that pass the filter only ("" = all).
+func (tx *Tx) ListUsers(account int64, query, only, after string, limit int) ([]User, error) {
+	where, args := usersWhere(account, query, only)
+	n := len(args)
+	rows, err := tx.rows(`SELECT `+userColumns+` FROM users u WHERE `+where+
+		fmt.Sprintf(` AND u.address > $%d ORDER BY u.address LIMIT $%d`, n+1, n+2), append(args, after, limit)...)
+	return list(rows, err, scanUserRow)
+}
+
+// CountUsers counts what ListUsers lists on all its pages.
+func (tx *Tx) CountUsers(account int64, query, only string) (n int, err error) {
+	where, args := usersWhere(account, query, only)
+	err = tx.row(`SELECT COUNT(*) FROM users u WHERE `+where, args...).Scan(&n)
+	return n, err
+}
+
+// ListAdministrators returns an account's active administrators by address.
+func (tx *Tx) ListAdministrators(account int64, limit int) ([]User, error) {
+	rows, err := tx.rows(`SELECT `+userColumns+` FROM users u JOIN memberships m ON m.user_id = u.id JOIN user_groups g ON g.id = m.group_id
+		WHERE g.account_id = $1 AND g.builtin = 1 AND u.account_id = $1 AND u.state = 'active' ORDER BY u.address LIMIT $2`, account, limit)
+	return list(rows, err, scanUserRow)
+}
+
+// IsAdministrator reports whether a user is an active administrator of the
+// account, with a password of their own.
+func (tx *Tx) IsAdministrator(userID string, account int64) (bool, error) {
+	var n int
+	err := tx.row(`SELECT COUNT(*) FROM users u JOIN memberships m ON m.user_id = u.id JOIN user_groups g ON g.id = m.group_id
+		WHERE u.id = $1 AND g.account_id = $2 AND g.builtin = 1 AND u.account_id = $2 AND u.state = 'active' AND u.temporary = 0`,
+		userID, account).Scan(&n)
+	return n > 0, err
+}
+
+// ListAdministeredAccounts returns the active accounts that a user administers.
+func (tx *Tx) ListAdministeredAccounts(userID string) ([]int64, error) {
+	rows, err := tx.rows(`SELECT g.account_id FROM users u JOIN memberships m ON m.user_id = u.id JOIN user_groups g ON g.id = m.group_id
+		JOIN accounts a ON a.id = g.account_id
+		WHERE u.id = $1 AND g.builtin = 1 AND u.account_id = g.account_id AND u.state = 'active' AND u.temporary = 0 AND a.state = 'active'
+		ORDER BY g.account_id`, userID)
+	return list(rows, err, func(r *sql.Rows) (n int64, err error) { return n, r.Scan(&n) })
+}
