@@ -1,0 +1,203 @@
+package web
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/pli-mail/pli/internal/account"
+	"github.com/pli-mail/pli/internal/fault"
+	"github.com/pli-mail/pli/internal/i18n"
+	"github.com/pli-mail/pli/internal/store"
+)
+
+// Request is one request as a handler sees it.
+type Request struct {
+	*http.Request
+	W       http.ResponseWriter
+	Printer i18n.Printer
+	Session *account.Session // nil: nobody we know
+	Self    string           // where the language link leads after a POST; the page's own address by default
+
+	kit    *Kit
+	json   bool
+	entry  bool // an entry page: blind, without Cross-Origin-Opener-Policy
+	status int  // instead of the one that the kind of failure has
+}
+
+// T says a catalogue text in the visitor's language.
+func (r *Request) T(key string, pairs ...any) string { return r.Printer.T(key, pairs...) }
+
+// User is the person who signed in, or nil.
+func (r *Request) User() *store.User {
+	if r.Session == nil || r.Session.UserID == "" {
+		return nil
+	}
+	return r.Session.User
+}
+
+// Client is the network address of the visitor.
+func (r *Request) Client() string { return r.kit.client(r.Request) }
+
+// Actor is the visitor as the one who acts.
+func (r *Request) Actor() account.Actor { return r.Session.Actor(r.Client()) }
+
+func (r *Request) answer() http.Header { return r.W.Header() }
+
+// Redirect answers 303 to a path of this site.
+func (r *Request) Redirect(path string) error {
+	r.kit.redirect(r, path)
+	return nil
+}
+
+func (k *Kit) redirect(r *Request, path string) {
+	r.W.Header().Set("Location", LocalPath(path, "/"))
+	r.W.WriteHeader(http.StatusSeeOther)
+}
+
+// Next is where the visitor wanted to go before signing in: the local path in
+// the form or query value "next", or else fallback.
+func (r *Request) Next(fallback string) string { return LocalPath(r.FormValue("next"), fallback) }
+
+// LocalPath returns s if it is a path of this site, else fallback.
+func LocalPath(s, fallback string) string {
+	u, err := url.Parse(s)
+	if err != nil || u.Scheme != "" || u.Host != "" || u.User != nil ||
+		!strings.HasPrefix(s, "/") || strings.HasPrefix(s, "//") || strings.ContainsAny(s, "\\\r\n\t") {
+		return fallback
+	}
+	return s
+}
+
+// SetSession makes s the visitor's session: after signing in, a code, a new password.
+func (r *Request) SetSession(s *account.Session) {
+	r.Session = s
+	r.kit.setSession(r.W, s)
+}
+
+// EndSession forgets the session in the browser, and what the browser keeps of
+// envelopes. Ending it in the database is account's.
+func (r *Request) EndSession() {
+	r.Session = nil
+	r.kit.setCookie(r.W, r.kit.cookieName(), "", -1, http.SameSiteStrictMode)
+	r.answer().Set("Clear-Site-Data", `"storage"`)
+}
+
+// SetLanguage remembers the language in the browser, and uses it from now on.
+func (r *Request) SetLanguage(lang string) {
+	if i18n.Known(lang) {
+		r.kit.setCookie(r.W, "lang", lang, year, http.SameSiteLaxMode)
+		r.Printer = r.kit.conf.Catalogue.Printer(lang, r.Printer.Zone)
+	}
+}
+
+// SetTheme remembers the appearance in the browser: auto, light or dark.
+func (r *Request) SetTheme(theme string) {
+	switch theme {
+	case "light", "dark":
+		r.kit.setCookie(r.W, "theme", theme, year, http.SameSiteLaxMode)
+	default:
+		r.kit.setCookie(r.W, "theme", "", -1, http.SameSiteLaxMode)
+	}
+}
+
+// Render answers 200 with a page.
+func (r *Request) Render(p *Pages, name string, page Page) error {
+	return r.render(http.StatusOK, p, name, page)
+}
+
+// RenderStatus answers with a page and a status.
+func (r *Request) RenderStatus(status int, p *Pages, name string, page Page) error {
+	return r.render(status, p, name, page)
+}
+
+// Again renders the page of a form once more with what is wrong: the status of
+// err's kind, everything typed except passwords, the summary focused. What no
+// form can mend (a missing page, a refusal, a failure of ours) is returned.
+func (r *Request) Again(p *Pages, name string, page Page, err error) error {
+	f := asFault(err)
+	switch f.Kind {
+	case fault.Invalid, fault.Conflict, fault.TooMany, fault.TooLarge, fault.Closed:
+	default:
+		return err
+	}
+	b := page.base()
+	b.Problem = f
+	if b.Input == nil {
+		b.Input = r.PostForm
+	}
+	if f.Kind == fault.TooMany {
+		retryAfter(r.answer(), f)
+	}
+	return r.render(statusOf(f.Kind), p, name, page)
+}
+
+// render writes nothing before the page is whole: a page never breaks off half-way.
+func (r *Request) render(status int, p *Pages, name string, page Page) error {
+	t := p.named[name]
+	if t == nil {
+		return fmt.Errorf("there is no page %q", name)
+	}
+	b := page.base()
+	if b.kit == nil {
+		return fmt.Errorf("page %q was not made with Base", name)
+	}
+	b.takeFlash(r)
+	var buf bytes.Buffer
+	if err := t.ExecuteTemplate(&buf, "layout", page); err != nil {
+		return fmt.Errorf("render %s: %w", name, err)
+	}
+	// html/template writes ' as &#39;, which every attribute in double quotes can
+	// spare (checkQuotes). The texts are the catalogue's, byte for byte.
+	body := bytes.ReplaceAll(buf.Bytes(), []byte("&#39;"), []byte("'"))
+	h := r.answer()
+	h.Set("Content-Type", "text/html; charset=utf-8")
+	h.Set("Content-Length", fmt.Sprint(len(body)))
+	r.W.WriteHeader(status)
+	if r.Method != http.MethodHead {
+		r.W.Write(body)
+	}
+	return nil
+}
+
+// JSON answers 200 with v.
+func (r *Request) JSON(v any) error {
+	raw, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	h := r.answer()
+	h.Set("Content-Type", "application/json")
+	h.Set("Content-Length", fmt.Sprint(len(raw)+1))
+	r.W.WriteHeader(http.StatusOK)
+	r.W.Write(append(raw, '\n'))
+	return nil
+}
+
+// ReadJSON reads the body into v, strictly. The media type must be
+// application/json, which no form of another site can send (AT-55).
+func (r *Request) ReadJSON(v any) error {
+	if mt, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || mt != "application/json" {
+		r.status = http.StatusUnsupportedMediaType
+		return fault.New(fault.Invalid, "api.notjson")
+	}
+	dec := json.NewDecoder(r.Body)
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(v); err != nil {
+		var big *http.MaxBytesError
+		if errors.As(err, &big) {
+			return err
+		}
+		return fault.New(fault.Invalid, "api.badjson").Because(err)
+	}
+	if _, err := dec.Token(); err != io.EOF {
+		return fault.New(fault.Invalid, "api.badjson")
+	}
+	return nil
+}

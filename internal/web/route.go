@@ -1,0 +1,196 @@
+package web
+
+import (
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/pli-mail/pli/internal/fault"
+	"github.com/pli-mail/pli/internal/store"
+)
+
+// Handler answers one request, or says with an error why it cannot.
+type Handler func(r *Request) error
+
+// Access is who may come to an address. Each address declares it: the zero
+// Access is refused when the program starts.
+type Access int
+
+const (
+	// Entry is for anyone, and blind: no cookie is read, and the page has no
+	// Cross-Origin-Opener-Policy, so that an envelope's page can hand over its
+	// ciphertext (envelope-v1.md 6).
+	Entry Access = iota + 1
+	// Public is for anyone; a session is known if there is one.
+	Public
+	// Visitor is for anyone; a POST without a session gets a visitor's. A GET
+	// never makes one: coming from a mail, a browser keeps its Strict cookie
+	// back, and a new one would sign the person out.
+	Visitor
+	// SignedIn is for people who signed in.
+	SignedIn
+	// Admin is for administrators of an account. What they may do there is
+	// decided below, in the act's own transaction.
+	Admin
+)
+
+func (a Access) String() string {
+	return [...]string{"undeclared", "entry", "public", "visitor", "signed in", "administrator"}[a]
+}
+
+// Route is one registered address.
+type Route struct {
+	Pattern  string
+	Access   Access
+	JSON     bool
+	AnyScope bool  // also for a session that opens only the page which sets a password
+	Body     int64 // most bytes of a request's body
+	Cross    bool  // may be posted to from another site
+}
+
+// RouteOption says something unusual of an address.
+type RouteOption func(*Route)
+
+// AnyScope lets also those in who have something to settle first: a temporary
+// password, or the new-account page.
+func AnyScope() RouteOption { return func(rt *Route) { rt.AnyScope = true } }
+
+// Body allows bodies of n bytes instead of 1 MiB.
+func Body(n int64) RouteOption { return func(rt *Route) { rt.Body = n } }
+
+// CrossSite lets other sites post here. Only for an address that reads no
+// cookie and changes nothing but what it stages.
+func CrossSite() RouteOption { return func(rt *Route) { rt.Cross = true } }
+
+// Handle registers a page. It panics on an undeclared access or a pattern
+// without a method, which is a mistake in the program.
+func (k *Kit) Handle(pattern string, h Handler, access Access, opts ...RouteOption) {
+	k.register(Route{Pattern: pattern, Access: access, Body: 1 << 20}, h, opts)
+}
+
+// HandleJSON registers an address of the JSON API: a bearer token is taken as
+// well as the cookie, and failures are answered as application/problem+json.
+func (k *Kit) HandleJSON(pattern string, h Handler, access Access, opts ...RouteOption) {
+	k.register(Route{Pattern: pattern, Access: access, Body: 1 << 20, JSON: true}, h, opts)
+}
+
+func (k *Kit) register(rt Route, h Handler, opts []RouteOption) {
+	for _, o := range opts {
+		o(&rt)
+	}
+	if rt.Access < Entry || rt.Access > Admin {
+		panic("web: " + rt.Pattern + " does not declare who may come")
+	}
+	if method, _, ok := strings.Cut(rt.Pattern, " "); !ok || strings.HasPrefix(method, "/") {
+		panic("web: " + rt.Pattern + " does not name its method")
+	}
+	if rt.Cross && rt.Access != Entry {
+		panic("web: " + rt.Pattern + " reads cookies and may not be posted to by other sites")
+	}
+	k.routes = append(k.routes, rt)
+	k.mux.HandleFunc(rt.Pattern, func(w http.ResponseWriter, req *http.Request) { k.serve(rt, h, w, req) })
+}
+
+// Routes are the registered addresses, for tests that walk all of them.
+func (k *Kit) Routes() []Route { return append([]Route(nil), k.routes...) }
+
+func (k *Kit) exempt(pattern string) bool {
+	for _, rt := range k.routes {
+		if rt.Pattern == pattern {
+			return rt.Cross
+		}
+	}
+	return false
+}
+
+func (k *Kit) serve(rt Route, h Handler, w http.ResponseWriter, req *http.Request) {
+	if req.Body != nil && req.Body != http.NoBody {
+		req.Body = http.MaxBytesReader(w, req.Body, rt.Body)
+	}
+	r := &Request{Request: req, W: w, kit: k, json: rt.JSON, entry: rt.Access == Entry, Printer: k.printer(req, nil)}
+	if lang := req.URL.Query().Get("lang"); known(lang) && safe(req.Method) {
+		k.setCookie(w, "lang", lang, year, http.SameSiteLaxMode)
+	}
+	if rt.Access == Entry {
+		w.Header().Del("Cross-Origin-Opener-Policy")
+	} else {
+		s, err := k.session(req, rt.JSON)
+		if err != nil {
+			k.fail(r, err)
+			return
+		}
+		if s == nil && rt.Access == Visitor && !safe(req.Method) {
+			if s, err = k.conf.Accounts.Visit(req.Context(), req.UserAgent()); err != nil {
+				k.fail(r, err)
+				return
+			}
+			k.setSession(w, s)
+		}
+		r.Session = s
+		r.Printer = k.printer(req, s)
+		if done := k.admit(rt, r); done {
+			return
+		}
+	}
+	if err := h(r); err != nil {
+		k.fail(r, err)
+	}
+}
+
+// admit answers, and says so, when this person may not come here now.
+func (k *Kit) admit(rt Route, r *Request) (done bool) {
+	s := r.Session
+	signedIn := s != nil && s.UserID != ""
+	if rt.Access >= SignedIn && !signedIn {
+		k.signInFirst(rt, r)
+		return true
+	}
+	if signedIn && s.Scope == store.ScopeSetPassword && !rt.AnyScope {
+		// AT-42, I3: a temporary password opens one page.
+		if rt.JSON {
+			k.fail(r, fault.New(fault.Denied, "si.mustchange"))
+		} else {
+			k.redirect(r, "/password")
+		}
+		return true
+	}
+	if rt.Access >= SignedIn && !rt.JSON && !rt.AnyScope && safe(r.Method) && s.User.WelcomedAt.IsZero() {
+		k.redirect(r, "/welcome?next="+url.QueryEscape(r.URL.RequestURI()))
+		return true
+	}
+	if rt.Access == Admin && len(s.AdminOf) == 0 {
+		if rt.JSON || !safe(r.Method) {
+			k.fail(r, fault.New(fault.Denied, "err.forbidden"))
+		} else {
+			k.redirect(r, "/admin/request") // who can help, and a way to ask them
+		}
+		return true
+	}
+	return false
+}
+
+func (k *Kit) signInFirst(rt Route, r *Request) {
+	switch {
+	case rt.JSON || !safe(r.Method):
+		k.fail(r, fault.New(fault.Unauthenticated, "sess.h1"))
+	case r.Header.Get("Sec-Fetch-Site") == "cross-site" || r.Header.Get("Sec-Fetch-Site") == "same-site":
+		// The browser kept its Strict cookie back because the link was in a mail
+		// or on another site. Asked again by a page of ours, it sends it.
+		r.Self = r.URL.RequestURI()
+		page := &struct {
+			Base
+			URL string
+		}{r.Base(r.T("c.continue")), r.Self}
+		if err := r.render(http.StatusOK, k.errors, "again", page); err != nil {
+			k.fail(r, err)
+		}
+	default:
+		to := "/signin"
+		if rt.Access == Admin {
+			to = "/admin/signin"
+		}
+		k.redirect(r, to+"?next="+url.QueryEscape(r.URL.RequestURI()))
+	}
+}
+
+func safe(method string) bool { return method == http.MethodGet || method == http.MethodHead }
