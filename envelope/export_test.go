@@ -5,17 +5,15 @@ import (
 	"strings"
 )
 
-// NewSealerWithRandom is NewSealer with the given randomness, so that vectors
-// come out the same every time.
-func NewSealerWithRandom(h Header, random io.Reader) (*Sealer, error) { return newSealer(h, random) }
-
-// NewSealerWithKey seals under a known content key: the forger who was a
-// recipient (AT-07).
-func NewSealerWithKey(h Header, ck Secret, random io.Reader) (*Sealer, error) {
-	s, err := newSealer(h, random)
-	if err == nil {
-		s.ck = ck
+// SealerFromTLVs is a Sealer with any message header, right or wrong, a chosen
+// content key and known randomness, so that vectors come out the same every
+// time. A zero ck is drawn from random.
+func SealerFromTLVs(mh []byte, id MessageID, ck Secret, random io.Reader) (*Sealer, error) {
+	s := &Sealer{id: id, mh: mh, hh: headerHash(mh), ck: ck, random: random}
+	if ck != (Secret{}) {
+		return s, nil
 	}
+	_, err := io.ReadFull(random, s.ck[:])
 	return s, err
 }
 
@@ -27,14 +25,16 @@ func (s *Sealer) SealRaw(w io.Writer, content []byte) (Payload, error) {
 	return s.sealContent(w, content, strings.NewReader(""), 0, int64(len(content)))
 }
 
-// CanonicalManifest is the text that Seal writes for a manifest.
-func CanonicalManifest(m *Manifest) []byte { return m.append(nil) }
+// SlotFromTLVs is NewSlot with any recipient header.
+func (s *Sealer) SlotFromTLVs(rh func(SlotID) []byte) (Slot, error) { return s.newSlot(rh) }
 
-// Padded is the size of content of n bytes after padding.
-func Padded(n int64) int64 { return padded(n) }
+// HeaderTLVs and SlotTLVs are MH and RH as they are sealed.
+func HeaderTLVs(h Header) []byte                   { return appendHeader(nil, h) }
+func SlotTLVs(id SlotID, hint string) []byte       { return appendSlot(nil, id, hint) }
+func ManifestText(m *Manifest) []byte              { return m.append(nil) }
+func Padded(n int64) int64                         { return padded(n) }
+func Derive(out, ikm, salt []byte, info ...[]byte) { derive(out, ikm, salt, info...) }
+func Expand(out, prk []byte, info ...[]byte)       { expand(out, prk, info...) }
 
 // AppendTLV appends one field of a header.
 func AppendTLV(b []byte, kind uint16, value []byte) []byte { return appendTLV(b, kind, value) }
-
-// HeaderHash is HH of any TLVs.
-func HeaderHash(mh []byte) [32]byte { return headerHash(mh) }

@@ -217,13 +217,18 @@ func (s *Sealer) NewSlot(hint string) (Slot, error) {
 	if err := checkHint("recipient hint", hint); err != nil {
 		return Slot{}, fmt.Errorf("make slot: %w", err)
 	}
+	return s.newSlot(func(id SlotID) []byte { return appendSlot(make([]byte, 0, 64), id, hint) })
+}
+
+// newSlot makes a slot whose recipient header is what rh gives for its id.
+func (s *Sealer) newSlot(rh func(SlotID) []byte) (Slot, error) {
 	var slot Slot
 	for _, b := range [][]byte{slot.ID[:], slot.S[:], slot.E[:]} {
 		if _, err := io.ReadFull(s.random, b); err != nil {
 			return Slot{}, fmt.Errorf("make slot: %w", err)
 		}
 	}
-	slot.RH = appendSlot(make([]byte, 0, 64), slot.ID, hint)
+	slot.RH = rh(slot.ID)
 	aead, nonce, err := slotCipher(slot.S, slot.E, s.id, slot.ID, s.hh, sha256.Sum256(slot.RH))
 	if err != nil {
 		return Slot{}, fmt.Errorf("make slot: %w", err)

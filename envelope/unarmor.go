@@ -146,7 +146,7 @@ func (a *armorReader) decodeGroups(n int) error {
 func stripSpace(b []byte) []byte {
 	kept := b[:0]
 	for _, c := range b {
-		if c != ' ' && c != '\t' && c != '\r' && c != '\n' && c != '\f' && c != '\v' {
+		if c != ' ' && c != '\t' && c != '\r' && c != '\n' && c != '\f' {
 			kept = append(kept, c)
 		}
 	}
