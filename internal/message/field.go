@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"mime"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -136,32 +135,72 @@ func encodeText(s string) string {
 	return encodeWords(s)
 }
 
-// encodeWords always encodes; mime.QEncoding.Encode leaves ASCII alone.
+// encodeWords writes RFC 2047 encoded words. mime.QEncoding would leave quotes
+// and commas as they are, which a phrase may not have (section 5, rule 3), and
+// text alone that only looks like an encoded word.
 func encodeWords(s string) string {
-	if !printable(s) {
-		return mime.QEncoding.Encode("utf-8", s)
+	const lead, tail, room = "=?utf-8?q?", "?=", 75
+	var b strings.Builder
+	b.WriteString(lead)
+	n := len(lead) + len(tail)
+	for _, r := range s {
+		enc := qWord(string(r))
+		if n+len(enc) > room {
+			b.WriteString(tail + " " + lead)
+			n = len(lead) + len(tail)
+		}
+		b.WriteString(enc)
+		n += len(enc)
+	}
+	b.WriteString(tail)
+	return b.String()
+}
+
+func qWord(s string) string {
+	if s == " " {
+		return "_"
+	}
+	if len(s) == 1 && isAlnum(s[0]) {
+		return s
 	}
 	var b strings.Builder
-	for len(s) > 0 {
-		n := min(len(s), 20) // 20 octets, 60 when all are escaped
-		if b.Len() > 0 {
-			b.WriteByte(' ')
-		}
-		b.WriteString("=?utf-8?q?")
-		for i := range n {
-			switch c := s[i]; {
-			case c == ' ':
-				b.WriteByte('_')
-			case 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9':
-				b.WriteByte(c)
-			default:
-				fmt.Fprintf(&b, "=%02X", c)
-			}
-		}
-		b.WriteString("?=")
-		s = s[n:]
+	for i := range len(s) {
+		fmt.Fprintf(&b, "=%02X", s[i])
 	}
 	return b.String()
+}
+
+// qpText writes text in quoted-printable (RFC 2045 section 6.7) with CRLF. The
+// library's writer leaves "From " and "." at the start of lines, which mbox and
+// careless SMTP software change.
+func qpText(w io.Writer, s string) error {
+	bw := bufio.NewWriterSize(w, 16<<10)
+	lines := strings.Split(s, "\n")
+	for i, line := range lines {
+		if i > 0 {
+			bw.WriteString("\r\n")
+		}
+		col := 0
+		for j := 0; j < len(line); j++ {
+			c := line[j]
+			enc := line[j : j+1]
+			switch {
+			case c == '=' || c > '~' || c < ' ' && c != '\t',
+				j == len(line)-1 && (c == ' ' || c == '\t'),
+				col == 0 && (c == '.' || strings.HasPrefix(line[j:], "From ")):
+				enc = fmt.Sprintf("=%02X", c)
+			}
+			if col+len(enc) > foldAt-1 {
+				bw.WriteString("=\r\n")
+				col = 0
+				j-- // once more, now at the start of a line
+				continue
+			}
+			bw.WriteString(enc)
+			col += len(enc)
+		}
+	}
+	return bw.Flush()
 }
 
 // fileNameParam writes ; filename= plainly for ASCII, else per RFC 2231, in

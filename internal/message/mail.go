@@ -8,8 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"mime"
-	"mime/quotedprintable"
 	"strings"
 	"time"
 
@@ -116,9 +114,7 @@ func (m *Mail) write(w *countWriter, sizeOnly bool) error {
 	}
 	body := bodyPart{text: m.Text, html: m.HTML, boundary: boundary + "_a"}
 	if len(m.Attachments) == 0 {
-		if err := body.header(&h); err != nil {
-			return err
-		}
+		body.header(&h)
 		h.WriteString("\r\n")
 		if _, err := w.Write(h.Bytes()); err != nil {
 			return err
@@ -126,9 +122,7 @@ func (m *Mail) write(w *countWriter, sizeOnly bool) error {
 		return body.write(w)
 	}
 	fmt.Fprintf(&h, "Content-Type: multipart/mixed; boundary=%q\r\n\r\n--%s\r\n", boundary, boundary)
-	if err := body.header(&h); err != nil {
-		return err
-	}
+	body.header(&h)
 	h.WriteString("\r\n")
 	if _, err := w.Write(h.Bytes()); err != nil {
 		return err
@@ -190,7 +184,7 @@ type bodyPart struct {
 	text, html, boundary string
 }
 
-func (p bodyPart) header(h *bytes.Buffer) error {
+func (p bodyPart) header(h *bytes.Buffer) {
 	switch {
 	case p.text != "" && p.html != "":
 		fmt.Fprintf(h, "Content-Type: multipart/alternative; boundary=%q\r\n", p.boundary)
@@ -199,7 +193,6 @@ func (p bodyPart) header(h *bytes.Buffer) error {
 	default:
 		textHeader(h, "plain", p.text)
 	}
-	return nil
 }
 
 func (p bodyPart) write(w io.Writer) error {
@@ -257,11 +250,7 @@ func writeText(w io.Writer, s string) error {
 		_, err := io.WriteString(w, strings.ReplaceAll(s, "\n", "\r\n"))
 		return err
 	}
-	q := quotedprintable.NewWriter(w)
-	if _, err := io.WriteString(q, strings.ReplaceAll(s, "\n", "\r\n")); err != nil {
-		return err
-	}
-	return q.Close()
+	return qpText(w, s)
 }
 
 func (a *Attachment) write(w *countWriter, boundary string, sizeOnly bool) error {
@@ -292,7 +281,7 @@ func (a *Attachment) write(w *countWriter, boundary string, sizeOnly bool) error
 	if a.Name != "" {
 		// The RFC 2047 form inside quotes is no standard, but is what programs
 		// without RFC 2231 read; both say the same name.
-		ct += "; name=" + quoteParam(mime.QEncoding.Encode("utf-8", a.Name))
+		ct += "; name=" + quoteParam(encodeText(a.Name))
 		cd += fileNameParam(a.Name)
 	}
 	f.put("Content-Type", ct)
