@@ -24,15 +24,14 @@
 // four gives nothing, two give one octet, three give two; bits left over are
 // dropped without a look. So "aGk=aGk=" is "hi".
 //
-// quoted-printable: replace, from left to right, every match of
-//
-//	=([0-9A-Fa-f]{2})               by the octet of that value
-//	=[ \t]{0,64}(\r\n|\n|end)       by nothing (end is the end of the range)
-//
-// and leave everything else as it is: other "=", 8-bit octets, blanks at the
-// end of lines, line ends. In JavaScript, with s as Latin-1:
-//
-//	s.replace(/=([0-9A-Fa-f]{2})|=[ \t]{0,64}(?:\r\n|\n|$)/g, (m, h) => h ? String.fromCharCode(parseInt(h, 16)) : '')
+// quoted-printable (RFC 2045 section 6.7): take the range line by line; a line
+// ends with LF, the last one with the range. Take all SP, HT, CR and LF off its
+// end. If "=" is now last, take it off too: the line goes on in the next one.
+// In what is left, "=" and two hex digits of either case are the octet of that
+// value; everything else, other "=" and 8-bit octets too, is itself. If the
+// line did not go on and had an LF, it then gets back CR LF if a CR stood just
+// before the LF, else LF. (A part with a run of more than 64 KiB of blanks is
+// given as identity, so that a stream can be decoded in bounded memory.)
 //
 // The range of a part ends before the line end that belongs to the delimiter
 // line after it (RFC 2046 section 5.1.1).
@@ -441,13 +440,8 @@ func (s *scanner) openLeaf(e entity, at int64) {
 func (s *scanner) finishLeaf() {
 	l := s.leaf
 	s.leaf = nil
-	if !l.finish() {
-		switch l.part.Encoding {
-		case base64Encoding:
-			s.unusual("bad-base64")
-		case quotedPrintable:
-			s.unusual("bad-quoted-printable")
-		}
+	if encoding := l.part.Encoding; !l.finish() {
+		s.unusual("bad-" + encoding)
 	}
 	if l.uuencoded {
 		s.unusual("uuencode")

@@ -47,6 +47,9 @@ func check(t testing.TB, raw []byte, m *envelope.Manifest) {
 	if m.Length != int64(len(raw)) {
 		t.Fatalf("length %d, want %d", m.Length, len(raw))
 	}
+	if err := m.Check(); err != nil {
+		t.Fatal(err)
+	}
 	end := int64(0)
 	for i, p := range m.Parts {
 		if p.Offset < end || p.Length < 0 || p.Offset+p.Length > int64(len(raw)) {

@@ -25,11 +25,12 @@ type leaf struct {
 	part      envelope.Part
 	dec       decoder
 	sink      *digest
-	group     int  // id of the outermost multipart/alternative around it, 0 for none
-	related   bool // inside multipart/related
-	inline    bool // Content-Disposition: inline
-	attached  bool // not to be shown as the body
-	blank     bool // only white space so far
+	raw       *digest // of the encoded octets of a quoted-printable part
+	group     int     // id of the outermost multipart/alternative around it, 0 for none
+	related   bool    // inside multipart/related
+	inline    bool    // Content-Disposition: inline
+	attached  bool    // not to be shown as the body
+	blank     bool    // only white space so far
 	isText    bool
 	uuencoded bool
 }
@@ -40,6 +41,10 @@ func newLeaf(e entity, at int64) *leaf {
 	l.attached = e.disposition != "" && e.disposition != "inline" || e.name != ""
 	l.isText = e.mediaType == "text/plain"
 	l.dec = newDecoder(e.encoding, l.sink)
+	if qp, ok := l.dec.(*qpDecoder); ok {
+		qp.limit = maxBlanks
+		l.raw = &digest{h: sha256.New()}
+	}
 	return l
 }
 
@@ -56,6 +61,9 @@ func (l *leaf) write(b []byte) {
 		l.uuencoded = true
 	}
 	l.dec.write(b)
+	if l.raw != nil {
+		_, _ = l.raw.Write(b)
+	}
 }
 
 func isOctal(b []byte) bool {
@@ -70,9 +78,13 @@ func isOctal(b []byte) bool {
 // finish completes the part and reports whether its encoding was in order.
 func (l *leaf) finish() bool {
 	clean := l.dec.close()
+	if qp, ok := l.dec.(*qpDecoder); ok && qp.over {
+		// No decoder of bounded memory can read it; it is given as it is.
+		l.part.Encoding, l.sink = identity, l.raw
+	}
 	l.part.Size = l.sink.n
 	l.part.SHA256 = hex.EncodeToString(l.sink.h.Sum(nil))
-	l.dec, l.sink = nil, nil
+	l.dec, l.sink, l.raw = nil, nil, nil
 	return clean
 }
 
@@ -230,63 +242,99 @@ func (d *base64Decoder) close() bool {
 	return d.clean
 }
 
-// qpDecoder: the rules are in the package comment. pend holds what follows an
-// "=" while it may still become an escape or a soft line break.
+// qpDecoder: the rules are in the package comment. What follows an "=" and
+// what may be the blank end of a line wait until it is known what they are.
 type qpDecoder struct {
-	w     io.Writer
-	pend  []byte
-	clean bool
-	out   []byte
+	w      io.Writer
+	equals int    // 1 after "=", 2 after "=" and one hex digit
+	digit  byte   // that digit
+	blanks []byte // SP, HT and CR, maybe the end of a line
+	limit  int    // of blanks, 0 for none
+	over   bool   // the limit was passed; what was decoded is of no use
+	clean  bool
+	out    []byte
 }
 
-const softBlanks = 64
+// maxBlanks bounds a run of blanks, so that a line of them takes no memory.
+const maxBlanks = 64 << 10
 
 func (d *qpDecoder) write(b []byte) {
+	if d.over {
+		return
+	}
 	d.out = d.out[:0]
-	for len(b) > 0 {
-		if len(d.pend) == 0 {
-			i := bytes.IndexByte(b, '=')
-			if i < 0 {
-				d.out = append(d.out, b...)
-				break
+	for _, c := range b {
+		switch c {
+		case '\n':
+			d.lineEnd()
+			continue
+		case ' ', '\t', '\r':
+			if d.equals == 2 {
+				d.literal()
 			}
-			d.out = append(d.out, b[:i]...)
-			d.pend = append(d.pend, '=')
-			b = b[i+1:]
+			if d.limit > 0 && len(d.blanks) >= d.limit {
+				d.over = true
+				return
+			}
+			d.blanks = append(d.blanks, c)
 			continue
 		}
-		c, prev := b[0], d.pend[len(d.pend)-1]
-		switch {
-		case len(d.pend) == 1 && isHex(c):
-			d.pend = append(d.pend, c)
-		case len(d.pend) == 2 && isHex(prev) && isHex(c):
-			d.out = append(d.out, unhex(prev)<<4|unhex(c))
-			d.pend = d.pend[:0]
-		case c == '\n' && !isHex(prev):
-			d.pend = d.pend[:0]
-		case (c == ' ' || c == '\t') && (prev == '=' || prev == ' ' || prev == '\t') && len(d.pend) <= softBlanks,
-			c == '\r' && (prev == '=' || prev == ' ' || prev == '\t'):
-			d.pend = append(d.pend, c)
-		default: // a plain "=" after all; c is looked at again
-			d.clean = false
-			d.out = append(d.out, d.pend...)
-			d.pend = d.pend[:0]
+		if d.equals > 0 && len(d.blanks) == 0 && isHex(c) {
+			if d.equals == 2 {
+				d.out = append(d.out, unhex(d.digit)<<4|unhex(c))
+				d.equals = 0
+			} else {
+				d.equals, d.digit = 2, c
+			}
 			continue
 		}
-		b = b[1:]
+		if d.equals > 0 {
+			d.literal()
+		}
+		d.out = append(d.out, d.blanks...)
+		d.blanks = d.blanks[:0]
+		if c == '=' {
+			d.equals = 1
+		} else {
+			d.out = append(d.out, c)
+		}
 	}
 	_, _ = d.w.Write(d.out)
 }
 
-func (d *qpDecoder) close() bool {
-	if n := len(d.pend); n > 0 {
-		if last := d.pend[n-1]; last == '\r' || isHex(last) {
-			d.clean = false
-			_, _ = d.w.Write(d.pend)
-		}
-		d.pend = nil
+// literal lets a pending "=" stand for itself.
+func (d *qpDecoder) literal() {
+	d.clean = false
+	d.out = append(d.out, '=')
+	if d.equals == 2 {
+		d.out = append(d.out, d.digit)
 	}
-	return d.clean
+	d.equals = 0
+}
+
+func (d *qpDecoder) lineEnd() {
+	if d.equals == 1 { // a soft line break
+		d.equals, d.blanks = 0, d.blanks[:0]
+		return
+	}
+	if d.equals == 2 {
+		d.literal()
+	}
+	if n := len(d.blanks); n > 0 && d.blanks[n-1] == '\r' {
+		d.out = append(d.out, '\r')
+	}
+	d.out = append(d.out, '\n')
+	d.blanks = d.blanks[:0]
+}
+
+func (d *qpDecoder) close() bool {
+	if d.equals == 2 {
+		d.out = d.out[:0]
+		d.literal()
+		_, _ = d.w.Write(d.out)
+	}
+	d.blanks = nil
+	return d.clean && !d.over
 }
 
 func isHex(c byte) bool {

@@ -193,11 +193,13 @@ func TestDecode(t *testing.T) {
 		{"base64", "aGl=", "hi"},
 		{"quoted-printable", "caf=C3=a9 =\r\nau lait", "café au lait"},
 		{"quoted-printable", "a= \t\r\nb=\nc=", "abc"},
-		{"quoted-printable", "a=" + strings.Repeat(" ", 64) + "\nb", "ab"},
-		{"quoted-printable", "a=" + strings.Repeat(" ", 65) + "\nb", "a=" + strings.Repeat(" ", 65) + "\nb"},
-		{"quoted-printable", "a  \r\nb", "a  \r\nb"},
-		{"quoted-printable", "=zz=4=41==42=\r\r\n=4", "=zz=4A=B=\r\r\n=4"},
-		{"quoted-printable", "=\r", "=\r"},
+		{"quoted-printable", "a= ", "a"},
+		{"quoted-printable", "a= b", "a= b"},
+		{"quoted-printable", "a  \r\nb \t\nc  ", "a\r\nb\nc"},
+		{"quoted-printable", "a\r \nb\r\r\nc\rd\r", "a\nb\r\nc\rd"},
+		{"quoted-printable", "=zz=4=41==42=\r\n=4", "=zz=4A=B=4"},
+		{"quoted-printable", "=4 \r\n=4\n==\n", "=4\r\n=4\n="},
+		{"quoted-printable", "=20 \n\n", " \n\n"},
 	} {
 		for _, one := range []bool{false, true} {
 			src := iotest.DataErrReader(strings.NewReader(c.in))
@@ -212,6 +214,15 @@ func TestDecode(t *testing.T) {
 	}
 	if err := message.Decode(&bytes.Buffer{}, strings.NewReader(""), "x"); !errors.Is(err, message.ErrEncoding) {
 		t.Errorf("unknown encoding: %v", err)
+	}
+}
+
+// AT-68: blanks without end are no memory; the part is then given as it is.
+func TestEndlessBlanks(t *testing.T) {
+	t.Parallel()
+	m := index(t, "Content-Transfer-Encoding: quoted-printable\r\n\r\na=41"+strings.Repeat(" ", 70<<10)+"b")
+	if p := m.Parts[0]; p.Encoding != "identity" || p.Size != p.Length || !slices.Contains(m.Unusual, "bad-quoted-printable") {
+		t.Errorf("part %+v, unusual %v", p, m.Unusual)
 	}
 }
 
