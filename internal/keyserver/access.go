@@ -1,0 +1,341 @@
+package keyserver
+
+import (
+	"context"
+	"crypto/hmac"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/pli-mail/pli/envelope"
+	"github.com/pli-mail/pli/internal/fault"
+	"github.com/pli-mail/pli/internal/id"
+	"github.com/pli-mail/pli/internal/mailaddr"
+	"github.com/pli-mail/pli/internal/store"
+)
+
+// refusal is why a visitor does not get what they asked: reason for the audit
+// record, fault for the answer.
+type refusal struct {
+	reason string
+	fault  *fault.Error
+}
+
+// asOf is the time that decides: that of the transaction, or the latest that
+// this service ever acted at. A clock that is set back opens nothing again.
+func asOf(tx *store.Tx, o store.Opening) time.Time { return later(tx.Now, o.Seen) }
+
+// markEvery is how far the clock may run ahead of its mark before a release
+// writes it: one row for all would otherwise be held by every release.
+const markEvery = 10 * time.Second
+
+func keepMark(tx *store.Tx, seen time.Time) error {
+	if tx.Now.Before(seen.Add(markEvery)) {
+		return nil
+	}
+	return tx.RaiseClockMark(tx.Now)
+}
+
+// state is the strictest of the slot's and the message's.
+func state(m store.Message, slot store.Slot, destroyed bool, now time.Time) string {
+	switch {
+	case destroyed || len(slot.Box) == 0:
+		return StateGone
+	case !m.ExpiresAt.IsZero() && !m.ExpiresAt.After(now):
+		return StateExpired
+	case !m.LockedAt.IsZero() || !slot.LockedAt.IsZero():
+		return StateLocked
+	}
+	return StateActive
+}
+
+func stateOf(o store.Opening, now time.Time) string {
+	return state(o.Message, o.Slot, !o.Epoch.DestroyedAt.IsZero(), now)
+}
+
+// stateFault is what a state other than active answers.
+func stateFault(o store.Opening, now time.Time) *refusal {
+	switch stateOf(o, now) {
+	case StateLocked:
+		return &refusal{"locked", fault.New(fault.Closed, "open.locked").With("sender", senderName(o.Message))}
+	case StateExpired:
+		return &refusal{"expired", fault.New(fault.Closed, "open.expired").With("sender", senderName(o.Message)).With("date", o.Message.ExpiresAt)}
+	case StateGone:
+		return &refusal{"destroyed", fault.New(fault.Gone, "release.gone").With("sender", senderName(o.Message))}
+	}
+	return nil
+}
+
+func senderName(m store.Message) string {
+	if m.SenderName != "" {
+		return m.SenderName
+	}
+	return m.SenderAddress
+}
+
+// checkSession refuses a session that has ended, and one whose only right is to
+// set a password (security case I3).
+func checkSession(found bool, scope string, ends, now time.Time) *refusal {
+	if !found || !ends.After(now) {
+		return &refusal{"session", fault.New(fault.Unauthenticated, "sess.h1")}
+	}
+	if scope != store.ScopeVisitor && scope != store.ScopeFull {
+		return &refusal{"set-password", fault.New(fault.Denied, "si.mustchange")}
+	}
+	return nil
+}
+
+// addressed reports whether the session has proved the slot's address: by a
+// code, or by being signed in with it.
+func addressed(o store.Opening) bool {
+	return o.Proven == o.Slot.Address || o.Scope == store.ScopeFull && o.UserAddress == o.Slot.Address
+}
+
+// checkAccess is all that stands between a visitor and S.
+func checkAccess(o store.Opening, now time.Time) *refusal {
+	if r := checkSession(o.Session, o.Scope, o.SessionEnds, now); r != nil {
+		return r
+	}
+	if o.UserAddress != "" && o.UserState != store.UserActive {
+		return &refusal{"user locked", fault.New(fault.Unauthenticated, "sess.h1")}
+	}
+	switch {
+	case !o.Possession && !addressed(o):
+		return &refusal{"stranger", notFound()}
+	case !o.Possession:
+		return &refusal{"possession", fault.New(fault.Denied, "release.possession")}
+	case !addressed(o) && o.Proven == "" && o.UserAddress == "":
+		return &refusal{"address not proven", fault.New(fault.Denied, "release.code")}
+	case !addressed(o):
+		return &refusal{"other address", fault.New(fault.Denied, "release.address").With("masked", masked(o.Slot))}
+	}
+	return stateFault(o, now)
+}
+
+func notFound() *fault.Error { return fault.New(fault.NotFound, "e404.h1") }
+
+func masked(s store.Slot) string {
+	a, err := mailaddr.Parse(s.DisplayAddress)
+	if err != nil {
+		return ""
+	}
+	return a.Masked()
+}
+
+func sender(o store.Opening) Sender {
+	return Sender{o.Message.SenderID, o.Message.SenderAddress, o.Message.SenderName, o.Organisation, o.Message.Verified}
+}
+
+// findRef is FindOpeningByRef where an unknown reference is no error: known
+// says which.
+func findRef(tx *store.Tx, ref, session string) (o store.Opening, known bool, err error) {
+	o, err = tx.FindOpeningByRef(ref, session)
+	if errors.Is(err, store.ErrNotFound) {
+		return store.Opening{}, false, nil
+	}
+	return o, err == nil, err
+}
+
+// openSession returns the visitor's session, or its refusal.
+func openSession(tx *store.Tx, v Visitor) (store.Session, error) {
+	sess, err := tx.FindSession(v.Session)
+	if err != nil && !errors.Is(err, store.ErrNotFound) {
+		return sess, err
+	}
+	if r := checkSession(err == nil, sess.Scope, sess.ExpiresAt, tx.Now); r != nil {
+		return sess, r.fault
+	}
+	return sess, nil
+}
+
+// What stands for a slot that does not exist. It is made from what was asked
+// alone, so that asking twice shows no difference to a real one.
+
+func (s *Service) fakeSlot(ref string) (slot envelope.SlotID) {
+	copy(slot[:], s.c.Root.MAC("fake slot", []byte(ref)))
+	return slot
+}
+
+func (s *Service) fakeChallenge(slot envelope.SlotID) Challenge {
+	c := Challenge{Slot: slot}
+	copy(c.Message[:], s.c.Root.MAC("fake message", slot[:]))
+	copy(c.HH[:], s.c.Root.MAC("fake hh", slot[:]))
+	return c
+}
+
+func (s *Service) fakePop(slot envelope.SlotID) []byte { return s.c.Root.MAC("fake pop", slot[:]) }
+
+// Challenge returns what a proof of possession of that slot's mail is made for.
+// A slot that does not exist gets one that looks like any other, always the
+// same. Faults: sess.h1, si.mustchange.
+func (s *Service) Challenge(ctx context.Context, v Visitor, slot envelope.SlotID) (Challenge, error) {
+	return s.challenge(ctx, v, s.fakeChallenge(slot), func(tx *store.Tx) (store.Opening, error) {
+		return tx.FindOpening(slot.String(), v.Session)
+	})
+}
+
+// ChallengeRef is Challenge for the slot with that reference, as people type
+// it. Faults: also home.err for what cannot be a reference.
+func (s *Service) ChallengeRef(ctx context.Context, v Visitor, ref string) (Challenge, error) {
+	ref, err := parseRef(ref)
+	if err != nil {
+		return Challenge{}, err
+	}
+	return s.challenge(ctx, v, s.fakeChallenge(s.fakeSlot(ref)), func(tx *store.Tx) (store.Opening, error) {
+		return tx.FindOpeningByRef(ref, v.Session)
+	})
+}
+
+func (s *Service) challenge(ctx context.Context, v Visitor, fake Challenge, find func(*store.Tx) (store.Opening, error)) (c Challenge, err error) {
+	err = s.c.DB.View(ctx, func(tx *store.Tx) error {
+		sess, err := openSession(tx, v)
+		if err != nil {
+			return err
+		}
+		c = fake
+		if c.Nonce, err = hex.DecodeString(sess.Nonce); err != nil {
+			return fmt.Errorf("read nonce: %w", err)
+		}
+		o, err := find(tx)
+		if errors.Is(err, store.ErrNotFound) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if c.Slot, err = envelope.ParseSlotID(o.Slot.ID); err == nil {
+			c.Message, err = envelope.ParseMessageID(o.Message.ID)
+		}
+		copy(c.HH[:], o.Message.HH)
+		return err
+	})
+	if err != nil {
+		return Challenge{}, unavailable(err)
+	}
+	return c, nil
+}
+
+func parseRef(ref string) (string, error) {
+	parsed, ok := id.ParseReference(ref)
+	if !ok {
+		return "", fault.New(fault.Invalid, "home.err").In("ref", "home.err", nil)
+	}
+	return parsed, nil
+}
+
+// Wrong proofs of one session before it must wait.
+const (
+	proofLimit  = 10
+	proofWindow = 10 * time.Minute
+)
+
+// Prove checks that the visitor holds the mail of a slot: proof is
+// envelope.Possession of the slot's pop over the session's nonce. It remembers
+// that for the session and returns the slot's reference. Faults: sess.h1,
+// si.mustchange, possession.failed, e429.p.
+func (s *Service) Prove(ctx context.Context, v Visitor, slot envelope.SlotID, proof []byte) (ref string, err error) {
+	var refused *fault.Error
+	err = s.c.DB.Update(ctx, func(tx *store.Tx) error {
+		ref, refused = "", nil
+		sess, err := openSession(tx, v)
+		if err != nil {
+			return err
+		}
+		nonce, err := hex.DecodeString(sess.Nonce)
+		if err != nil {
+			return fmt.Errorf("read nonce: %w", err)
+		}
+		o, err := tx.FindOpening(slot.String(), v.Session)
+		if err != nil && !errors.Is(err, store.ErrNotFound) {
+			return err
+		}
+		known, pop := err == nil, s.fakePop(slot)
+		if known {
+			pop = o.Slot.Pop
+		}
+		want := envelope.Possession([32]byte(pop), nonce)
+		if !hmac.Equal(want[:], proof) || !known {
+			refused, err = countProof(tx, v)
+			return err
+		}
+		ref = o.Slot.Ref
+		return tx.InsertPossession(v.Session, o.Slot.ID)
+	})
+	if err == nil && refused != nil {
+		err = refused
+	}
+	if err != nil {
+		return "", unavailable(err)
+	}
+	return ref, nil
+}
+
+func countProof(tx *store.Tx, v Visitor) (*fault.Error, error) {
+	allowed, wait, err := tx.Hit("proof:"+v.Session, proofWindow, proofLimit)
+	if err != nil {
+		return nil, err
+	}
+	if !allowed {
+		return fault.New(fault.TooMany, "e429.p").With("n", minutes(wait)), nil
+	}
+	return fault.New(fault.Denied, "possession.failed"), nil
+}
+
+// minutes rounds up, so that who waits that long is not refused again.
+func minutes(d time.Duration) int { return max(1, int((d+time.Minute-1)/time.Minute)) }
+
+// Landing returns the card of the envelope with that reference. Before the
+// session has proved possession it says nothing, not even whether there is one.
+// Faults: home.err, sess.h1, si.mustchange.
+func (s *Service) Landing(ctx context.Context, v Visitor, ref string) (Landing, error) {
+	ref, err := parseRef(ref)
+	if err != nil {
+		return Landing{}, err
+	}
+	var l Landing
+	err = s.c.DB.View(ctx, func(tx *store.Tx) error {
+		l = Landing{Ref: ref}
+		if _, err := openSession(tx, v); err != nil {
+			return err
+		}
+		o, known, err := findRef(tx, ref, v.Session)
+		if err != nil || !known || !o.Possession {
+			return err
+		}
+		return s.describe(tx, o, &l)
+	})
+	if err != nil {
+		return Landing{}, unavailable(err)
+	}
+	return l, nil
+}
+
+func (s *Service) describe(tx *store.Tx, o store.Opening, l *Landing) (err error) {
+	now := asOf(tx, o)
+	if l.Slot, err = envelope.ParseSlotID(o.Slot.ID); err != nil {
+		return err
+	}
+	l.Possession, l.Proven = true, addressed(o)
+	l.Sender, l.Masked = sender(o), masked(o.Slot)
+	l.SealedAt, l.ExpiresAt = o.Message.SealedAt, o.Message.ExpiresAt
+	l.State, l.Kept = stateOf(o, now), kept(o.Message, now)
+	if l.State == StateGone {
+		return nil
+	}
+	c, err := s.openCard(o.AccountKey, o.Epoch, o.Message)
+	l.Note = c.Note
+	return err
+}
+
+func kept(m store.Message, now time.Time) bool {
+	return m.Payload != "" && m.PayloadUntil.After(now)
+}
+
+func (s *Service) openCard(accountBox []byte, k store.EpochKey, m store.Message) (card, error) {
+	epoch, err := s.openEpoch(accountBox, k)
+	if err != nil {
+		return card{}, err
+	}
+	return epoch.openCard(m)
+}

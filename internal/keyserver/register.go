@@ -1,0 +1,263 @@
+package keyserver
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/pli-mail/pli/envelope"
+	"github.com/pli-mail/pli/internal/fault"
+	"github.com/pli-mail/pli/internal/id"
+	"github.com/pli-mail/pli/internal/store"
+)
+
+// Limits of one message.
+const (
+	MaxRecipients = 500
+	maxPayload    = 1 << 40 // bytes; what one request may carry is limited by its door
+	maxCard       = 8 << 10 // bytes of subject, and of note
+)
+
+// card is what messages.card_box holds, as JSON.
+type card struct {
+	Subject string `json:"subject"`
+	Note    string `json:"note"`
+}
+
+// Register makes a sealed message known: from then on its recipients can open
+// it. It signs the seal, keeps every S under the account's key, gives each slot
+// its reference, writes the audit record envelope.seal and runs m.Then, in one
+// transaction. Faults: register.form, register.recipients, register.size,
+// register.exists (the message id is known already), register.suspended, exp.past.
+func (s *Service) Register(ctx context.Context, m NewMessage) (Registered, error) {
+	private, err := s.signer(ctx)
+	if err != nil {
+		return Registered{}, err
+	}
+	out := Registered{Seal: envelope.Sign(private, m.HH, m.PH)}
+	if out.MessageID, err = s.check(m, out.Seal); err != nil {
+		return Registered{}, err
+	}
+	if err := s.checkPayload(m); err != nil {
+		return Registered{}, err
+	}
+	// A reference that another node took between the look and the insert is
+	// seen as taken the next time, and so is a message id.
+	for range 3 {
+		err = s.c.DB.Update(ctx, func(tx *store.Tx) error {
+			out.Slots = nil
+			return s.register(tx, m, &out)
+		})
+		if !errors.Is(err, store.ErrTaken) {
+			break
+		}
+	}
+	if err != nil {
+		return Registered{}, unavailable(err)
+	}
+	if m.Carrier == CarrierMail {
+		s.c.Post.Wake()
+	}
+	return out, nil
+}
+
+// check demands that every slot's head parses as an opener will parse it.
+func (s *Service) check(m NewMessage, seal [64]byte) (message envelope.MessageID, err error) {
+	malformed := func(format string, args ...any) (envelope.MessageID, error) {
+		return message, fault.New(fault.Invalid, "register.form").Because(fmt.Errorf(format, args...))
+	}
+	if n := len(m.Slots); n < 1 || n > MaxRecipients {
+		return message, fault.New(fault.Invalid, "register.recipients").With("n", MaxRecipients)
+	}
+	if len(m.Subject) > maxCard || len(m.Note) > maxCard || m.PayloadSize > maxPayload {
+		return message, fault.New(fault.TooLarge, "register.size")
+	}
+	if m.Carrier != CarrierMail && m.Carrier != CarrierFile {
+		return malformed("carrier %q", m.Carrier)
+	}
+	seen := make(map[envelope.SlotID]bool, len(m.Slots))
+	for _, slot := range m.Slots {
+		head := envelope.Head(m.MH, slot.RH, slot.Wrap, seal, m.PayloadSize)
+		e, err := envelope.Parse(bytes.NewReader(head), maxPayload)
+		switch {
+		case err != nil:
+			return malformed("%w", err)
+		case e.HH != m.HH:
+			return malformed("hh is not the hash of mh")
+		case e.Header.Origin != s.c.Origin:
+			return malformed("the header names the key server %s, and this is %s", e.Header.Origin, s.c.Origin)
+		case e.Slot != slot.ID:
+			return malformed("the recipient header names another slot")
+		case seen[slot.ID]:
+			return malformed("slot %s twice", slot.ID)
+		case slot.Address.IsZero():
+			return malformed("slot %s has no address", slot.ID)
+		}
+		seen[slot.ID] = true
+		message = e.Header.ID
+	}
+	return message, nil
+}
+
+func (s *Service) checkPayload(m NewMessage) error {
+	if m.Payload == "" {
+		return nil
+	}
+	f, size, err := s.c.Blobs.Open(m.Payload)
+	if err != nil {
+		return unavailable(fmt.Errorf("open payload: %w", err))
+	}
+	f.Close()
+	if size != m.PayloadSize {
+		return fault.New(fault.Invalid, "register.form").Because(fmt.Errorf("the payload has %d bytes, not %d", size, m.PayloadSize))
+	}
+	return nil
+}
+
+func (s *Service) register(tx *store.Tx, m NewMessage, out *Registered) error {
+	mark, err := tx.ClockMark()
+	if err != nil {
+		return err
+	}
+	now := later(tx.Now, mark)
+	if !m.ExpiresAt.IsZero() && !m.ExpiresAt.After(now) {
+		return fault.New(fault.Invalid, "exp.past").In("expires_at", "exp.past", nil)
+	}
+	account, err := tx.FindAccount(m.AccountID)
+	if err != nil {
+		return err
+	}
+	if account.State != store.AccountActive {
+		return fault.New(fault.Denied, "register.suspended")
+	}
+	if err := s.checkIDs(tx, m, out.MessageID); err != nil {
+		return err
+	}
+	row := store.Message{
+		ID: out.MessageID.String(), AccountID: m.AccountID, SenderID: m.Sender.UserID, SenderAddress: m.Sender.Address,
+		SenderName: m.Sender.Name, Verified: m.Sender.Verified, MH: m.MH, HH: m.HH[:], PH: m.PH[:], Seal: out.Seal[:],
+		PayloadSize: m.PayloadSize, Payload: m.Payload, Epoch: month(m.ExpiresAt), NotifyOpened: m.NotifyOpened,
+		ExpiresAt: m.ExpiresAt, Carrier: m.Carrier,
+	}
+	if m.Payload != "" {
+		row.PayloadUntil = keepUntil(m, tx.Now)
+	}
+	epoch, err := s.ensureEpoch(tx, m.AccountID, row.Epoch)
+	if err != nil {
+		return err
+	}
+	plain, err := json.Marshal(card{m.Subject, m.Note})
+	if err != nil {
+		return err
+	}
+	if row.Card, err = epoch.seal(labelCard, string(out.MessageID[:]), plain); err != nil {
+		return err
+	}
+	if err := tx.InsertMessage(row); err != nil {
+		return err
+	}
+	if err := s.registerSlots(tx, m, epoch, out); err != nil {
+		return err
+	}
+	err = tx.InsertAudit(store.AuditRow{
+		AccountID: m.AccountID, Actor: m.Actor.Name, Action: "envelope.seal", Target: row.ID, Origin: m.Actor.Origin,
+		Detail: map[string]string{"recipients": fmt.Sprint(len(m.Slots)), "carrier": m.Carrier},
+	})
+	if err != nil || m.Then == nil {
+		return err
+	}
+	return m.Then(tx, *out)
+}
+
+// checkIDs refuses an id that is in use: a message registered twice could mean
+// one key used twice.
+func (s *Service) checkIDs(tx *store.Tx, m NewMessage, message envelope.MessageID) error {
+	known := fault.New(fault.Conflict, "register.exists")
+	switch _, err := tx.FindMessage(message.String()); {
+	case err == nil:
+		return known
+	case !errors.Is(err, store.ErrNotFound):
+		return err
+	}
+	for _, slot := range m.Slots {
+		if taken, err := tx.HasSlot(slot.ID.String()); err != nil {
+			return err
+		} else if taken {
+			return known
+		}
+	}
+	return nil
+}
+
+func (s *Service) registerSlots(tx *store.Tx, m NewMessage, epoch epochKey, out *Registered) error {
+	delivery := store.DeliveryQueued
+	if m.Carrier == CarrierFile {
+		delivery = store.DeliveryNone
+	}
+	for _, slot := range m.Slots {
+		ref, err := freeReference(tx)
+		if err != nil {
+			return err
+		}
+		box, err := epoch.sealSecret(slot.ID, slot.S)
+		if err != nil {
+			return err
+		}
+		err = tx.InsertSlot(store.Slot{
+			ID: slot.ID.String(), MessageID: out.MessageID.String(), Ref: ref,
+			Address: slot.Address.Canonical(), DisplayAddress: slot.Address.String(),
+			RH: slot.RH, Wrap: slices.Clone(slot.Wrap[:]), Box: box, Pop: slices.Clone(slot.Pop[:]), Delivery: delivery,
+		})
+		if err != nil {
+			return err
+		}
+		out.Slots = append(out.Slots, RegisteredSlot{slot.ID, ref})
+	}
+	return nil
+}
+
+// freeReference draws references until one is free: of a million slots every
+// thousandth draw hits one.
+func freeReference(tx *store.Tx) (string, error) {
+	for range 100 {
+		ref := id.NewReference()
+		if taken, err := tx.HasRef(ref); err != nil || !taken {
+			return ref, err
+		}
+	}
+	return "", errors.New("draw a reference: nearly all are in use")
+}
+
+// keepUntil ends the keeping at the latest with the message. What is kept for
+// its mails only is due at once, and goes when the last of them has left.
+func keepUntil(m NewMessage, now time.Time) time.Time {
+	until := m.KeepUntil
+	if until.Before(now) {
+		until = now
+	}
+	if !m.ExpiresAt.IsZero() && m.ExpiresAt.Before(until) {
+		until = m.ExpiresAt
+	}
+	return until
+}
+
+func later(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return b
+	}
+	return a
+}
+
+// unavailable is what a part that fails becomes: no key, and the cause in the
+// log. A fault stays itself.
+func unavailable(err error) error {
+	var f *fault.Error
+	if err == nil || errors.As(err, &f) {
+		return err
+	}
+	return fault.New(fault.Unavailable, "keyserver.unavailable").Because(err)
+}

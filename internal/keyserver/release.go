@@ -1,0 +1,177 @@
+package keyserver
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/pli-mail/pli/envelope"
+	"github.com/pli-mail/pli/internal/blob"
+	"github.com/pli-mail/pli/internal/fault"
+	"github.com/pli-mail/pli/internal/store"
+)
+
+// Release hands S to a visitor who has proved to hold the slot's mail and to
+// have its address, while the envelope is neither locked nor expired. It is one
+// transaction that holds the slot: what it checked is true when it commits, and
+// its audit record, envelope.release or envelope.release_denied, is durable
+// before anybody hears the answer. If anything fails, there is no S.
+//
+// Faults: sess.h1, si.mustchange, e404.h1, release.possession, release.code,
+// release.address, open.locked, open.expired, release.gone, keyserver.unavailable.
+func (s *Service) Release(ctx context.Context, v Visitor, slot envelope.SlotID) (Release, error) {
+	var out Release
+	var refused *refusal
+	var told bool
+	err := s.c.DB.Update(ctx, func(tx *store.Tx) error {
+		out, refused, told = Release{}, nil, false // of a run that was undone
+		o, err := tx.LockOpening(slot.String(), v.Session)
+		if errors.Is(err, store.ErrNotFound) {
+			return notFound()
+		}
+		if err != nil {
+			return err
+		}
+		if err := keepMark(tx, o.Seen); err != nil {
+			return err
+		}
+		if refused = checkAccess(o, asOf(tx, o)); refused != nil {
+			return tx.InsertAudit(auditOpening(o, v, refused))
+		}
+		if out, err = s.unwrap(slot, o); err != nil {
+			return err
+		}
+		out.Kept = kept(o.Message, asOf(tx, o))
+		if err := tx.InsertAudit(auditOpening(o, v, nil)); err != nil {
+			return err
+		}
+		if err := tx.CountOpening(o.Slot.ID); err != nil {
+			return err
+		}
+		told, err = s.tellSender(tx, o)
+		return err
+	})
+	if err != nil {
+		return Release{}, unavailable(err)
+	}
+	if refused != nil {
+		return Release{}, refused.fault
+	}
+	if told {
+		s.c.Post.Wake()
+	}
+	return out, nil
+}
+
+func (s *Service) unwrap(slot envelope.SlotID, o store.Opening) (Release, error) {
+	epoch, err := s.openEpoch(o.AccountKey, o.Epoch)
+	if err != nil {
+		return Release{}, err
+	}
+	secret, err := epoch.openSecret(slot, o.Slot.Box)
+	if err != nil {
+		return Release{}, err
+	}
+	if len(o.Message.HH) != 32 || len(o.Message.PH) != 32 {
+		return Release{}, fmt.Errorf("read message %s: a hash has a wrong length", o.Message.ID)
+	}
+	return Release{
+		S: secret, HH: [32]byte(o.Message.HH), PH: [32]byte(o.Message.PH), Ref: o.Slot.Ref, Sender: sender(o),
+		SealedAt: o.Message.SealedAt, ExpiresAt: o.Message.ExpiresAt,
+	}, nil
+}
+
+// auditOpening is the record of a release, or of its refusal. Its target is the
+// message, so that the sender sees it.
+func auditOpening(o store.Opening, v Visitor, r *refusal) store.AuditRow {
+	row := store.AuditRow{
+		AccountID: o.Message.AccountID, Actor: "recipient:" + o.Slot.Address, Action: "envelope.release",
+		Target: o.Message.ID, Origin: v.Origin,
+		Detail: map[string]string{"slot": o.Slot.ID, "ref": o.Slot.Ref, "recipient": o.Slot.DisplayAddress},
+	}
+	if r == nil {
+		return row
+	}
+	row.Action, row.Outcome = "envelope.release_denied", store.Refused
+	row.Detail["reason"] = r.reason
+	if !addressed(o) {
+		// Not the recipient: whoever this session proved to be, if anyone.
+		row.Actor = "visitor"
+		if o.UserAddress != "" {
+			row.Actor = "user:" + o.UserAddress
+		} else if o.Proven != "" {
+			row.Actor = "recipient:" + o.Proven
+		}
+	}
+	return row
+}
+
+// tellSender enqueues the notice of the first opening, if the sender wants it.
+func (s *Service) tellSender(tx *store.Tx, o store.Opening) (bool, error) {
+	m := o.Message
+	if !m.NotifyOpened || m.SenderID == "" || !o.Slot.FirstOpenedAt.IsZero() {
+		return false, nil
+	}
+	c, err := s.openCard(o.AccountKey, o.Epoch, m)
+	if err != nil {
+		return false, err
+	}
+	return true, s.c.Post.Opened(tx, OpenedLetter{
+		AccountID: m.AccountID, SenderUserID: m.SenderID, SenderAddress: m.SenderAddress, MessageID: m.ID,
+		Subject: c.Subject, Ref: o.Slot.Ref, Recipient: o.Slot.DisplayAddress, At: tx.Now,
+	})
+}
+
+// Ciphertext returns the whole envelope of a slot, head and kept payload, and
+// its size in bytes, to whom Release would release. The caller must close it.
+// Faults: as Release; release.notkept.
+func (s *Service) Ciphertext(ctx context.Context, v Visitor, slot envelope.SlotID) (io.ReadCloser, int64, error) {
+	var o store.Opening
+	err := s.c.DB.View(ctx, func(tx *store.Tx) (err error) {
+		o, err = tx.FindOpening(slot.String(), v.Session)
+		if errors.Is(err, store.ErrNotFound) {
+			return notFound()
+		}
+		if err != nil {
+			return err
+		}
+		now := asOf(tx, o)
+		if r := checkAccess(o, now); r != nil {
+			return r.fault
+		}
+		if !kept(o.Message, now) {
+			return notKept()
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, 0, unavailable(err)
+	}
+	m := o.Message
+	if len(o.Slot.Wrap) != 48 || len(m.Seal) != 64 {
+		return nil, 0, unavailable(fmt.Errorf("read slot %s: its wrap or seal has a wrong length", o.Slot.ID))
+	}
+	head := envelope.Head(m.MH, o.Slot.RH, [48]byte(o.Slot.Wrap), [64]byte(m.Seal), m.PayloadSize)
+	f, size, err := s.c.Blobs.Open(m.Payload)
+	if errors.Is(err, blob.ErrNotFound) {
+		return nil, 0, notKept().Because(err)
+	}
+	if err == nil && size != m.PayloadSize {
+		f.Close()
+		err = fmt.Errorf("payload of %s has %d bytes, not %d", m.ID, size, m.PayloadSize)
+	}
+	if err != nil {
+		return nil, 0, unavailable(err)
+	}
+	return body{io.MultiReader(bytes.NewReader(head), f), f}, int64(len(head)) + size, nil
+}
+
+func notKept() *fault.Error { return fault.New(fault.Gone, "release.notkept") }
+
+// body reads from one place and closes another.
+type body struct {
+	io.Reader
+	io.Closer
+}

@@ -1,0 +1,230 @@
+package keyserver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/pli-mail/pli/internal/store"
+)
+
+// Swept counts what a sweep removed.
+type Swept struct {
+	Payloads, Epochs, Sessions, Codes, Stages, Throttles, Blobs int
+}
+
+const (
+	sweepBatch  = 100
+	epochGrace  = 7 * 24 * time.Hour // after the month's end, in which a message may still be extended
+	codeKeep    = 24 * time.Hour     // so that a late try is told that its code was too old
+	throttleOld = 24 * time.Hour     // longer than any window that is counted in
+	orphanAge   = 24 * time.Hour     // longer than any message takes to be registered
+)
+
+// Sweep forgets what is over: kept ciphertext past its time, the epoch keys of
+// past months with all that they opened, and sessions, codes, stages, counters
+// and blobs that nothing needs. It is to be called every minute or so, on every
+// node: each step is its own transaction, and of two nodes one does it. A step
+// that fails does not stop the others.
+func (s *Service) Sweep(ctx context.Context) (Swept, error) {
+	var out Swept
+	now, err := s.tick(ctx)
+	if err != nil {
+		return out, fmt.Errorf("sweep: %w", err) // without the time, nothing is known to be over
+	}
+	errs := []error{s.sweepRows(ctx, &out)}
+	out.Stages, err = s.sweepStages(ctx)
+	errs = append(errs, err)
+	out.Payloads, err = s.sweepPayloads(ctx, now)
+	errs = append(errs, err)
+	out.Epochs, err = s.sweepEpochs(ctx, now)
+	errs = append(errs, err)
+	out.Blobs, err = s.sweepBlobs(ctx)
+	if err := errors.Join(append(errs, err)...); err != nil {
+		return out, fmt.Errorf("sweep: %w", err)
+	}
+	return out, nil
+}
+
+// tick raises the mark of the clock, so that what has expired stays so, and
+// returns the time that counts.
+func (s *Service) tick(ctx context.Context) (now time.Time, err error) {
+	err = s.c.DB.Update(ctx, func(tx *store.Tx) error {
+		mark, err := tx.ClockMark()
+		if err != nil {
+			return err
+		}
+		now = later(tx.Now, mark)
+		return keepMark(tx, mark)
+	})
+	return now, err
+}
+
+func (s *Service) sweepRows(ctx context.Context, out *Swept) error {
+	return s.c.DB.Update(ctx, func(tx *store.Tx) error {
+		sessions, err := tx.DeleteOldSessions()
+		if err != nil {
+			return err
+		}
+		codes, err := tx.DeleteOldCodes(tx.Now.Add(-codeKeep))
+		if err != nil {
+			return err
+		}
+		throttles, err := tx.DeleteOldThrottles(tx.Now.Add(-throttleOld))
+		out.Sessions, out.Codes, out.Throttles = int(sessions), int(codes), int(throttles)
+		return err
+	})
+}
+
+func (s *Service) sweepStages(ctx context.Context) (n int, err error) {
+	for {
+		var blobs []string
+		err := s.c.DB.Update(ctx, func(tx *store.Tx) (err error) {
+			blobs, err = tx.DeleteOldStages(sweepBatch)
+			return err
+		})
+		if err != nil {
+			return n, err
+		}
+		for _, name := range blobs {
+			if err := s.c.Blobs.Delete(name); err != nil {
+				return n, err
+			}
+			n++
+		}
+		if len(blobs) < sweepBatch {
+			return n, nil
+		}
+	}
+}
+
+// sweepPayloads forgets the row's name for a blob first: a blob that is left
+// over is found by sweepBlobs, a name that leads nowhere is a fault.
+func (s *Service) sweepPayloads(ctx context.Context, now time.Time) (n int, err error) {
+	for {
+		var due, dropped []store.KeptPayload
+		err := s.c.DB.Update(ctx, func(tx *store.Tx) (err error) {
+			dropped = nil
+			if due, err = tx.ListPayloadsDue(now, sweepBatch); err != nil {
+				return err
+			}
+			for _, p := range due {
+				ours, err := tx.DropPayload(p)
+				if err != nil {
+					return err
+				}
+				if ours {
+					dropped = append(dropped, p)
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			return n, err
+		}
+		for _, p := range dropped {
+			if err := s.c.Blobs.Delete(p.Name); err != nil {
+				return n, err
+			}
+			n++
+		}
+		if len(due) < sweepBatch {
+			return n, nil
+		}
+	}
+}
+
+func (s *Service) sweepEpochs(ctx context.Context, now time.Time) (n int, err error) {
+	// The last month that ended before the grace began.
+	first := now.Add(-epochGrace).UTC()
+	last := month(time.Date(first.Year(), first.Month(), 0, 0, 0, 0, 0, time.UTC))
+	for {
+		var due []store.EpochKey
+		done := 0
+		err := s.c.DB.Update(ctx, func(tx *store.Tx) (err error) {
+			done = 0
+			if due, err = tx.ListEpochsDue(last, now, sweepBatch); err != nil {
+				return err
+			}
+			for _, k := range due {
+				ours, err := tx.DestroyEpochKey(k, now)
+				if err != nil {
+					return err
+				}
+				if !ours {
+					continue
+				}
+				done++
+				err = tx.InsertAudit(store.AuditRow{
+					AccountID: k.AccountID, Actor: "system", Action: "key.destroy", Target: fmt.Sprintf("epoch:%d", k.Month), Origin: "server",
+				})
+				if err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			return n, err
+		}
+		n += done
+		if len(due) < sweepBatch || done == 0 {
+			return n, nil
+		}
+	}
+}
+
+// sweepBlobs removes what no row names: a sealing that was cut off, or a node
+// that stopped between a row and its blob. A file's age is the disk's clock's.
+func (s *Service) sweepBlobs(ctx context.Context) (n int, err error) {
+	err = s.c.Blobs.Older(ctx, time.Now().Add(-orphanAge), func(name string) error {
+		var named bool
+		err := s.c.DB.View(ctx, func(tx *store.Tx) (err error) {
+			named, err = tx.HasBlob(name)
+			return err
+		})
+		if err != nil || named {
+			return err
+		}
+		n++
+		return s.c.Blobs.Delete(name)
+	})
+	return n, err
+}
+
+// Clock is the latest time that this service ever acted at, and the machine's.
+type Clock struct {
+	Seen time.Time // zero: never
+	Now  time.Time
+}
+
+// Clock tells whether the machine's clock has been set back: then Seen is
+// later than Now, and what expired before Seen stays expired.
+func (s *Service) Clock(ctx context.Context) (Clock, error) {
+	var c Clock
+	err := s.c.DB.View(ctx, func(tx *store.Tx) (err error) {
+		c.Now = tx.Now
+		c.Seen, err = tx.ClockMark()
+		return err
+	})
+	return c, unavailable(err)
+}
+
+// AcceptClock takes the machine's clock for true, for an operator who has seen
+// it run ahead and put it right. It can open what had expired meanwhile, and is audited.
+func (s *Service) AcceptClock(ctx context.Context, a Actor) error {
+	return unavailable(s.c.DB.Update(ctx, func(tx *store.Tx) error {
+		mark, err := tx.ClockMark()
+		if err != nil {
+			return err
+		}
+		if err := tx.SetClockMark(tx.Now); err != nil {
+			return err
+		}
+		return tx.InsertAudit(store.AuditRow{
+			Actor: a.Name, Action: "clock.accept", Target: "clock", Origin: a.Origin,
+			Detail: map[string]string{"seen": mark.Format(time.RFC3339)},
+		})
+	}))
+}

@@ -1,0 +1,180 @@
+package store
+
+import (
+	"database/sql"
+	"fmt"
+	"strings"
+	"time"
+)
+
+// Carriers of a message.
+const (
+	CarrierMail = "mail" // the outbox delivers it
+	CarrierFile = "file" // the sender holds the file
+)
+
+// Message is one sealed message. Card is sealed: this package cannot read it.
+type Message struct {
+	ID            string // of the envelope, hex
+	AccountID     int64
+	SenderID      string // "": the sender's user was deleted
+	SenderAddress string // canonical
+	SenderName    string
+	Verified      bool
+	Card          []byte
+	MH            []byte
+	HH, PH        []byte    // 32 bytes
+	Seal          []byte    // 64 bytes
+	PayloadSize   int64     // bytes
+	Payload       string    // name of the kept ciphertext, "" = none
+	PayloadUntil  time.Time // zero when Payload is ""
+	Epoch         int64     // month of the epoch key
+	NotifyOpened  bool
+	SealedAt      time.Time
+	ExpiresAt     time.Time // zero: never
+	LockedAt      time.Time // zero: not locked
+	Carrier       string
+}
+
+const messageColumns = `m.id, m.account_id, m.sender_id, m.sender_address, m.sender_name, m.verified, m.card_box, m.mh, m.hh, m.ph, m.seal,
+	m.payload_size, m.payload, m.payload_until, m.epoch, m.notify_opened, m.sealed_at, m.expires_at, m.locked_at, m.carrier`
+
+// messageScan holds what needs turning into the fields of a Message.
+type messageScan struct {
+	sender                               sql.NullString
+	verified, notify                     int64
+	until, sealedAt, expiresAt, lockedAt int64
+}
+
+func (s *messageScan) into(m *Message) []any {
+	return []any{&m.ID, &m.AccountID, &s.sender, &m.SenderAddress, &m.SenderName, &s.verified, &m.Card, &m.MH, &m.HH, &m.PH, &m.Seal,
+		&m.PayloadSize, &m.Payload, &s.until, &m.Epoch, &s.notify, &s.sealedAt, &s.expiresAt, &s.lockedAt, &m.Carrier}
+}
+
+func (s *messageScan) finish(m *Message) {
+	m.SenderID, m.Verified, m.NotifyOpened = s.sender.String, s.verified == 1, s.notify == 1
+	m.PayloadUntil, m.SealedAt, m.ExpiresAt, m.LockedAt = fromMs(s.until), fromMs(s.sealedAt), fromMs(s.expiresAt), fromMs(s.lockedAt)
+}
+
+// InsertMessage writes m, sealed at the transaction's time. An id that is
+// already in use gives ErrTaken.
+func (tx *Tx) InsertMessage(m Message) error {
+	_, err := tx.exec(`INSERT INTO messages (id, account_id, sender_id, sender_address, sender_name, verified, card_box, mh, hh, ph, seal,
+			payload_size, payload, payload_until, epoch, notify_opened, sealed_at, expires_at, locked_at, carrier)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, 0, $19)`,
+		m.ID, m.AccountID, text(m.SenderID), m.SenderAddress, m.SenderName, flag(m.Verified), m.Card, m.MH, m.HH, m.PH, m.Seal,
+		m.PayloadSize, m.Payload, ms(m.PayloadUntil), m.Epoch, flag(m.NotifyOpened), ms(tx.Now), ms(m.ExpiresAt), m.Carrier)
+	return err
+}
+
+// FindMessage returns one message.
+func (tx *Tx) FindMessage(id string) (Message, error) { return tx.findMessage(id, "") }
+
+// LockMessage is FindMessage that holds the row until the transaction ends.
+func (tx *Tx) LockMessage(id string) (Message, error) {
+	return tx.findMessage(id, tx.dialect.forUpdate)
+}
+
+func (tx *Tx) findMessage(id, suffix string) (Message, error) {
+	var m Message
+	var s messageScan
+	err := tx.row(`SELECT `+messageColumns+` FROM messages m WHERE m.id = $1`+suffix, id).Scan(s.into(&m)...)
+	s.finish(&m)
+	return m, found(err)
+}
+
+// SetMessageLock locks a message at the given time, or unlocks it with the zero time.
+func (tx *Tx) SetMessageLock(id string, at time.Time) error {
+	_, err := tx.exec(`UPDATE messages SET locked_at = $2 WHERE id = $1`, id, ms(at))
+	return err
+}
+
+// SentFilter is what ListSent may be narrowed to.
+type SentFilter int
+
+// The filters of ListSent.
+const (
+	SentAll       SentFilter = iota
+	SentNotOpened            // by nobody
+	SentOpened               // by somebody
+	SentLocked               // as a whole, or for somebody
+	SentExpired
+)
+
+var sentWhere = map[SentFilter]string{
+	SentAll:       ``,
+	SentNotOpened: ` AND NOT EXISTS (SELECT 1 FROM slots s WHERE s.message_id = m.id AND s.openings > 0)`,
+	SentOpened:    ` AND EXISTS (SELECT 1 FROM slots s WHERE s.message_id = m.id AND s.openings > 0)`,
+	SentLocked:    ` AND (m.locked_at > 0 OR EXISTS (SELECT 1 FROM slots s WHERE s.message_id = m.id AND s.locked_at > 0))`,
+	SentExpired:   ` AND m.expires_at > 0 AND m.expires_at <= $5`,
+}
+
+// ListSent returns a sender's messages, newest first, that were sealed before
+// the message (beforeTime, beforeID); the zero time begins with the newest.
+// SentExpired compares with now.
+func (tx *Tx) ListSent(senderID string, f SentFilter, now, beforeTime time.Time, beforeID string, limit int) ([]Message, error) {
+	before := ms(beforeTime)
+	if before == 0 {
+		before = 1<<63 - 1
+	}
+	args := []any{senderID, before, beforeID, limit}
+	if f == SentExpired {
+		args = append(args, ms(now))
+	}
+	rows, err := tx.rows(`SELECT `+messageColumns+` FROM messages m
+		WHERE m.sender_id = $1 AND (m.sealed_at < $2 OR m.sealed_at = $2 AND m.id < $3)`+sentWhere[f]+`
+		ORDER BY m.sealed_at DESC, m.id DESC LIMIT $4`, args...)
+	return list(rows, err, func(r *sql.Rows) (m Message, err error) {
+		var s messageScan
+		err = r.Scan(s.into(&m)...)
+		s.finish(&m)
+		return m, err
+	})
+}
+
+// KeptPayload is the ciphertext of one message.
+type KeptPayload struct{ MessageID, Name string }
+
+// ListPayloadsDue returns kept ciphertext whose time has passed, of messages
+// none of whose mails waits to be sent.
+func (tx *Tx) ListPayloadsDue(now time.Time, limit int) ([]KeptPayload, error) {
+	rows, err := tx.rows(`SELECT m.id, m.payload FROM messages m
+		WHERE m.payload_until > 0 AND m.payload_until <= $1
+			AND NOT EXISTS (SELECT 1 FROM slots s JOIN outbox o ON o.slot_id = s.id WHERE s.message_id = m.id AND o.state = 'waiting')
+		ORDER BY m.payload_until LIMIT $2`, ms(now), limit)
+	return list(rows, err, func(r *sql.Rows) (p KeptPayload, err error) {
+		err = r.Scan(&p.MessageID, &p.Name)
+		return p, err
+	})
+}
+
+// DropPayload forgets where a message's ciphertext is kept. It reports false
+// when another node has done so already.
+func (tx *Tx) DropPayload(p KeptPayload) (bool, error) {
+	n, err := tx.exec(`UPDATE messages SET payload = '', payload_until = 0 WHERE id = $1 AND payload = $2`, p.MessageID, p.Name)
+	return n == 1, err
+}
+
+// HasBlob reports whether a message or a stage names this blob.
+func (tx *Tx) HasBlob(name string) (bool, error) {
+	var n int
+	err := tx.row(`SELECT (SELECT COUNT(*) FROM messages WHERE payload = $1) + (SELECT COUNT(*) FROM stages WHERE blob = $1)`, name).Scan(&n)
+	return n > 0, err
+}
+
+// among writes "($from, $from+1, …)" for an IN over the values.
+func among(values []string, from int) (string, []any) {
+	var b strings.Builder
+	args := make([]any, len(values))
+	for i, v := range values {
+		sep := byte(',')
+		if i == 0 {
+			sep = '('
+		}
+		b.WriteByte(sep)
+		fmt.Fprintf(&b, "$%d", from+i)
+		args[i] = v
+	}
+	b.WriteByte(')')
+	return b.String(), args
+}
