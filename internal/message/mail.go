@@ -40,7 +40,7 @@ type Attachment struct {
 	Name     string // file name; may be empty
 	Type     string // media type without parameters; empty: application/octet-stream
 	Encoding string // Base64 (also when empty) or SevenBit
-	Size     int64  // of the file in octets if known, so that Mail.Size need not read it; else 0
+	Size     int64  // octets of the file if known, of a SevenBit one with CRLF line ends, so that Mail.Size need not read it; else 0
 	Open     func() (io.ReadCloser, error)
 }
 
@@ -76,7 +76,7 @@ func (m *Mail) WriteTo(w io.Writer) (int64, error) {
 }
 
 // Size is the number of octets WriteTo writes. Attachments whose Size is not
-// given, and 7-bit ones, are read through once to find it; nothing is held.
+// given are read through once to find it; nothing is held.
 func (m *Mail) Size() (int64, error) {
 	c := &countWriter{w: io.Discard}
 	err := m.write(c, true)
@@ -294,7 +294,11 @@ func (a *Attachment) write(w *countWriter, boundary string, sizeOnly bool) error
 	if _, err := w.Write(h.Bytes()); err != nil {
 		return err
 	}
-	if sizeOnly && enc == Base64 && a.Size > 0 {
+	if sizeOnly && enc == SevenBit && a.Size > 0 {
+		w.n += a.Size
+		return nil
+	}
+	if sizeOnly && a.Size > 0 {
 		chars := (a.Size + 2) / 3 * 4
 		w.n += chars + (chars-1)/76*2
 		return nil
@@ -305,7 +309,14 @@ func (a *Attachment) write(w *countWriter, boundary string, sizeOnly bool) error
 	}
 	defer r.Close()
 	if enc == SevenBit {
-		return copy7bit(w, r, boundary)
+		start := w.n
+		if err := copy7bit(w, r, boundary); err != nil {
+			return err
+		}
+		if a.Size > 0 && w.n-start != a.Size {
+			return fmt.Errorf("write mail: copy attachment: it has %d octets, not the announced %d", w.n-start, a.Size)
+		}
+		return nil
 	}
 	lw := &lineWriter{w: w}
 	b64 := base64.NewEncoder(base64.StdEncoding, lw)

@@ -264,5 +264,9 @@ func TestSizeKnownWithoutReading(t *testing.T) {
 		a.Size = int64(n)
 		m := &message.Mail{From: box("", "a@x.test"), Attachments: []message.Attachment{a}, Boundary: "b", MessageID: "i@x.test", Date: time.Unix(0, 0)}
 		build(t, m)
+		text := sevenBit(strings.Repeat("x\r\n", n))
+		text.Size = int64(3 * n)
+		m.Attachments = append(m.Attachments, text)
+		build(t, m)
 	}
 }
