@@ -7,6 +7,7 @@ import (
 	"embed"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"strings"
 	"time"
 
@@ -86,8 +87,21 @@ func (p Printer) T(key string, pairs ...any) string {
 	return p.Say(key, args)
 }
 
-// Say is T with the placeholders in a map.
+// Size is a number of bytes among the values of a text: each language writes it its own way.
+type Size int64
+
+// Say is T with the placeholders in a map. A time among them is shown as its day.
 func (p Printer) Say(key string, args map[string]any) string {
+	for name, v := range args {
+		switch v := v.(type) {
+		case Size:
+			args = maps.Clone(args) // the caller's stays as it is
+			args[name] = p.Bytes(int64(v))
+		case time.Time:
+			args = maps.Clone(args)
+			args[name] = p.Date(v)
+		}
+	}
 	lc := &goi18n.LocalizeConfig{MessageID: key, TemplateData: args, TemplateParser: braces{}}
 	switch n := args["n"].(type) {
 	case int:

@@ -110,3 +110,20 @@ func TestPrinter(t *testing.T) {
 		}
 	}
 }
+
+func TestSizeInText(t *testing.T) {
+	t.Parallel()
+	cat, err := i18n.Load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	args := map[string]any{"file": "a.pdf", "size": i18n.Size(31_000_000), "max": i18n.Size(26_214_400)}
+	for lang, want := range map[string]string{
+		"en": "a.pdf is 31\u00a0MB. The limit is 26\u00a0MB. Remove it or compress it.",
+		"fr": "a.pdf fait 31\u00a0Mo. La limite est de 26\u00a0Mo. Retirez-le ou compressez-le.",
+	} {
+		if got := cat.Printer(lang, nil).Say("reply.toobig", args); got != want {
+			t.Errorf("%s: %q, want %q", lang, got, want)
+		}
+	}
+}

@@ -155,3 +155,9 @@ func (tx *Tx) SetDelivery(slotID, delivery, text string) error {
 	_, err := tx.exec(`UPDATE slots SET delivery = $2, delivered_at = $3, delivery_text = $4 WHERE id = $1`, slotID, delivery, ms(at), text)
 	return err
 }
+
+// FindSlotNames returns a slot's reference and its message's id.
+func (tx *Tx) FindSlotNames(slotID string) (ref, messageID string, err error) {
+	err = tx.row(`SELECT ref, message_id FROM slots WHERE id = $1`, slotID).Scan(&ref, &messageID)
+	return ref, messageID, found(err)
+}

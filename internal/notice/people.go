@@ -1,0 +1,114 @@
+package notice
+
+import (
+	"strconv"
+	"time"
+
+	"github.com/pli-mail/pli/internal/i18n"
+)
+
+// SignInCode writes the mail with a code that signs in.
+func (w *Writer) SignInCode(l Languages, code string) (Mail, error) {
+	return w.personCode(l, code, "mail.signin.subject", "mail.signin.body")
+}
+
+// RecoverCode writes the mail with a code that sets a new password.
+func (w *Writer) RecoverCode(l Languages, code string) (Mail, error) {
+	return w.personCode(l, code, "mail.reset.subject", "mail.reset.body")
+}
+
+func (w *Writer) personCode(l Languages, code, subject, body string) (Mail, error) {
+	return w.write(l, nil, func(p i18n.Printer) (string, section) {
+		title := p.T(subject, "code", code)
+		return title, section{
+			Heading: p.T("mail.code.person", "site", w.host),
+			Code:    code,
+			Before:  []string{p.T(body, "code", code)},
+			Small:   []string{p.T("mail.code.ignore"), p.T("mail.never")},
+			Links:   []link{{Text: p.T("mail.check"), URL: w.origin + "/help/check"}},
+		}
+	})
+}
+
+// Invitation asks a person to join an account.
+type Invitation struct {
+	Admin        string
+	Organisation string
+	Token        string // of the link
+	Until        time.Time
+}
+
+// Invitation writes the mail that invites.
+func (w *Writer) Invitation(l Languages, v Invitation) (Mail, error) {
+	return w.write(l, nil, func(p i18n.Printer) (string, section) {
+		admin, org := line(v.Admin, 100), line(v.Organisation, 100)
+		s := section{
+			Brand:   org,
+			Heading: p.T("mail.invite.heading", "admin", admin, "org", org),
+			Before:  []string{p.T("mail.invite.body", "date", p.Date(v.Until))},
+			Button:  link{Text: p.T("mail.invite.button"), URL: w.origin + "/invite/" + v.Token},
+			Small:   []string{p.T("mail.never"), p.T("mail.invite.unknown")},
+			Links:   []link{{Text: p.T("mail.check"), URL: w.origin + "/help/check"}},
+		}
+		return p.T("mail.invite.subject", "admin", admin, "org", org, "site", w.host), s
+	})
+}
+
+// AdminAdded tells a person that they administer an account now.
+type AdminAdded struct {
+	Admin        string // who added them
+	Organisation string
+	Number       int64
+}
+
+// AdminAdded writes the notice to a new administrator.
+func (w *Writer) AdminAdded(l Languages, a AdminAdded) (Mail, error) {
+	return w.write(l, nil, func(p i18n.Printer) (string, section) {
+		admin, org, number := line(a.Admin, 100), line(a.Organisation, 100), strconv.FormatInt(a.Number, 10)
+		title := p.T("mail.adminadded.subject", "number", number)
+		return title, section{
+			Brand:   org,
+			Heading: title,
+			Before:  []string{p.T("mail.adminadded.body", "admin", admin, "org", org, "number", number)},
+			Button:  link{Text: p.T("mail.adminadded.button"), URL: w.origin + "/admin"},
+			Small:   []string{p.T("mail.never"), p.T("mail.adminadded.unexpected")},
+		}
+	})
+}
+
+// AccessRequested tells an administrator that somebody asks to become one.
+type AccessRequested struct {
+	Person       string
+	Address      string
+	Reason       string // in their words
+	Organisation string
+	Number       int64
+}
+
+// AccessRequested writes the notice of a request.
+func (w *Writer) AccessRequested(l Languages, a AccessRequested) (Mail, error) {
+	return w.write(l, nil, func(p i18n.Printer) (string, section) {
+		person, number := line(a.Person, 100), strconv.FormatInt(a.Number, 10)
+		title := p.T("mail.access.subject", "person", person, "number", number)
+		return title, section{
+			Brand:   line(a.Organisation, 100),
+			Heading: title,
+			Facts:   []string{p.T("mail.from", "value", person+" <"+line(a.Address, 254)+">")},
+			Quote:   paragraph(a.Reason, 1000),
+			Before:  []string{p.T("mail.access.body")},
+			Button:  link{Text: p.T("mail.access.button"), URL: w.origin + "/admin/accounts/" + number + "/requests"},
+		}
+	})
+}
+
+// PasswordChanged writes the notice that a password was changed, at that time
+// and from that place.
+func (w *Writer) PasswordChanged(l Languages, at time.Time, place string) (Mail, error) {
+	return w.write(l, nil, func(p i18n.Printer) (string, section) {
+		link, title := w.origin+"/recover", p.T("mail.pwchanged.subject")
+		return title, section{
+			Heading: title,
+			Before:  []string{p.T("mail.pwchanged.body", "date", p.Time(at), "place", line(place, 100), "link", link)},
+		}
+	})
+}

@@ -1,0 +1,204 @@
+package sealing
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"path"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/pli-mail/pli/internal/fault"
+	"github.com/pli-mail/pli/internal/i18n"
+	"github.com/pli-mail/pli/internal/mailaddr"
+	"github.com/pli-mail/pli/internal/message"
+	"github.com/pli-mail/pli/internal/outbox"
+	"github.com/pli-mail/pli/internal/spool"
+)
+
+const (
+	maxSubject = 200 // characters
+	maxNote    = 500 // characters
+	maxFiles   = 200 // files of one message; a manifest has room for 1,000 parts
+)
+
+// check normalises the request and names every field that cannot be used.
+func (j *job) check() error {
+	r, cfg := &j.r, &j.s.cfg
+	var err error
+	if j.from, err = mailaddr.Parse(r.Sender.Address); err != nil {
+		return fmt.Errorf("seal message: sender: %w", err)
+	}
+	seen := make(map[string]bool)
+	for _, a := range r.To {
+		if !a.IsZero() && !seen[a.Canonical()] {
+			seen[a.Canonical()] = true
+			j.to = append(j.to, a)
+		}
+	}
+	bad := fault.New(fault.Invalid, "err.title")
+	switch {
+	case len(j.to) == 0:
+		bad = bad.In("to", "new.norecipient", nil)
+	case len(j.to) > cfg.MaxRecipients:
+		bad = bad.In("to", "mail.seal.recipients", fault.Args{"max": cfg.MaxRecipients})
+	}
+	r.Text = strings.ReplaceAll(strings.ReplaceAll(r.Text, "\r\n", "\n"), "\r", "\n")
+	r.Note = strings.TrimSpace(strings.ReplaceAll(strings.ReplaceAll(r.Note, "\r\n", "\n"), "\r", "\n"))
+	r.Subject = strings.TrimSpace(r.Subject)
+	for _, f := range []struct {
+		name, label, value string
+		max                int
+		lines              bool
+	}{
+		{"subject", "new.subject", r.Subject, maxSubject, false},
+		{"note", "open.note", r.Note, maxNote, true},
+		{"body", "new.body", r.Text, int(cfg.MaxText), true},
+	} {
+		if hasControl(f.value, f.lines) {
+			bad = bad.In(f.name, "mail.seal.character", fault.Args{"field": f.label})
+		} else if utf8.RuneCountInString(f.value) > f.max {
+			bad = bad.In(f.name, "err.long", fault.Args{"field": f.label, "n": f.max})
+		}
+	}
+	if !r.ExpiresAt.IsZero() && !r.ExpiresAt.After(j.s.cfg.DB.Now()) {
+		bad = bad.In("until", "exp.past", nil)
+	}
+	if len(bad.Fields) > 0 {
+		return bad
+	}
+	// The name is of the person's own profile; what cannot stand in a header is left out.
+	r.Sender.Name = strings.TrimSpace(strings.Map(dropControl, strings.ToValidUTF8(r.Sender.Name, "")))
+	return nil
+}
+
+// hasControl reports whether s would write more than its own header (AT-65):
+// CR, LF, NUL and the other controls; in text of lines, LF and tab may stand.
+func hasControl(s string, lines bool) bool {
+	return !utf8.ValidString(s) || strings.ContainsFunc(s, func(r rune) bool {
+		return unicode.IsControl(r) && !(lines && (r == '\n' || r == '\t' || r == '\f'))
+	})
+}
+
+func dropControl(r rune) rune {
+	if unicode.IsControl(r) || unicode.In(r, unicode.Cf, unicode.Zl, unicode.Zp) {
+		return -1
+	}
+	return r
+}
+
+// compose writes the MIME message into the spool. The files wait in a spool of
+// their own, since a message names its files before it has them all.
+func (j *job) compose(plain *spool.File) error {
+	scratch, err := spool.New(j.s.cfg.Spool)
+	if err != nil {
+		return fmt.Errorf("seal message: %w", err)
+	}
+	defer scratch.Close()
+	attached, err := j.receive(scratch)
+	if err != nil {
+		return err
+	}
+	if len(attached) == 0 && strings.TrimSpace(j.r.Text) == "" {
+		return fault.New(fault.Invalid, "err.title").In("body", "new.empty", nil)
+	}
+	if err := scratch.Finish(); err != nil {
+		return fmt.Errorf("seal message: %w", err)
+	}
+	files, err := scratch.Reader()
+	if err != nil {
+		return fmt.Errorf("seal message: %w", err)
+	}
+	defer files.Close()
+	m := message.Mail{
+		From: message.Mailbox{Name: j.r.Sender.Name, Addr: j.from}, Subject: j.r.Subject, Date: j.sealedAt,
+		MessageID: outbox.NewMessageID(j.from), Text: strings.ReplaceAll(j.r.Text, "\n", "\r\n"), Attachments: attached,
+	}
+	if m.Text == "" {
+		m.Text = "\r\n"
+	}
+	for _, a := range j.to {
+		m.To = append(m.To, message.Mailbox{Addr: a})
+	}
+	for i := range m.Attachments {
+		size := m.Attachments[i].Size
+		// The message writer opens each attachment once, in this order.
+		m.Attachments[i].Open = func() (io.ReadCloser, error) { return io.NopCloser(io.LimitReader(files, size)), nil }
+	}
+	if _, err := m.WriteTo(plain); err != nil {
+		return fmt.Errorf("seal message: %w", err)
+	}
+	if err := plain.Finish(); err != nil {
+		return fmt.Errorf("seal message: %w", err)
+	}
+	return nil
+}
+
+// receive reads the request's files, one behind the other, into scratch.
+func (j *job) receive(scratch *spool.File) ([]message.Attachment, error) {
+	if j.r.Files == nil {
+		return nil, nil
+	}
+	limit := j.s.cfg.MaxFiles
+	var out []message.Attachment
+	for {
+		f, err := j.r.Files()
+		if err == io.EOF {
+			return out, nil
+		}
+		if err != nil {
+			return nil, fmt.Errorf("seal message: read files: %w", err)
+		}
+		if len(out) == maxFiles {
+			return nil, fault.New(fault.TooLarge, "mail.seal.files").With("max", maxFiles).In("files", "mail.seal.files", fault.Args{"max": maxFiles})
+		}
+		a := message.Attachment{Name: fileName(f.Name), Type: fileType(f.Type)}
+		left := limit - scratch.Size()
+		a.Size, err = io.Copy(scratch, io.LimitReader(f.Reader, left+1))
+		if err != nil {
+			return nil, fmt.Errorf("seal message: read files: %w", err)
+		}
+		if a.Size > left {
+			// What is not kept is still counted, so that the size can be named.
+			rest, err := io.Copy(io.Discard, io.LimitReader(f.Reader, 8*limit))
+			args := fault.Args{"file": a.Name, "size": i18n.Size(a.Size + rest), "max": i18n.Size(limit / (1 << 20) * 1_000_000)}
+			e := fault.New(fault.TooLarge, "reply.toobig").In("files", "reply.toobig", args)
+			for k, v := range args {
+				e = e.With(k, v)
+			}
+			return nil, e.Because(err)
+		}
+		out = append(out, a)
+	}
+}
+
+// fileName is what a recipient sees of a file's name: its last element, of
+// at most 150 characters, without controls and direction changes.
+func fileName(s string) string {
+	s = strings.Map(dropControl, strings.ToValidUTF8(s, ""))
+	s = strings.TrimSpace(path.Base(strings.ReplaceAll(s, `\`, "/")))
+	if s == "" || s == "." || s == ".." || s == "/" {
+		return "file"
+	}
+	if r := []rune(s); len(r) > 150 {
+		ext := path.Ext(s)
+		if n := len([]rune(ext)); n > 20 {
+			ext = ""
+		}
+		s = string(r[:150-len([]rune(ext))]) + ext
+	}
+	return s
+}
+
+// fileType is a media type that may stand on a file: not one that would make
+// it a part of the message's structure.
+func fileType(s string) string {
+	t, _, err := mime.ParseMediaType(s)
+	if (err != nil && !errors.Is(err, mime.ErrInvalidMediaParameter)) || !strings.Contains(t, "/") ||
+		strings.HasPrefix(t, "multipart/") || strings.HasPrefix(t, "message/") {
+		return "application/octet-stream"
+	}
+	return t
+}

@@ -1,0 +1,200 @@
+package sealing
+
+import (
+	"errors"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/pli-mail/pli/internal/account"
+	"github.com/pli-mail/pli/internal/keyserver"
+	"github.com/pli-mail/pli/internal/mailaddr"
+	"github.com/pli-mail/pli/internal/message"
+	"github.com/pli-mail/pli/internal/notice"
+	"github.com/pli-mail/pli/internal/outbox"
+	"github.com/pli-mail/pli/internal/store"
+)
+
+// Postman writes the service's own mails into the outbox. It is an
+// account.Post, its Keys method gives a keyserver.Post, and Bounced is what
+// outbox.Run tells of a failure.
+type Postman struct {
+	Outbox  *outbox.Outbox
+	Words   *notice.Writer
+	From    message.Mailbox // the service's own address, which is also the return path
+	Domains []string        // of senders who appear in From themselves: we sign for them, or the next hop sends for them
+}
+
+var (
+	_ account.Post   = (*Postman)(nil)
+	_ keyserver.Post = keyPost{}
+)
+
+// identity is how a sender appears in a mail's header.
+type identity struct{ From, ReplyTo message.Mailbox }
+
+// identity gives From and Reply-To, and whether the sender's domain is one of
+// this service's. A foreign domain never stands in From: its owner has not
+// allowed us to send for it, and DMARC would rightly refuse the mail. Nor does
+// a local part beyond ASCII, which not every mail server takes.
+func (p *Postman) identity(lang, name string, address mailaddr.Address, org string) (identity, bool) {
+	verified := slices.ContainsFunc(p.Domains, func(d string) bool { return strings.EqualFold(d, address.Domain()) })
+	if verified && address.IsASCII() {
+		return identity{From: message.Mailbox{Name: p.Words.SenderName(lang, name, org, true), Addr: address}}, true
+	}
+	return identity{
+		From:    message.Mailbox{Name: p.Words.SenderName(lang, name, org, false), Addr: p.From.Addr},
+		ReplyTo: message.Mailbox{Name: name, Addr: address},
+	}, verified
+}
+
+// thread is the message id of the mail that carries an envelope, by its
+// reference, so that the mails with its codes stand beside it.
+func (p *Postman) thread(ref string) string {
+	return "envelope." + strings.ToLower(ref) + "@" + p.From.Addr.Domain()
+}
+
+func (p *Postman) enqueue(tx *store.Tx, l outbox.Letter, m notice.Mail, err error) error {
+	if err != nil {
+		return err
+	}
+	return p.Outbox.Enqueue(tx, p.finish(l, m))
+}
+
+func (p *Postman) finish(l outbox.Letter, m notice.Mail) outbox.Letter {
+	l.From, l.Bounces, l.Auto = p.From, p.From.Addr, true
+	l.Subject, l.Body = m.Subject, outbox.Body{Text: m.Text, HTML: m.HTML}
+	return l
+}
+
+func to(a mailaddr.Address) message.Mailbox { return message.Mailbox{Addr: a} }
+
+// Code mails a code that signs in, or that sets a new password.
+func (p *Postman) Code(tx *store.Tx, c account.CodeLetter) error {
+	write := p.Words.SignInCode
+	if c.Purpose == store.CodeRecover {
+		write = p.Words.RecoverCode
+	}
+	m, err := write(notice.In(c.Language, c.Language, nil), c.Code)
+	return p.enqueue(tx, outbox.Letter{Kind: outbox.Code, To: to(c.To)}, m, err)
+}
+
+// Invitation mails an invitation.
+func (p *Postman) Invitation(tx *store.Tx, v account.InvitationLetter) error {
+	zone, lang := accountZone(tx, v.AccountID)
+	m, err := p.Words.Invitation(notice.In(v.Language, lang, zone), notice.Invitation{
+		Admin: v.Admin, Organisation: v.Organisation, Token: v.Token.Reveal(), Until: v.Until})
+	return p.enqueue(tx, outbox.Letter{Kind: outbox.Invitation, AccountID: v.AccountID, To: to(v.To)}, m, err)
+}
+
+// AdminAdded mails the notice to a new administrator.
+func (p *Postman) AdminAdded(tx *store.Tx, a account.AdminAddedLetter) error {
+	zone, lang := accountZone(tx, a.AccountID)
+	m, err := p.Words.AdminAdded(notice.In(a.Language, lang, zone), notice.AdminAdded{Admin: a.Admin, Organisation: a.Organisation, Number: a.AccountID})
+	return p.enqueue(tx, outbox.Letter{Kind: outbox.Notice, AccountID: a.AccountID, To: to(a.To)}, m, err)
+}
+
+// AccessRequested mails the notice of a request to an administrator.
+func (p *Postman) AccessRequested(tx *store.Tx, a account.AccessRequestedLetter) error {
+	zone, lang := accountZone(tx, a.AccountID)
+	m, err := p.Words.AccessRequested(notice.In(a.Language, lang, zone), notice.AccessRequested{
+		Person: a.Person, Address: a.Address, Reason: a.Reason, Organisation: a.Organisation, Number: a.AccountID})
+	return p.enqueue(tx, outbox.Letter{Kind: outbox.Notice, AccountID: a.AccountID, To: to(a.To)}, m, err)
+}
+
+// PasswordChanged mails the notice of a changed password.
+func (p *Postman) PasswordChanged(tx *store.Tx, c account.PasswordChangedLetter) error {
+	m, err := p.Words.PasswordChanged(notice.In(c.Language, c.Language, zone(c.TimeZone)), c.At, c.Place)
+	return p.enqueue(tx, outbox.Letter{Kind: outbox.Notice, To: to(c.To)}, m, err)
+}
+
+// Bounced writes the notice of a mail that could not be delivered, to its
+// sender if they are still a user here.
+func (p *Postman) Bounced(tx *store.Tx, b outbox.Bounce) ([]outbox.Letter, error) {
+	u, err := tx.FindUser(b.SenderID)
+	if errors.Is(err, store.ErrNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	address, err := mailaddr.Parse(u.DisplayAddress)
+	if err != nil {
+		return nil, err
+	}
+	words := notice.Bounce{Recipient: b.To.String(), SentAt: b.SentAt, Reason: b.Reason, Subject: b.Subject}
+	l := outbox.Letter{Kind: outbox.Notice, AccountID: b.AccountID, To: message.Mailbox{Name: u.Name(), Addr: address}}
+	if b.SlotID != "" {
+		if words.Ref, words.MessageID, err = tx.FindSlotNames(b.SlotID); err != nil {
+			return nil, err
+		}
+		words.Subject = ""
+		l.InReplyTo = p.sent(words.MessageID)
+	}
+	m, err := p.Words.Bounce(notice.In(u.Language, u.Language, zone(u.TimeZone)), words)
+	if err != nil {
+		return nil, err
+	}
+	return []outbox.Letter{p.finish(l, m)}, nil
+}
+
+// sent is the message id under which a sender's notices about one message are gathered.
+func (p *Postman) sent(messageID string) string {
+	return "sent." + messageID + "@" + p.From.Addr.Domain()
+}
+
+// Keys is the Postman as a keyserver.Post.
+func (p *Postman) Keys() keyserver.Post { return keyPost{p} }
+
+type keyPost struct{ p *Postman }
+
+// Code mails a code that opens an envelope.
+func (k keyPost) Code(tx *store.Tx, c keyserver.CodeLetter) error {
+	choice := c.Language
+	if u, err := tx.FindUserByAddress(c.To.Canonical()); choice == "" && err == nil {
+		choice = u.Language
+	}
+	zone, lang := accountZone(tx, c.AccountID)
+	m, err := k.p.Words.Code(notice.In(choice, lang, zone), notice.Code{Code: c.Code, Ref: c.Ref, Sender: c.SenderName, Organisation: c.Organisation})
+	return k.p.enqueue(tx, outbox.Letter{Kind: outbox.Code, AccountID: c.AccountID, To: to(c.To), InReplyTo: k.p.thread(c.Ref)}, m, err)
+}
+
+// Opened mails the notice of a first opening.
+func (k keyPost) Opened(tx *store.Tx, o keyserver.OpenedLetter) error {
+	u, err := tx.FindUser(o.SenderUserID)
+	if errors.Is(err, store.ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	address, err := mailaddr.Parse(o.SenderAddress)
+	if err != nil {
+		return err
+	}
+	m, err := k.p.Words.Opened(notice.In(u.Language, u.Language, zone(u.TimeZone)),
+		notice.Opened{Ref: o.Ref, Recipient: o.Recipient, MessageID: o.MessageID, At: o.At})
+	return k.p.enqueue(tx, outbox.Letter{Kind: outbox.Notice, AccountID: o.AccountID,
+		To: message.Mailbox{Name: u.Name(), Addr: address}, InReplyTo: k.p.sent(o.MessageID)}, m, err)
+}
+
+// Wake makes the outbox look at once.
+func (k keyPost) Wake() { k.p.Outbox.Wake() }
+
+// zone reads an IANA name; what cannot be read is UTC.
+func zone(name string) *time.Location {
+	z, err := time.LoadLocation(name)
+	if err != nil {
+		return time.UTC
+	}
+	return z
+}
+
+// accountZone gives an account's time zone and language; UTC and "" where there is none.
+func accountZone(tx *store.Tx, number int64) (*time.Location, string) {
+	a, err := tx.FindAccount(number)
+	if err != nil {
+		return time.UTC, ""
+	}
+	return zone(a.TimeZone), a.Language
+}

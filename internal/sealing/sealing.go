@@ -1,0 +1,309 @@
+// Package sealing turns a message into envelopes: it builds the MIME message,
+// seals it, registers it with the key server and puts one mail per recipient
+// into the outbox, all or nothing. The mails of the other services leave
+// through its Postman.
+//
+// The plain text is in memory a few chunks at a time, and on disk only in the
+// spool, under a key that this process alone has.
+package sealing
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"time"
+
+	"github.com/pli-mail/pli/envelope"
+	"github.com/pli-mail/pli/internal/blob"
+	"github.com/pli-mail/pli/internal/id"
+	"github.com/pli-mail/pli/internal/keyserver"
+	"github.com/pli-mail/pli/internal/mailaddr"
+	"github.com/pli-mail/pli/internal/message"
+	"github.com/pli-mail/pli/internal/notice"
+	"github.com/pli-mail/pli/internal/opener"
+	"github.com/pli-mail/pli/internal/outbox"
+	"github.com/pli-mail/pli/internal/spool"
+	"github.com/pli-mail/pli/internal/store"
+)
+
+// Config is what a Service needs. Zero limits are replaced by the defaults.
+type Config struct {
+	DB     *store.DB
+	Keys   *keyserver.Service
+	Blobs  *blob.Store
+	Outbox *outbox.Outbox
+	Words  *notice.Writer
+	Post   *Postman // for the senders of the mails
+	Spool  string   // directory of the encrypted scratch files
+	Origin string
+	Log    *slog.Logger
+
+	MaxFiles      int64 // bytes of all files together; 25 MiB
+	MaxText       int64 // bytes of the text; 1 MiB
+	MaxRecipients int   // 100
+}
+
+// Service seals. It is safe for concurrent use.
+type Service struct{ cfg Config }
+
+// New returns a Service.
+func New(cfg Config) *Service {
+	if cfg.MaxFiles <= 0 {
+		cfg.MaxFiles = 25 << 20
+	}
+	if cfg.MaxText <= 0 {
+		cfg.MaxText = 1 << 20
+	}
+	if cfg.MaxRecipients <= 0 {
+		cfg.MaxRecipients = 100
+	}
+	return &Service{cfg}
+}
+
+// MaxFiles is the limit for all files of one message, in bytes.
+func (s *Service) MaxFiles() int64 { return s.cfg.MaxFiles }
+
+// Sender is who sends.
+type Sender struct {
+	UserID   string
+	Address  string
+	Name     string // "" shows the address
+	Language string // of the person, for what is written to them
+}
+
+// Request is one message to send. Time zone and time of keeping are the account's.
+type Request struct {
+	Sender      Sender
+	AccountID   int64
+	AccountName string // "": as the account is called
+	To          []mailaddr.Address
+	Subject     string
+	Note        string // seen before opening
+	Text        string
+	// Files gives one file after the other, io.EOF at the end; nil for none. A
+	// file is read before the next one is asked for.
+	Files      func() (*File, error)
+	ExpiresAt  time.Time // zero: never
+	Notify     bool      // tell the sender when it is opened
+	NoticeLang string    // of the mail: en, fr, or both; a recipient who is a user gets their own
+	Origin     string    // network address, for the audit record
+}
+
+// File is one attached file.
+type File struct {
+	Name   string
+	Type   string // media type; "" for unknown
+	Reader io.Reader
+}
+
+// Result is what became of a request.
+type Result struct {
+	MessageID envelope.MessageID
+	Refs      []string // six characters, one per recipient, in the order of Request.To without repetitions
+}
+
+// Seal sends one message. When it returns nil, the message is registered and
+// its mails are in the outbox; otherwise nothing was sent and nothing is left.
+func (s *Service) Seal(ctx context.Context, r Request) (Result, error) {
+	j := &job{s: s, r: r, sealedAt: s.cfg.DB.Now().UTC().Truncate(time.Second)}
+	if err := j.check(); err != nil {
+		return Result{}, err
+	}
+	if err := s.cfg.DB.View(ctx, j.lookUp); err != nil {
+		return Result{}, fmt.Errorf("seal message: %w", err)
+	}
+	plain, err := spool.New(s.cfg.Spool)
+	if err != nil {
+		return Result{}, fmt.Errorf("seal message: %w", err)
+	}
+	defer plain.Close()
+	if err := j.compose(plain); err != nil {
+		return Result{}, err
+	}
+	if err := j.seal(ctx, plain); err != nil {
+		return Result{}, err
+	}
+	return j.register(ctx)
+}
+
+// job is one message on its way from the spool to the outbox.
+type job struct {
+	s        *Service
+	r        Request
+	from     mailaddr.Address
+	to       []mailaddr.Address
+	account  store.Account
+	known    map[string]store.User // recipients who are users, by canonical address
+	sealedAt time.Time
+
+	header  envelope.Header
+	sealer  *envelope.Sealer
+	payload envelope.Payload
+	blob    string
+	slots   []envelope.Slot
+}
+
+// lookUp reads the account and which recipients are users.
+func (j *job) lookUp(tx *store.Tx) (err error) {
+	if j.account, err = tx.FindAccount(j.r.AccountID); err != nil {
+		return err
+	}
+	if j.r.AccountName == "" {
+		j.r.AccountName = j.account.Name
+	}
+	j.known = make(map[string]store.User)
+	for _, a := range j.to {
+		u, err := tx.FindUserByAddress(a.Canonical())
+		if errors.Is(err, store.ErrNotFound) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		j.known[a.Canonical()] = u
+	}
+	return nil
+}
+
+// seal writes the ciphertext to the blob store and makes the slots.
+func (j *job) seal(ctx context.Context, plain *spool.File) error {
+	in, err := plain.Reader()
+	if err != nil {
+		return fmt.Errorf("seal message: %w", err)
+	}
+	manifest, err := message.Index(in)
+	in.Close()
+	if err != nil {
+		return fmt.Errorf("seal message: index: %w", err)
+	}
+	j.header = envelope.Header{Origin: j.s.cfg.Origin, SealedAt: j.sealedAt, SenderHint: j.r.Sender.Name, NotAfter: j.r.ExpiresAt.Truncate(time.Second)}
+	rand.Read(j.header.ID[:])
+	if j.sealer, err = envelope.NewSealer(j.header); err != nil {
+		return fmt.Errorf("seal message: %w", err)
+	}
+	w, err := j.s.cfg.Blobs.Create(ctx)
+	if err != nil {
+		return fmt.Errorf("seal message: %w", err)
+	}
+	defer w.Abort()
+	if in, err = plain.Reader(); err != nil {
+		return fmt.Errorf("seal message: %w", err)
+	}
+	defer in.Close()
+	if j.payload, err = j.sealer.Seal(w, manifest, in); err != nil {
+		return fmt.Errorf("seal message: %w", err)
+	}
+	for _, a := range j.to {
+		slot, err := j.sealer.NewSlot(a.ASCIIMasked())
+		if err != nil {
+			return fmt.Errorf("seal message: %w", err)
+		}
+		j.slots = append(j.slots, slot)
+	}
+	if j.blob, err = w.Commit(); err != nil {
+		return fmt.Errorf("seal message: %w", err)
+	}
+	return nil
+}
+
+// register commits the message, its slots and its letters in one transaction.
+func (j *job) register(ctx context.Context) (Result, error) {
+	var keep time.Time
+	if d := j.account.KeepDays; d > 0 {
+		keep = j.sealedAt.AddDate(0, 0, d)
+		if !j.r.ExpiresAt.IsZero() && j.r.ExpiresAt.Before(keep) {
+			keep = j.r.ExpiresAt
+		}
+	}
+	from, verified := j.s.cfg.Post.identity(j.account.Language, j.name(), j.from, j.r.AccountName)
+	m := keyserver.NewMessage{
+		AccountID: j.r.AccountID,
+		Sender: keyserver.Sender{UserID: j.r.Sender.UserID, Address: j.from.Canonical(), Name: j.name(),
+			Organisation: j.r.AccountName, Verified: verified},
+		Subject: j.r.Subject, Note: j.r.Note,
+		MH: j.sealer.MH(), HH: j.sealer.HH(), PH: j.payload.Hash, PayloadSize: j.payload.Size, Payload: j.blob,
+		KeepUntil: keep, ExpiresAt: j.r.ExpiresAt, NotifyOpened: j.r.Notify, Carrier: keyserver.CarrierMail,
+		Actor: keyserver.Actor{UserID: j.r.Sender.UserID, Name: "user:" + j.from.Canonical(), Origin: j.r.Origin},
+		Then: func(tx *store.Tx, reg keyserver.Registered) error {
+			for i := range j.slots {
+				l, err := j.letter(i, reg, from, keep)
+				if err != nil {
+					return err
+				}
+				if err := j.s.cfg.Outbox.Enqueue(tx, l); err != nil {
+					return err
+				}
+			}
+			return nil
+		},
+	}
+	for i, slot := range j.slots {
+		m.Slots = append(m.Slots, keyserver.NewSlot{ID: slot.ID, Address: j.to[i], RH: slot.RH, Wrap: slot.Wrap, S: slot.S, Pop: slot.Pop})
+	}
+	reg, err := j.s.cfg.Keys.Register(ctx, m)
+	if err != nil {
+		if e := j.s.cfg.Blobs.Delete(j.blob); e != nil {
+			j.s.cfg.Log.Error("sealing: remove the ciphertext of a message that was not sent", "blob", j.blob, "err", e)
+		}
+		return Result{}, fmt.Errorf("seal message: %w", err)
+	}
+	j.s.cfg.Outbox.Wake()
+	out := Result{MessageID: reg.MessageID}
+	for _, slot := range reg.Slots {
+		out.Refs = append(out.Refs, slot.Ref)
+	}
+	return out, nil
+}
+
+// name is what recipients see of the sender.
+func (j *job) name() string {
+	if j.r.Sender.Name != "" {
+		return j.r.Sender.Name
+	}
+	return j.from.String()
+}
+
+// letter is the mail that carries slot i.
+func (j *job) letter(i int, reg keyserver.Registered, from identity, keep time.Time) (outbox.Letter, error) {
+	slot, to, ref := j.slots[i], j.to[i], reg.Slots[i].Ref
+	choice := j.r.NoticeLang
+	if u, ok := j.known[to.Canonical()]; ok {
+		choice = u.Language
+	}
+	langs := notice.In(choice, j.account.Language, zone(j.account.TimeZone))
+	words := notice.Envelope{
+		Sender: j.name(), SenderAddress: j.from.String(), Organisation: j.r.AccountName,
+		To: to.String(), Note: j.r.Note, Ref: ref, E: slot.E, ExpiresAt: j.r.ExpiresAt, KeptUntil: keep,
+		File: opener.Name(j.sealedAt),
+	}
+	mail, err := j.s.cfg.Words.Envelope(langs, words)
+	if err != nil {
+		return outbox.Letter{}, err
+	}
+	l := outbox.Letter{
+		Kind: outbox.Envelope, AccountID: j.r.AccountID, SlotID: slot.ID.String(), SenderID: j.r.Sender.UserID,
+		From: from.From, ReplyTo: from.ReplyTo, Bounces: j.s.cfg.Post.From.Addr, To: message.Mailbox{Addr: to},
+		Subject: mail.Subject, Body: outbox.Body{Text: mail.Text, HTML: mail.HTML},
+		MessageID: j.s.cfg.Post.thread(ref),
+		Attach: &outbox.Attach{
+			Name: words.File, Lang: langs.Order[0], Origin: j.s.cfg.Origin, Sender: j.name(), Organisation: j.r.AccountName,
+			Reference: id.ShowReference(ref), E: slot.E,
+			Head:    envelope.Head(j.sealer.MH(), slot.RH, slot.Wrap, reg.Seal, j.payload.Size),
+			Payload: j.blob, PayloadSize: j.payload.Size,
+		},
+	}
+	if !keep.IsZero() {
+		// Without a kept copy the button alone opens nothing: then a mail that
+		// is too large for the next hop fails, and the sender is told.
+		words.File = ""
+		light, err := j.s.cfg.Words.Envelope(langs, words)
+		if err != nil {
+			return outbox.Letter{}, err
+		}
+		l.Attach.Without = &outbox.Body{Text: light.Text, HTML: light.HTML}
+	}
+	return l, nil
+}
