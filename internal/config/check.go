@@ -8,7 +8,9 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
+	"github.com/pli-mail/pli/envelope"
 	"github.com/pli-mail/pli/internal/mailaddr"
 )
 
@@ -82,11 +84,22 @@ func (r *reading) checkPublicURL() {
 		r.add("public_url", "config.url", "value", r.PublicURL)
 	case u.User != nil || u.RawQuery != "" || u.Fragment != "" || strings.Trim(u.Path, "/") != "":
 		r.add("public_url", "config.urlmore", "value", u.Scheme+"://"+u.Host)
-	case u.Scheme == "http" && !IsLoopback(u.Hostname()):
+	case u.Scheme == "http" && u.Hostname() != "localhost" && u.Hostname() != "127.0.0.1":
 		r.add("public_url", "config.urlhttp", "value", "https://"+u.Host)
 	default:
-		r.PublicURL = u.Scheme + "://" + strings.ToLower(u.Host)
+		r.PublicURL = origin(u)
+		// Every envelope carries it, so it must be what the format takes.
+		if (envelope.Header{ID: envelope.MessageID{1}, SealedAt: time.Unix(0, 0), Origin: r.PublicURL}).Check() != nil {
+			r.add("public_url", "config.url", "value", r.PublicURL)
+		}
 	}
+}
+
+// origin is u as browsers write it: lower case, and no port where it is the usual one.
+func origin(u *url.URL) string {
+	host := strings.ToLower(u.Host)
+	usual := map[string]string{"https": ":443", "http": ":80"}[u.Scheme]
+	return u.Scheme + "://" + strings.TrimSuffix(strings.TrimSuffix(host, ":"), usual)
 }
 
 func (r *reading) checkDatabase() {

@@ -141,6 +141,30 @@ func TestDatabaseURL(t *testing.T) {
 	}
 }
 
+// The public address is compared as text by every opener, so it is kept as browsers write it.
+func TestPublicURL(t *testing.T) {
+	t.Parallel()
+	for given, want := range map[string]string{
+		"https://PLI.example.org/":     "https://pli.example.org",
+		"https://pli.example.org:443":  "https://pli.example.org",
+		"https://pli.example.org:8443": "https://pli.example.org:8443",
+		"http://localhost:8080":        "http://localhost:8080",
+		"http://127.0.0.1:80":          "http://127.0.0.1",
+		"http://[::1]:8080":            "",
+		"https://plí.example.org":      "",
+		"https://":                     "",
+		"https://user@pli.example.org": "",
+	} {
+		c, err := config.Parse("pli.toml", []byte(strings.Replace(config.Example(), "https://pli.example.org", given, 1)))
+		switch {
+		case want == "" && err == nil:
+			t.Errorf("%s: accepted as %s", given, c.PublicURL)
+		case want != "" && (err != nil || c.PublicURL != want):
+			t.Errorf("%s: %v %v", given, c, err)
+		}
+	}
+}
+
 func FuzzParse(f *testing.F) {
 	f.Add([]byte(config.Example()))
 	f.Add([]byte("listen = 1\n[tls]\ncert=\"\\u0000\"\n[[mail]]\n[a.b.c]\n"))

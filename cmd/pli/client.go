@@ -1,0 +1,409 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/pli-mail/pli/envelope"
+)
+
+// client speaks to one server's JSON API (docs/spec/api.md).
+type client struct {
+	origin string
+	token  string // of a session; empty before there is one
+	lang   string
+	http   *http.Client
+}
+
+// connect is a client of the server at origin, with the session that is kept
+// for it, if there is one. It sends nothing.
+func (a *app) connect(_ context.Context, server string) (*client, error) {
+	origin, err := parseOrigin(server)
+	if err != nil {
+		return nil, err
+	}
+	kept, err := a.loadSessions()
+	if err != nil {
+		return nil, err
+	}
+	return &client{origin: origin, token: kept.Servers[origin].Token, lang: a.p.Lang, http: &http.Client{
+		Timeout: 2 * time.Minute,
+		// Another host must never get the token or a proof.
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}}, nil
+}
+
+// signedIn is a client with a session: of server, else of PLI_SERVER, else of
+// the server that was signed in to last.
+func (a *app) signedIn(ctx context.Context, server string) (*client, error) {
+	server, err := a.serverName(server)
+	if err != nil {
+		return nil, err
+	}
+	c, err := a.connect(ctx, server)
+	if err != nil {
+		return nil, err
+	}
+	if c.token == "" {
+		return nil, notSignedIn(c.origin)
+	}
+	return c, nil
+}
+
+func (a *app) serverName(server string) (string, error) {
+	if server == "" {
+		server = a.getenv("PLI_SERVER")
+	}
+	if server == "" {
+		kept, err := a.loadSessions()
+		if err != nil {
+			return "", err
+		}
+		server = kept.Last
+	}
+	if server == "" {
+		return "", usage("cli.noserver")
+	}
+	return server, nil
+}
+
+func notSignedIn(origin string) error {
+	f := failed("cli.notsignedin", "server", origin)
+	f.code = exitNotAllowed
+	f.hints = []string{"pli signin --server " + origin}
+	return f
+}
+
+// parseOrigin reads the address of a server as an envelope would carry it.
+func parseOrigin(server string) (string, error) {
+	u, err := url.Parse(strings.TrimSuffix(server, "/"))
+	if err != nil || u.Host == "" || strings.Trim(u.Path, "/") != "" {
+		return "", usage("cli.badserver", "value", server)
+	}
+	origin := u.Scheme + "://" + strings.ToLower(u.Host)
+	if (envelope.Header{ID: envelope.MessageID{1}, SealedAt: time.Unix(0, 0), Origin: origin}).Check() != nil {
+		return "", usage("cli.badserver", "value", server)
+	}
+	return origin, nil
+}
+
+// problem is an error as the server says it (RFC 9457).
+type problem struct {
+	Title  string `json:"title"`
+	Status int    `json:"status"`
+	Key    string `json:"key"`
+	Detail string `json:"detail"`
+	Fields []struct {
+		Name   string `json:"name"`
+		Detail string `json:"detail"`
+	} `json:"fields"`
+}
+
+func (p *problem) Error() string { return p.sentence() }
+
+func (p *problem) sentence() string {
+	if p.Detail != "" {
+		return p.Detail
+	}
+	return p.Title
+}
+
+// exit is the status that says the same as the HTTP status.
+func (p *problem) exit() int {
+	switch p.Status {
+	case http.StatusUnauthorized:
+		return exitNotAllowed
+	case http.StatusForbidden:
+		if strings.HasPrefix(p.Key, "open.") {
+			return exitClosed
+		}
+		return exitNotAllowed
+	case http.StatusNotFound:
+		return exitNotFound
+	case http.StatusConflict:
+		return exitConflict
+	case http.StatusGone:
+		return exitClosed
+	case http.StatusUnprocessableEntity, http.StatusRequestEntityTooLarge, http.StatusBadRequest:
+		return exitUsage
+	case http.StatusTooManyRequests, http.StatusServiceUnavailable, http.StatusBadGateway, http.StatusGatewayTimeout:
+		return exitLater
+	}
+	return exitFailed
+}
+
+// call sends in as JSON and reads the answer into out; either may be nil.
+func (c *client) call(ctx context.Context, method, path string, in, out any) error {
+	var body io.Reader
+	if in != nil {
+		raw, err := json.Marshal(in)
+		if err != nil {
+			return err
+		}
+		body = bytes.NewReader(raw)
+	}
+	req, err := http.NewRequestWithContext(ctx, method, c.origin+path, body)
+	if err != nil {
+		return err
+	}
+	if in != nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	req.Header.Set("Accept", "application/json")
+	req.Header.Set("Accept-Language", c.lang)
+	req.Header.Set("User-Agent", "pli/"+version)
+	if c.token != "" {
+		req.Header.Set("Authorization", "Bearer "+c.token)
+	}
+	r, err := c.http.Do(req)
+	if err != nil {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		f := failed("cli.unreachable", "server", c.origin)
+		f.code, f.cause = exitLater, err
+		return f
+	}
+	defer r.Body.Close()
+	raw, err := io.ReadAll(io.LimitReader(r.Body, 4<<20))
+	if err != nil {
+		return fmt.Errorf("read answer of %s: %w", c.origin, err)
+	}
+	if r.StatusCode >= 300 {
+		p := &problem{Status: r.StatusCode}
+		if json.Unmarshal(raw, p) != nil || p.sentence() == "" {
+			p.Title = r.Status
+		}
+		p.Status = r.StatusCode
+		return p
+	}
+	if out == nil {
+		return nil
+	}
+	if err := json.Unmarshal(raw, out); err != nil {
+		f := failed("cli.strange", "server", c.origin)
+		f.cause = err
+		return f
+	}
+	return nil
+}
+
+// register gives the server its halves, and gets the seal and the references.
+func (c *client) register(ctx context.Context, s *sealed, f sealFlags) error {
+	type slotIn struct {
+		Slot    string `json:"slot"`
+		Address string `json:"address"`
+		RH      string `json:"rh"`
+		Wrap    string `json:"wrap"`
+		S       string `json:"s"`
+		Pop     string `json:"pop"`
+	}
+	in := struct {
+		MH          string   `json:"mh"`
+		HH          string   `json:"hh"`
+		PH          string   `json:"ph"`
+		PayloadSize int64    `json:"payload_size"`
+		Subject     string   `json:"subject"`
+		Note        string   `json:"note"`
+		ExpiresAt   string   `json:"expires_at,omitempty"`
+		Slots       []slotIn `json:"slots"`
+	}{MH: b64(s.mh), HH: b64(s.hh[:]), PH: b64(s.payload.Hash[:]), PayloadSize: s.payload.Size, Subject: s.subject, Note: f.note}
+	if f.expires != "" {
+		d, err := parseDays(f.expires)
+		if err != nil {
+			return err
+		}
+		in.ExpiresAt = s.header.SealedAt.Add(d).Format(time.RFC3339)
+	}
+	for _, slot := range s.slots {
+		in.Slots = append(in.Slots, slotIn{slot.ID.String(), slot.address.String(), b64(slot.RH), b64(slot.Wrap[:]), slot.S.Base64(), b64(slot.Pop[:])})
+	}
+	var out struct {
+		Seal  string `json:"seal"`
+		Slots []struct {
+			Slot string `json:"slot"`
+			Ref  string `json:"ref"`
+		} `json:"slots"`
+	}
+	if err := c.call(ctx, "POST", "/api/v1/messages", in, &out); err != nil {
+		return c.explain(err)
+	}
+	seal, err := base64.RawURLEncoding.DecodeString(out.Seal)
+	if err != nil || len(seal) != len(s.seal) {
+		return failed("cli.strange", "server", c.origin)
+	}
+	copy(s.seal[:], seal)
+	for i := range s.slots {
+		for _, o := range out.Slots {
+			if o.Slot == s.slots[i].ID.String() {
+				s.slots[i].ref = o.Ref
+			}
+		}
+	}
+	return nil
+}
+
+// explain turns a refusal of the server into a failure of the program.
+func (c *client) explain(err error) error {
+	var p *problem
+	if !errors.As(err, &p) {
+		return err
+	}
+	if p.Status == http.StatusUnauthorized {
+		return notSignedIn(c.origin)
+	}
+	f := failed("cli.said", "sentence", p.sentence())
+	f.code = p.exit()
+	for _, x := range p.Fields {
+		if x.Detail != "" && x.Detail != p.sentence() {
+			f.hints = append(f.hints, x.Detail)
+		}
+	}
+	return f
+}
+
+// released is what the server gives to someone who may open.
+type released struct {
+	s      envelope.Secret
+	hh, ph [32]byte
+	sender string
+}
+
+// open proves that the envelope is held, proves the address with a mailed code
+// where the session has not, and gets the server's half.
+func (c *client) open(ctx context.Context, slot envelope.SlotID, pop [32]byte, code func(masked, ref string) (string, error)) (*released, error) {
+	if c.token == "" {
+		if err := c.visit(ctx); err != nil {
+			return nil, c.explain(err)
+		}
+	}
+	ref, err := c.prove(ctx, slot, pop)
+	var p *problem
+	if errors.As(err, &p) && p.Status == http.StatusUnauthorized { // the session that was kept has ended
+		if err = c.visit(ctx); err == nil {
+			ref, err = c.prove(ctx, slot, pop)
+		}
+	}
+	if err != nil {
+		return nil, c.explain(err)
+	}
+	r, err := c.release(ctx, slot)
+	if !errors.As(err, &p) || (p.Status != http.StatusUnauthorized && p.Key != "open.code") {
+		return r, c.explain(err)
+	}
+	var sent struct {
+		Masked string `json:"masked"`
+	}
+	if err := c.call(ctx, "POST", "/api/v1/open/code", map[string]string{"ref": ref}, &sent); err != nil {
+		return nil, c.explain(err)
+	}
+	typed, err := code(sent.Masked, ref)
+	if err != nil {
+		return nil, err
+	}
+	var verified struct {
+		Token string `json:"token"`
+	}
+	if err := c.call(ctx, "POST", "/api/v1/open/verify", map[string]string{"ref": ref, "code": typed}, &verified); err != nil {
+		return nil, c.explain(err)
+	}
+	if verified.Token != "" {
+		c.token = verified.Token
+	}
+	r, err = c.release(ctx, slot)
+	return r, c.explain(err)
+}
+
+func (c *client) visit(ctx context.Context) error {
+	c.token = ""
+	var out struct {
+		Token string `json:"token"`
+	}
+	err := c.call(ctx, "POST", "/api/v1/visit", struct{}{}, &out)
+	c.token = out.Token
+	return err
+}
+
+func (c *client) prove(ctx context.Context, slot envelope.SlotID, pop [32]byte) (ref string, err error) {
+	var challenge struct {
+		Nonce string `json:"nonce"`
+	}
+	if err := c.call(ctx, "POST", "/api/v1/open/challenge", map[string]string{"slot": slot.String()}, &challenge); err != nil {
+		return "", err
+	}
+	nonce, err := base64.RawURLEncoding.DecodeString(challenge.Nonce)
+	if err != nil {
+		return "", failed("cli.strange", "server", c.origin)
+	}
+	proof := envelope.Possession(pop, nonce)
+	var out struct {
+		Ref string `json:"ref"`
+	}
+	err = c.call(ctx, "POST", "/api/v1/open/possession", map[string]string{"slot": slot.String(), "proof": b64(proof[:])}, &out)
+	return out.Ref, err
+}
+
+func (c *client) release(ctx context.Context, slot envelope.SlotID) (*released, error) {
+	var out struct {
+		S      string `json:"s"`
+		HH     string `json:"hh"`
+		PH     string `json:"ph"`
+		Sender struct {
+			Name    string `json:"name"`
+			Address string `json:"address"`
+		} `json:"sender"`
+	}
+	if err := c.call(ctx, "POST", "/api/v1/open/release", map[string]string{"slot": slot.String()}, &out); err != nil {
+		return nil, err
+	}
+	r := &released{sender: out.Sender.Address}
+	if out.Sender.Name != "" {
+		r.sender = out.Sender.Name + " <" + out.Sender.Address + ">"
+	}
+	var err error
+	if r.s, err = envelope.ParseSecret(out.S); err != nil {
+		return nil, failed("cli.strange", "server", c.origin)
+	}
+	if !readHash(&r.hh, out.HH) || !readHash(&r.ph, out.PH) {
+		return nil, failed("cli.strange", "server", c.origin)
+	}
+	return r, nil
+}
+
+func b64(b []byte) string { return base64.RawURLEncoding.EncodeToString(b) }
+
+// readHash reads 32 bytes of base64url or hex.
+func readHash(dst *[32]byte, s string) bool {
+	b, err := base64.RawURLEncoding.DecodeString(s)
+	if len(s) == 64 {
+		b, err = hex.DecodeString(s)
+	}
+	if err != nil || len(b) != len(dst) {
+		return false
+	}
+	copy(dst[:], b)
+	return true
+}
+
+// parseDays reads a time span: 30d, 12h.
+func parseDays(s string) (time.Duration, error) {
+	if days, ok := strings.CutSuffix(s, "d"); ok {
+		if n, err := strconv.Atoi(days); err == nil && n > 0 && n <= 36500 {
+			return time.Duration(n) * 24 * time.Hour, nil
+		}
+	} else if d, err := time.ParseDuration(s); err == nil && d > 0 {
+		return d, nil
+	}
+	return 0, usage("cli.badspan", "value", s)
+}

@@ -1,0 +1,297 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/pli-mail/pli/envelope"
+	"github.com/pli-mail/pli/internal/config"
+	"github.com/pli-mail/pli/internal/id"
+)
+
+// maxPayload is the largest payload that is opened: memory does not grow with it.
+const maxPayload = 1 << 40
+
+// openFlags are what pli open is asked for.
+type openFlags struct {
+	keyFile  string
+	output   string
+	server   string
+	linkFile string
+	code     bool // read the mailed code from standard input
+}
+
+func (a *app) openCommand() *cobra.Command {
+	var f openFlags
+	c := a.command("open [-o FILE] ENVELOPE.html|ENVELOPE.pli|-", "open",
+		"  pli open out.html > back.eml\n  pli open --key-file keys.json -o back.eml out.html",
+		a.exactly("ENVELOPE.html"), func(cmd *cobra.Command, args []string) error { return a.open(cmd.Context(), f, args[0]) })
+	c.Flags().StringVarP(&f.output, "output", "o", "", a.t("cli.open.output"))
+	c.Flags().StringVar(&f.keyFile, "key-file", "", a.t("cli.open.keyfile"))
+	c.Flags().StringVar(&f.server, "server", "", a.t("cli.open.server"))
+	c.Flags().StringVar(&f.linkFile, "link-file", "", a.t("cli.open.linkfile"))
+	c.Flags().BoolVar(&f.code, "code-stdin", false, a.t("cli.open.codestdin"))
+	return c
+}
+
+func (a *app) open(ctx context.Context, f openFlags, name string) error {
+	if f.keyFile != "" && (f.server != "" || f.code) {
+		return usage("cli.usage.notboth", "a", "--key-file", "b", "--server, --code-stdin")
+	}
+	if f.code {
+		if err := a.takeInput("--code-stdin"); err != nil {
+			return err
+		}
+	}
+	src, err := a.source(name)
+	if err != nil {
+		return err
+	}
+	defer src.Close()
+	// One pass to learn whose it is; nothing is decrypted yet.
+	e, part, done, err := readEnvelope(src)
+	if err != nil {
+		return err
+	}
+	done()
+	if part == nil {
+		if part, err = a.readPart(f.linkFile); err != nil {
+			return err
+		}
+	}
+	o := opening{src: src, part: *part}
+	if f.keyFile != "" {
+		err = o.useKeyFile(f.keyFile, e)
+	} else {
+		err = a.askServer(ctx, f, e, &o)
+	}
+	if err != nil {
+		return err
+	}
+	// Verify all of it before the first byte goes out, because the reason to
+	// refuse can be in the last.
+	if err := o.write(io.Discard); err != nil {
+		return err
+	}
+	if f.output == "" {
+		return o.write(a.stdout)
+	}
+	var out outputs
+	defer out.abort()
+	w, err := out.create(f.output, 0o600, true)
+	if err != nil {
+		return err
+	}
+	if err := o.write(w); err != nil {
+		return err
+	}
+	return out.commit()
+}
+
+// readEnvelope reads the head of the envelope in src. done ends the reading.
+func readEnvelope(src *source) (e *envelope.Envelope, part *envelope.Secret, done func(), err error) {
+	r, err := src.Open()
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	payload, part, err := envelope.FindArmor(r)
+	if err == nil {
+		e, err = envelope.Parse(bufio.NewReaderSize(payload, 64<<10), maxPayload)
+	}
+	if err != nil {
+		r.Close()
+		return nil, nil, nil, notOpened(err)
+	}
+	return e, part, func() { r.Close() }, nil
+}
+
+// opening is everything that opens one envelope.
+type opening struct {
+	src  *source
+	part envelope.Secret // E
+	s    envelope.Secret
+	want *envelope.Record                              // the server's record, or nil
+	seal func(e *envelope.Envelope, ph [32]byte) error // the check that takes its place
+}
+
+// useKeyFile takes the server's half from a key file.
+func (o *opening) useKeyFile(path string, e *envelope.Envelope) error {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return notFound(err, path)
+	}
+	var keys envelope.KeyFile
+	if err := json.Unmarshal(text, &keys); err != nil {
+		return failed("cli.open.badkeyfile", "file", path)
+	}
+	slot, ok := keys.Find(e.Slot)
+	if !ok {
+		f := failed("cli.open.noslot", "file", path)
+		f.code = exitNotFound
+		return f
+	}
+	o.s = slot.S
+	o.seal = func(e *envelope.Envelope, ph [32]byte) error {
+		if !envelope.VerifySeal(keys.SealKey, e.HH, ph, e.Seal) {
+			return failed("cli.open.badseal")
+		}
+		return nil
+	}
+	return nil
+}
+
+// write decrypts the message to w and checks everything that can be checked.
+func (o *opening) write(w io.Writer) error {
+	e, _, done, err := readEnvelope(o.src)
+	if err != nil {
+		return err
+	}
+	defer done()
+	content, err := e.Open(o.s, o.part, o.want)
+	if err != nil {
+		return notOpened(err)
+	}
+	out := &writeErrors{w: w}
+	if err := content.WriteMessage(out); err != nil {
+		if out.err != nil {
+			return out.err
+		}
+		return notOpened(err)
+	}
+	if o.seal != nil {
+		return o.seal(e, content.PH())
+	}
+	return nil
+}
+
+// writeErrors remembers that it was the writer that failed, not the envelope.
+type writeErrors struct {
+	w   io.Writer
+	err error
+}
+
+func (w *writeErrors) Write(p []byte) (int, error) {
+	n, err := w.w.Write(p)
+	w.err = err
+	return n, err
+}
+
+// notOpened says for people what is wrong with an envelope.
+func notOpened(err error) error {
+	keys := []struct {
+		is  error
+		key string
+	}{
+		{envelope.ErrWrongKey, "cli.open.wrongkey"},
+		{envelope.ErrVersion, "cli.open.version"},
+		{envelope.ErrTooLarge, "cli.open.toolarge"},
+		{envelope.ErrAltered, "cli.open.altered"},
+		{envelope.ErrFormat, "cli.open.format"},
+	}
+	for _, k := range keys {
+		if errors.Is(err, k.is) {
+			f := failed(k.key)
+			f.cause = err
+			return f
+		}
+	}
+	return err
+}
+
+// readPart reads E, for a bare .pli file, from the link of the mail: secrets
+// are not taken from flags.
+func (a *app) readPart(file string) (*envelope.Secret, error) {
+	var text string
+	switch {
+	case file != "":
+		s, err := config.ReadSecret(file)
+		if err != nil {
+			return nil, notFound(err, file)
+		}
+		text = s
+	case isTerminal(a.stdin) && a.inputUsed == "":
+		fmt.Fprint(a.stderr, a.t("cli.open.asklink")+" ")
+		line, err := a.readLine("link")
+		if err != nil {
+			return nil, err
+		}
+		text = line
+	default:
+		return nil, usage("cli.open.nopart")
+	}
+	text = text[strings.LastIndexByte(text, '#')+1:]
+	part, err := envelope.ParseSecret(strings.TrimPrefix(text, "e="))
+	if err != nil {
+		return nil, failed("cli.open.badlink")
+	}
+	return &part, nil
+}
+
+// askServer gets the server's half, from the server that the envelope names.
+func (a *app) askServer(ctx context.Context, f openFlags, e *envelope.Envelope, o *opening) error {
+	if f.server != "" && strings.TrimSuffix(f.server, "/") != e.Header.Origin {
+		return failed("cli.open.otherserver", "envelope", e.Header.Origin, "asked", f.server) // AT-12
+	}
+	c, err := a.connect(ctx, e.Header.Origin)
+	if err != nil {
+		return err
+	}
+	pop := envelope.Pop(o.part, e.Slot, e.HH)
+	release, err := c.open(ctx, e.Slot, pop, func(address string, ref string) (string, error) {
+		a.tell("cli.open.codesent", "masked", address, "ref", id.ShowReference(ref))
+		return a.readCode(f.code)
+	})
+	if err != nil {
+		return err
+	}
+	o.s, o.want = release.s, &envelope.Record{HH: release.hh, PH: release.ph}
+	a.tell("cli.open.from", "sender", release.sender, "server", c.origin)
+	return nil
+}
+
+func (a *app) readCode(fromStdin bool) (string, error) {
+	if !fromStdin {
+		if !isTerminal(a.stdin) {
+			return "", usage("cli.open.nocode")
+		}
+		fmt.Fprint(a.stderr, a.t("cli.open.askcode")+" ")
+	}
+	line, err := a.readLine("")
+	if err != nil {
+		return "", err
+	}
+	return strings.ReplaceAll(line, " ", ""), nil
+}
+
+// readLine reads one line of standard input and nothing behind it.
+func (a *app) readLine(use string) (string, error) {
+	if use != "" {
+		if err := a.takeInput(use); err != nil {
+			return "", err
+		}
+	}
+	var line []byte
+	one := make([]byte, 1)
+	for len(line) < 4096 {
+		n, err := a.stdin.Read(one)
+		if n == 1 && one[0] == '\n' {
+			break
+		}
+		line = append(line, one[:n]...)
+		if err == io.EOF && len(line) > 0 {
+			break
+		}
+		if err != nil {
+			return "", err
+		}
+	}
+	return strings.TrimSpace(string(line)), nil
+}
