@@ -9,11 +9,13 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 
 	"github.com/pli-mail/pli/internal/account"
 	"github.com/pli-mail/pli/internal/fault"
 	"github.com/pli-mail/pli/internal/i18n"
+	"github.com/pli-mail/pli/internal/id"
 	"github.com/pli-mail/pli/internal/store"
 )
 
@@ -33,6 +35,9 @@ type Request struct {
 
 // T says a catalogue text in the visitor's language.
 func (r *Request) T(key string, pairs ...any) string { return r.Printer.T(key, pairs...) }
+
+// Kit is the kit that serves this request.
+func (r *Request) Kit() *Kit { return r.kit }
 
 // User is the person who signed in, or nil.
 func (r *Request) User() *store.User {
@@ -78,7 +83,12 @@ func LocalPath(s, fallback string) string {
 // SetSession makes s the visitor's session: after signing in, a code, a new password.
 func (r *Request) SetSession(s *account.Session) {
 	r.Session = s
-	r.kit.setSession(r.W, s)
+	r.SetToken(s.Token)
+}
+
+// SetToken makes the session that t belongs to the visitor's, from the next request on.
+func (r *Request) SetToken(t id.Token) {
+	r.kit.setCookie(r.W, r.kit.cookieName(), t.Reveal(), 0, http.SameSiteStrictMode)
 }
 
 // EndSession forgets the session in the browser, and what the browser keeps of
@@ -167,7 +177,12 @@ func (r *Request) render(status int, p *Pages, name string, page Page) error {
 }
 
 // JSON answers 200 with v.
-func (r *Request) JSON(v any) error {
+func (r *Request) JSON(v any) error { return r.writeJSON(http.StatusOK, v) }
+
+// JSONProblem answers with the status of a failure's kind, and v for a script to show.
+func (r *Request) JSONProblem(k fault.Kind, v any) error { return r.writeJSON(statusOf(k), v) }
+
+func (r *Request) writeJSON(status int, v any) error {
 	raw, err := json.Marshal(v)
 	if err != nil {
 		return err
@@ -175,7 +190,7 @@ func (r *Request) JSON(v any) error {
 	h := r.answer()
 	h.Set("Content-Type", "application/json")
 	h.Set("Content-Length", fmt.Sprint(len(raw)+1))
-	r.W.WriteHeader(http.StatusOK)
+	r.W.WriteHeader(status)
 	r.W.Write(append(raw, '\n'))
 	return nil
 }
@@ -200,4 +215,18 @@ func (r *Request) ReadJSON(v any) error {
 		return fault.New(fault.Invalid, "api.badjson")
 	}
 	return nil
+}
+
+// Stream answers 200 with size bytes of body as application/octet-stream.
+func (r *Request) Stream(body io.Reader, size int64) error {
+	h := r.answer()
+	h.Set("Content-Type", "application/octet-stream")
+	h.Set("Content-Length", strconv.FormatInt(size, 10))
+	h.Set("Content-Disposition", "attachment")
+	r.W.WriteHeader(http.StatusOK)
+	if r.Method == http.MethodHead {
+		return nil
+	}
+	_, err := io.Copy(r.W, body)
+	return err
 }

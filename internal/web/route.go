@@ -126,6 +126,9 @@ func (k *Kit) serve(rt Route, h Handler, w http.ResponseWriter, req *http.Reques
 			}
 			k.setSession(w, s)
 		}
+		if s != nil {
+			s.Origin = k.client(req)
+		}
 		r.Session = s
 		r.Printer = k.printer(req, s)
 		if done := k.admit(rt, r); done {

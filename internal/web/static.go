@@ -98,6 +98,10 @@ func (k *Kit) serveStatic() {
 		h.Set("ETag", etag)
 		h.Set("Cache-Control", "no-cache")
 		h.Set("Vary", "Accept-Encoding")
+		// The same for everybody. A page that a viewer runs in its own sandbox has
+		// no origin, and needs its script to say so (AT-20).
+		h.Set("Access-Control-Allow-Origin", "*")
+		h.Set("Cross-Origin-Resource-Policy", "cross-origin")
 		if req.URL.Query().Get("v") == f.hash {
 			h.Set("Cache-Control", "public, max-age=31536000, immutable")
 		}

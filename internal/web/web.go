@@ -159,6 +159,9 @@ func (k *Kit) Host() string { return k.host }
 // Origin is the public address without a path.
 func (k *Kit) Origin() string { return k.conf.Origin }
 
+// Secure reports whether the public address is https: cookies are then Secure and __Host-.
+func (k *Kit) Secure() bool { return k.secure }
+
 // ServeHTTP answers one request. Whatever happens below, the careful headers
 // are set, a panic becomes the page of F6, and the log names the pattern of the
 // address, never the address: references, staged ids and invitations are in it.

@@ -1,0 +1,288 @@
+// Package portal is the recipients' pages: from a link, a file or a typed
+// reference to the message, which the browser decrypts. The server hands over
+// the pages, the service's half of the key and the ciphertext; it never sees
+// the other half or the message.
+package portal
+
+import (
+	"crypto/sha256"
+	"embed"
+	"encoding/base64"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/pli-mail/pli/internal/account"
+	"github.com/pli-mail/pli/internal/fault"
+	"github.com/pli-mail/pli/internal/id"
+	"github.com/pli-mail/pli/internal/keyserver"
+	"github.com/pli-mail/pli/internal/web"
+)
+
+//go:embed pages/*.html
+var files embed.FS
+
+// Config is what the portal is made of.
+type Config struct {
+	Kit      *web.Kit
+	Accounts *account.Service
+	Keys     *keyserver.Service
+	From     []string // the addresses that our messages come from, for the page that tells how to check one
+	Contact  string   // address of whoever runs the site, for the accessibility statement; may be empty
+}
+
+type portal struct {
+	Config
+	pages *web.Pages
+}
+
+// MaxEnvelope is the largest file that the entry pages take, in bytes.
+const MaxEnvelope = 150 << 20
+
+// Register adds the recipients' pages to the kit.
+func Register(c Config) error {
+	pages, err := c.Kit.Parse(files)
+	if err != nil {
+		return err
+	}
+	p := &portal{c, pages}
+	k := c.Kit
+	k.Handle("GET /{$}", p.home, web.Public)
+	k.Handle("POST /{$}", p.find, web.Public)
+	p.registerEntries()
+	k.Handle("GET /open", p.open, web.Public)
+	k.Handle("GET /e/{ref}", p.landing, web.Public)
+	k.Handle("POST /e/{ref}/code", p.sendCode, web.Visitor)
+	k.Handle("GET /e/{ref}/code", p.code, web.Public)
+	k.Handle("POST /e/{ref}/verify", p.verify, web.Visitor)
+	k.Handle("GET /e/{ref}/message", p.message, web.Public)
+	k.Handle("GET /help/check", p.help, web.Public)
+	k.Handle("GET /help/accessibility", p.accessibility, web.Public)
+	return nil
+}
+
+// visitor is who asks the key server. Somebody without a session has proved nothing.
+func visitor(r *web.Request) keyserver.Visitor {
+	v := keyserver.Visitor{Origin: r.Client(), Language: r.Printer.Lang}
+	if r.Session != nil {
+		v.Session = r.Session.Hash
+	}
+	return v
+}
+
+// reference is the one in the path, as people type it. One that cannot be is a
+// page not found; whether a possible one exists is not told (R1).
+func reference(r *web.Request) (string, error) {
+	ref, ok := id.ParseReference(r.PathValue("ref"))
+	if !ok {
+		return "", fault.New(fault.NotFound, "home.err")
+	}
+	return ref, nil
+}
+
+type homePage struct{ web.Base }
+
+func (p *portal) home(r *web.Request) error {
+	return r.Render(p.pages, "home", &homePage{r.Base(r.T("home.title"))})
+}
+
+func (p *portal) find(r *web.Request) error {
+	ref, ok := id.ParseReference(r.PostFormValue("ref"))
+	if !ok {
+		err := fault.New(fault.Invalid, "home.err").In("ref", "home.err", nil)
+		return r.Again(p.pages, "home", &homePage{r.Base(r.T("home.title"))}, err)
+	}
+	return r.Redirect("/e/" + ref)
+}
+
+// landingPage is R2: the card of an envelope, or, to somebody who has not
+// proved to hold the mail, a question that tells nothing.
+type landingPage struct {
+	web.Base
+	keyserver.Landing
+	Reference string // as people read it: 7KQ-42F
+	Other     string // the address this session has proved, when the envelope is for another one
+	State     string // "" while it can be opened, else locked, expired, gone
+}
+
+// Path is the address of this envelope's pages.
+func (p *landingPage) Path() string { return "/e/" + p.Ref }
+
+// SenderDomain is what the service vouches for.
+func (p *landingPage) SenderDomain() string {
+	_, domain, _ := strings.Cut(p.Sender.Address, "@")
+	return domain
+}
+
+func (p *portal) landingPage(r *web.Request) (*landingPage, error) {
+	ref, err := reference(r)
+	if err != nil {
+		return nil, err
+	}
+	card := keyserver.Landing{Ref: ref}
+	if r.Session != nil {
+		if card, err = p.Keys.Landing(r.Context(), visitor(r), ref); err != nil {
+			return nil, err
+		}
+	}
+	title := r.T("portal.envelope", "ref", id.ShowReference(ref))
+	if card.Possession {
+		title = r.T("open.title", "sender", card.Sender.Name)
+	}
+	page := &landingPage{Base: r.Base(title), Landing: card, Reference: id.ShowReference(ref)}
+	if card.Possession && card.State != keyserver.StateActive {
+		page.State = card.State
+	}
+	if card.Possession && !card.Proven && r.Session != nil {
+		page.Other = r.Session.Address
+	}
+	return page, nil
+}
+
+func (p *portal) landing(r *web.Request) error {
+	page, err := p.landingPage(r)
+	if err != nil {
+		return err
+	}
+	return r.Render(p.pages, "landing", page)
+}
+
+// sendCode mails a code to the envelope's address: to the only one there is for
+// whoever holds the mail, or if it is the one typed for whoever does not. The
+// answer is the same either way.
+func (p *portal) sendCode(r *web.Request) error {
+	ref, err := reference(r)
+	if err != nil {
+		return err
+	}
+	if err := p.Keys.SendCode(r.Context(), visitor(r), ref, r.PostFormValue("email")); err != nil {
+		r.Self = "/e/" + ref
+		page, perr := p.landingPage(r)
+		if perr != nil {
+			return perr
+		}
+		return r.Again(p.pages, "landing", page, err)
+	}
+	return r.Redirect("/e/" + ref + "/code")
+}
+
+func (p *portal) code(r *web.Request) error {
+	page, err := p.landingPage(r)
+	if err != nil {
+		return err
+	}
+	if page.Proven || page.State != "" {
+		return r.Redirect(page.Path())
+	}
+	page.Title = r.T("code.h1")
+	return r.Render(p.pages, "code", page)
+}
+
+// verify checks the code. The session it was asked from ends, and the one that
+// begins has proved the address (AT-43).
+func (p *portal) verify(r *web.Request) error {
+	ref, err := reference(r)
+	if err != nil {
+		return err
+	}
+	token, err := p.Keys.VerifyCode(r.Context(), visitor(r), ref, r.PostFormValue("code"))
+	if err != nil {
+		r.Self = "/e/" + ref + "/code"
+		page, perr := p.landingPage(r)
+		if perr != nil {
+			return perr
+		}
+		page.Title = r.T("code.h1")
+		if f := fault.Of(err); len(f.Fields) == 0 && f.Kind == fault.Invalid {
+			err = f.In("code", f.Key, f.Args)
+		}
+		return r.Again(p.pages, "code", page, err)
+	}
+	r.SetToken(token)
+	return r.Redirect("/e/" + ref + "/message")
+}
+
+// messagePage is R5 before the script has filled it.
+type messagePage struct {
+	landingPage
+	Release  string // address that releases the key
+	Download string // address of the kept ciphertext, "" when it is not kept
+	Offer    bool   // of an account
+}
+
+// frameStyle is the fixed style of the frame that shows a formatted message.
+const frameStyle = `html{color-scheme:light}body{margin:0;padding:1rem;background:#fff;color:#16202c;font:1rem/1.5 system-ui,sans-serif;overflow-wrap:anywhere}img{max-width:100%;height:auto}table{max-width:100%}pre{white-space:pre-wrap}blockquote{margin:0 0 0 .5rem;padding-left:.75rem;border-left:3px solid #c9d0d9}`
+
+// FrameStyle and FrameHash are for the script, which writes the frame.
+func (*messagePage) FrameStyle() string { return frameStyle }
+
+// FrameHash is what allows FrameStyle, and no other, in a policy.
+func (*messagePage) FrameHash() string {
+	sum := sha256.Sum256([]byte(frameStyle))
+	return "sha256-" + base64.StdEncoding.EncodeToString(sum[:])
+}
+
+func (p *portal) message(r *web.Request) error {
+	card, err := p.landingPage(r)
+	if err != nil {
+		return err
+	}
+	if !card.Proven && r.Session != nil && !card.Possession && r.Session.Address != "" {
+		// The address is proved and the mail is not: the page asks for the file.
+		card.Title = r.T("portal.message")
+		return r.Render(p.pages, "message", p.messageOf(r, card))
+	}
+	if !card.Proven || card.State != "" {
+		return r.Redirect(card.Path())
+	}
+	card.Title = r.T("portal.message")
+	return r.Render(p.pages, "message", p.messageOf(r, card))
+}
+
+func (p *portal) messageOf(r *web.Request, card *landingPage) *messagePage {
+	// What the frame of the message may load: pictures that are in the message,
+	// and its fixed style. It inherits the page's policy.
+	r.AllowContent("img-src", "data:", "blob:")
+	page := &messagePage{landingPage: *card, Offer: r.User() == nil}
+	r.AllowContent("style-src", "'"+page.FrameHash()+"'")
+	r.AllowContent("trusted-types", "dompurify", "pli-message")
+	if card.Possession {
+		page.Release = "/api/v1/open/release"
+		if card.Kept {
+			page.Download = "/api/v1/open/envelope/" + card.Slot.String()
+		}
+	}
+	return page
+}
+
+type helpPage struct {
+	web.Base
+	From    []string
+	Contact string
+}
+
+func (p *portal) help(r *web.Request) error {
+	return r.Render(p.pages, "help", &helpPage{Base: r.Base(r.T("help.h1")), From: p.From})
+}
+
+func (p *portal) accessibility(r *web.Request) error {
+	return r.Render(p.pages, "accessibility", &helpPage{Base: r.Base(r.T("portal.a11y")), Contact: p.Contact})
+}
+
+// setStageCookie keeps a staged envelope for the browser that posted it.
+func (p *portal) setStageCookie(r *web.Request, token id.Token) {
+	http.SetCookie(r.W, &http.Cookie{
+		Name: p.stageCookie(), Value: token.Reveal(), Path: "/", MaxAge: int(10 * time.Minute / time.Second),
+		Secure: p.Kit.Secure(), HttpOnly: true, SameSite: http.SameSiteStrictMode,
+	})
+}
+
+func (p *portal) stageCookie() string {
+	if p.Kit.Secure() {
+		return "__Host-stage"
+	}
+	return "stage"
+}
+
+var errNoEnvelope = fmt.Errorf("the form has no envelope")

@@ -1,0 +1,117 @@
+// The entry pages: they take an envelope, or what leads to one, put it on the
+// shelf and go on to /open (docs/spec/envelope-v1.md, section 6). They ask the
+// server for nothing and read no session.
+import { parseArmor, fromB64url, isEnvelope } from './envelope.js';
+import { put } from './shelf.js';
+
+const page = document.querySelector('[data-way]');
+const { way, ref, stage } = page.dataset;
+const LIMIT = 150 * 2 ** 20; // bytes of a file
+const KEY = /^[A-Za-z0-9_-]{43}$/;
+
+// say shows one of the page's explanations, and nothing else.
+export function say(name) {
+  for (const box of page.querySelectorAll('[data-say]')) box.hidden = box.dataset.say !== name;
+  page.querySelector('[data-wait]')?.setAttribute('hidden', '');
+  const box = page.querySelector(`[data-say="${name}"]`);
+  box?.focus();
+}
+
+async function keep(record) {
+  let id;
+  try {
+    id = await put(record);
+  } catch {
+    return say('storage');
+  }
+  location.replace('/open?id=' + id + (record.ref ? '&ref=' + record.ref : ''));
+}
+
+// keepFile takes a whole file or armor; e may come beside it.
+async function keepFile(input, e) {
+  let found;
+  try {
+    found = parseArmor(input);
+  } catch {
+    return say('damaged');
+  }
+  const half = found.e ?? e;
+  if (!half) return say('nokey');
+  return keep({ bytes: found.bytes, e: half });
+}
+
+function half(text) {
+  return KEY.test(text ?? '') ? fromB64url(text) : null;
+}
+
+const ways = {
+  // The file's page opened this one and hands over the envelope: once, and only
+  // the page that opened this one, whatever its origin (a file has none).
+  receive() {
+    const from = window.opener;
+    if (!from) return say('nothing');
+    let taken = false;
+    const timer = setTimeout(() => taken || say('nothing'), 10000);
+    addEventListener('message', (ev) => {
+      const m = ev.data;
+      if (taken || ev.source !== from || m?.pli !== 'envelope') return;
+      if (typeof m.text !== 'string' || typeof m.e !== 'string' || !KEY.test(m.e)) return;
+      taken = true;
+      clearTimeout(timer);
+      if (m.text.length > LIMIT) say('toolarge');
+      else keepFile(m.text, half(m.e));
+    });
+    from.postMessage({ pli: 'ready' }, '*');
+  },
+  // The whole envelope is in the fragment.
+  link() {
+    const f = new URLSearchParams(window.pliFragment);
+    const e = half(f.get('e'));
+    let bytes = null;
+    try {
+      bytes = fromB64url((f.get('x') ?? '').replace(/\s/g, ''));
+    } catch { /* below */ }
+    if (!e || !bytes || !isEnvelope(bytes)) return say('damaged');
+    keep({ bytes, e });
+  },
+  // A form posted it; it waits here, for this browser, once.
+  async stage() {
+    const e = half(new URLSearchParams(window.pliFragment).get('e'));
+    if (!e) return say('nokey');
+    const answer = await fetch(stage, { method: 'POST' }).catch(() => null);
+    if (!answer?.ok) return say('unstaged');
+    keepFile(new Uint8Array(await answer.arrayBuffer()), e);
+  },
+  // The link of the mail: the half of the key is here, the envelope at the service.
+  mail() {
+    const e = half(window.pliFragment);
+    if (!e) return location.replace('/e/' + ref); // the link lost its end: the page asks for the address
+    keep({ e, ref });
+  },
+  drop() {
+    const zone = page.querySelector('[data-drop]');
+    const input = page.querySelector('input[type=file]');
+    const take = async (file) => {
+      if (!file) return;
+      if (file.size > LIMIT) return say('toolarge');
+      keepFile(new Uint8Array(await file.arrayBuffer()), null);
+    };
+    input.addEventListener('change', () => take(input.files[0]));
+    zone.addEventListener('dragover', (ev) => { ev.preventDefault(); zone.classList.add('over'); });
+    zone.addEventListener('dragleave', () => zone.classList.remove('over'));
+    addEventListener('dragover', (ev) => ev.preventDefault());
+    addEventListener('drop', (ev) => {
+      ev.preventDefault(); // a file beside the zone is not shown as a page
+      zone.classList.remove('over');
+      take(ev.dataTransfer.files[0]);
+    });
+    zone.hidden = false;
+  },
+};
+
+// A viewer that runs this page in its own sandbox gives it no storage, and a
+// frame could be anybody's (AT-19, AT-20).
+if (way in ways) {
+  if (self.origin === 'null' || window.top !== window.self) say('sandbox');
+  else ways[way]();
+}

@@ -1,0 +1,225 @@
+// The message page: gets the service's half of the key, decrypts the envelope
+// here, and shows it. Nothing of the message goes back to the server.
+import { parseArmor, parseHead, open, decodePart, decodeText, fromB64url } from './envelope.js';
+import { find, put, update } from './shelf.js';
+import { ask } from './ask.js';
+import { safeName, isRisky, kind } from './files.js';
+
+const page = document.querySelector('[data-ref]');
+const d = page?.dataset;
+const $ = (name) => page.querySelector(`[data-${name}]`);
+const LIMIT = 150 * 2 ** 20;
+
+function say(name, why) {
+  $('wait').hidden = true;
+  for (const box of page.querySelectorAll('[data-say]')) box.hidden = box.dataset.say !== name;
+  const box = page.querySelector(`[data-say="${name}"]`);
+  if (why) box.querySelector('[data-fill="why"]').textContent = why;
+  $('drop').hidden = name !== 'needkey' && name !== 'needfile';
+  box.focus();
+}
+
+const bar = page?.querySelector('progress');
+function progress(done, total) {
+  if (total < 2 ** 20) return;
+  bar.hidden = false;
+  bar.max = total;
+  bar.value = done;
+}
+
+// ---- the three things needed: E and the ciphertext from here, S from the service
+
+async function run() {
+  let record;
+  try {
+    record = await find(d.ref);
+  } catch {
+    return say('storage');
+  }
+  if (!d.release) return say('needfile'); // the address is proved, the mail is not
+  if (!record) return say('needkey');
+  if (!record.bytes) {
+    if (!d.download) return say('needfile');
+    try {
+      record.bytes = await download(d.download);
+    } catch (err) {
+      return say('failed', err.message);
+    }
+    await update(record.id, { bytes: record.bytes }).catch(() => {}); // without it a reload asks again
+  }
+  await show(record);
+}
+
+// download reads the kept ciphertext, with its progress.
+async function download(url) {
+  const answer = await fetch(url);
+  if (!answer.ok) throw new Error((await answer.json().catch(() => ({}))).detail ?? '');
+  const total = Number(answer.headers.get('Content-Length')) || 0;
+  if (total > LIMIT) throw new Error(d.toolarge);
+  const out = new Uint8Array(total);
+  const reader = answer.body.getReader();
+  let at = 0;
+  try {
+    for (;;) {
+      const { done, value } = await reader.read();
+      if (done) break;
+      if (at + value.length > total) throw new Error();
+      out.set(value, at);
+      at += value.length;
+      progress(at, total);
+    }
+  } catch {
+    throw new Error(d.broken);
+  }
+  if (at !== total) throw new Error(d.broken);
+  return out;
+}
+
+async function show(record) {
+  let head;
+  try {
+    head = await parseHead(record.bytes, LIMIT);
+  } catch {
+    return say('altered');
+  }
+  if (head.origin !== location.origin || head.slotId !== d.slot) return say('other');
+  const answer = await ask(d.release, { slot: head.slotId });
+  if (!answer.ok) return say('failed', answer.detail);
+  let opened;
+  try {
+    const { s, hh, ph } = answer.value;
+    opened = await open(record.bytes, head, fromB64url(s), record.e, { hh: fromB64url(hh), ph: fromB64url(ph) }, progress);
+  } catch (err) {
+    console.warn(err.code, err.message); // says what was wrong, and nothing of the content
+    return say('altered');
+  }
+  await render(opened.manifest, opened.message);
+}
+
+// ---- showing it
+
+async function render(manifest, message) {
+  const parts = (role) => manifest.parts.filter((p) => p.role === role);
+  $('subject').textContent = manifest.subject || d.nosubject;
+  $('wait').hidden = true;
+  $('unusual').hidden = !(manifest.unusual?.length > 0);
+
+  const texts = parts('text');
+  const pages = parts('html');
+  const body = $('text');
+  for (const p of texts) {
+    const block = document.createElement('div');
+    block.textContent = decodeText(await decodePart(message, p), p.charset);
+    body.append(block);
+  }
+  $('notext').hidden = texts.length + pages.length > 0;
+
+  let source = '';
+  for (const p of pages) source += decodeText(await decodePart(message, p), p.charset);
+  if (pages.length > 0) await offerFormatted(manifest, message, source, texts.length > 0);
+  body.hidden = texts.length === 0;
+
+  // Pictures that the formatted text shows are not attachments as well.
+  const files = manifest.parts.filter((p) => p.role === 'attachment' || (p.role === 'inline' && !(p.id && source.includes('cid:' + p.id))));
+  if (files.length > 0) listFiles(files, message);
+
+  $('eml').addEventListener('click', () => save(message, 'message.eml'));
+  $('print').addEventListener('click', () => print());
+  $('opened').hidden = false;
+  $('card').hidden = false;
+  $('subject').focus();
+}
+
+// The text is shown first: it and the formatted text can say different things (AT-80).
+async function offerFormatted(manifest, message, source, hasText) {
+  const button = $('switch');
+  const formatted = $('html');
+  let made = false;
+  const toggle = async () => {
+    if (!made) {
+      made = true;
+      const { frame } = await import('./formatted.js');
+      const shown = await frame(source, manifest, message, { style: d.frameStyle, hash: d.frameHash, title: d.frameTitle });
+      formatted.append(shown.element);
+      $('images').hidden = shown.remote === 0;
+    }
+    const on = formatted.hidden;
+    formatted.hidden = !on;
+    $('text').hidden = on;
+    button.setAttribute('aria-pressed', String(on));
+  };
+  formatted.hidden = true;
+  if (!hasText) return toggle();
+  button.hidden = false;
+  button.addEventListener('click', toggle);
+}
+
+function listFiles(files, message) {
+  const row = page.querySelector('template[data-file]');
+  for (const part of files) {
+    const name = safeName(part.name, part.type);
+    const item = row.content.cloneNode(true);
+    item.querySelector('[data-name]').textContent = name;
+    item.querySelector('[data-size]').textContent = bytes(part.size) + ' · ' + kind(name, part.type);
+    item.querySelector('[data-risk]').hidden = !isRisky(name, part.type);
+    item.querySelector('[data-which]').textContent = ' ' + name;
+    item.querySelector('button').addEventListener('click', async () => {
+      try {
+        save(await decodePart(message, part), name);
+      } catch {
+        say('altered');
+      }
+    });
+    $('files').append(item);
+  }
+  $('count').textContent = d.attachments.replace('{n}', files.length);
+  $('attachments').hidden = false;
+}
+
+// save downloads bytes. The type is never the file's own: a page of an active
+// type would run as ours (AT-78).
+function save(content, name) {
+  const url = URL.createObjectURL(new Blob([content], { type: 'application/octet-stream' }));
+  const a = document.createElement('a');
+  a.href = url;
+  a.download = name;
+  a.click();
+  setTimeout(() => URL.revokeObjectURL(url), 60000);
+}
+
+function bytes(n) {
+  return new Intl.NumberFormat(document.documentElement.lang, { maximumFractionDigits: n < 1e4 ? 1 : 0 })
+    .format(n < 1000 ? n : n < 1e6 ? n / 1e3 : n / 1e6) + '\u00a0' + d.units.split(' ')[n < 1000 ? 0 : n < 1e6 ? 1 : 2];
+}
+
+// ---- the file instead: dropped here, it may bring what this browser has not got
+
+async function take(file) {
+  if (!file) return;
+  if (file.size > LIMIT) return say('failed', d.toolarge);
+  let found;
+  let head;
+  try {
+    found = parseArmor(new Uint8Array(await file.arrayBuffer()));
+    head = await parseHead(found.bytes, LIMIT);
+  } catch {
+    return say('damaged');
+  }
+  const known = await find(d.ref).catch(() => null);
+  const e = found.e ?? known?.e;
+  if (!e) return say('nokey');
+  const id = await put({ bytes: found.bytes, e }).catch(() => null);
+  if (!id) return say('storage');
+  // Prove possession again, with this file: /open leads back here.
+  if (!d.release || head.slotId !== d.slot) return location.assign('/open?id=' + id);
+  await update(id, { ref: d.ref, slot: head.slotId });
+  location.reload();
+}
+
+if (page) {
+  const input = page.querySelector('input[type=file]');
+  input.addEventListener('change', () => take(input.files[0]));
+  addEventListener('dragover', (ev) => ev.preventDefault());
+  addEventListener('drop', (ev) => { ev.preventDefault(); if (!$('drop').hidden) take(ev.dataTransfer.files[0]); });
+  run().catch((err) => { console.warn(err.message); say('altered'); });
+}
