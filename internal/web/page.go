@@ -23,7 +23,8 @@ var files embed.FS
 type Pages struct{ named map[string]*template.Template }
 
 // Parse reads the pages/*.html of a package, each with the kit's layout and
-// partials. A template that does not parse stops the program's start.
+// partials, and with the package's own shared/*.html if it has any. A template
+// that does not parse stops the program's start.
 func (k *Kit) Parse(fsys fs.FS) (*Pages, error) {
 	base, err := template.New("").Funcs(template.FuncMap{
 		// Only what is the same for every visitor may be here.
@@ -39,6 +40,20 @@ func (k *Kit) Parse(fsys fs.FS) (*Pages, error) {
 	}
 	if len(names) == 0 {
 		return nil, fmt.Errorf("parse pages: there are none")
+	}
+	shared, err := fs.Glob(fsys, "shared/*.html")
+	if err != nil {
+		return nil, err
+	}
+	if len(shared) > 0 {
+		if base, err = base.ParseFS(fsys, shared...); err != nil {
+			return nil, fmt.Errorf("parse shared parts: %w", err)
+		}
+		for _, n := range shared {
+			if err := checkQuotes(fsys, n); err != nil {
+				return nil, err
+			}
+		}
 	}
 	p := &Pages{named: map[string]*template.Template{}}
 	for _, n := range names {
