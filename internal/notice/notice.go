@@ -86,7 +86,8 @@ type section struct {
 	Links   []link
 }
 
-type link struct{ Text, URL, Lang string }
+// link's Label is its text as it stands before the address in plain text; write fills it.
+type link struct{ Text, URL, Lang, Label string }
 
 // page is one mail in all its languages.
 type page struct {
@@ -106,6 +107,10 @@ func (w *Writer) write(l Languages, preheader func(i18n.Printer) string, each fu
 		printer := w.cat.Printer(lang, l.Zone)
 		subject, s := each(printer)
 		s.Lang = printer.Lang
+		s.Button.Label = printer.T("mail.label", "value", s.Button.Text)
+		for j := range s.Links {
+			s.Links[j].Label = printer.T("mail.label", "value", s.Links[j].Text)
+		}
 		if i == 0 {
 			m.Subject = line(subject, 200)
 			p.Lang, p.Title = s.Lang, m.Subject
@@ -197,7 +202,15 @@ func wrap(s string) string {
 }
 
 // quote indents what a person wrote.
-func quote(s string) string { return "  " + strings.ReplaceAll(wrap(s), "\n", "\n  ") }
+func quote(s string) string {
+	lines := strings.Split(wrap(s), "\n")
+	for i, l := range lines {
+		if l != "" {
+			lines[i] = "  " + l
+		}
+	}
+	return strings.Join(lines, "\n")
+}
 
 // other is the language that p is not, named in itself.
 func (w *Writer) other(p i18n.Printer) (lang, name string) {
