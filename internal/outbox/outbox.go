@@ -34,6 +34,7 @@ type Config struct {
 	Urgent  int           // workers besides, for codes only; 2
 	Lease   time.Duration // after which another node takes over from a dead one; 2 minutes
 	Poll    time.Duration // how often to look for letters of other processes; 5 s
+	Grace   time.Duration // for letters in hand when Run is told to end; 15 s
 }
 
 // Outbox is safe for concurrent use.
@@ -51,6 +52,7 @@ func New(cfg Config) *Outbox {
 	}
 	def(&cfg.Lease, 2*time.Minute)
 	def(&cfg.Poll, 5*time.Second)
+	def(&cfg.Grace, 15*time.Second)
 	if cfg.Workers <= 0 {
 		cfg.Workers = 8
 	}

@@ -18,13 +18,18 @@ import (
 // records it. Letters without SenderID are never reported on in their turn.
 type Bounced func(tx *store.Tx, b Bounce) ([]Letter, error)
 
-// Run sends letters until ctx ends, then finishes those in hand and returns
-// nil. A letter being sent at that moment has its sender's own time limits; it
-// is never cut off half way, since the next hop might have taken it.
+// Run sends letters until ctx ends. Those in hand at that moment have Grace to
+// be finished; what is cut off then is sent again later, like any attempt that
+// failed. Run returns nil when no letter is in hand any more.
 func (o *Outbox) Run(ctx context.Context, sender Sender, bounced Bounced) error {
-	r := &run{o: o, sender: sender, bounced: bounced,
+	sending, cut := context.WithCancel(context.WithoutCancel(ctx))
+	defer cut()
+	r := &run{o: o, sender: sender, bounced: bounced, sending: sending,
 		general: make(chan struct{}, o.cfg.Workers), urgent: make(chan struct{}, o.cfg.Urgent)}
-	defer r.wg.Wait()
+	defer func() {
+		defer time.AfterFunc(o.cfg.Grace, cut).Stop()
+		r.wg.Wait()
+	}()
 	for {
 		wait, err := r.turn(ctx)
 		if err != nil && ctx.Err() == nil {
@@ -48,6 +53,7 @@ type run struct {
 	o               *Outbox
 	sender          Sender
 	bounced         Bounced
+	sending         context.Context // of the letters in hand; outlives Run's by Grace
 	general, urgent chan struct{}
 	wg              sync.WaitGroup
 }
@@ -76,7 +82,7 @@ func (r *run) turn(ctx context.Context) (time.Duration, error) {
 			lane.slots <- struct{}{}
 			r.wg.Go(func() {
 				defer func() { <-lane.slots; r.o.Wake() }()
-				r.deliver(context.WithoutCancel(ctx), row)
+				r.deliver(row)
 			})
 		}
 		if lane.kind == "" && len(rows) < free {
@@ -98,8 +104,9 @@ func (r *run) turn(ctx context.Context) (time.Duration, error) {
 	return wait, nil
 }
 
-// deliver tries one claimed row once. Its context does not end with Run's.
-func (r *run) deliver(ctx context.Context, row store.OutboxRow) {
+// deliver tries one claimed row once.
+func (r *run) deliver(row store.OutboxRow) {
+	ctx := context.WithoutCancel(r.sending) // what happened is recorded also after a cut
 	log := r.o.cfg.Log.With("letter", row.ID, "kind", row.Kind, "attempt", row.Attempts)
 	plain, err := r.o.cfg.Root.Open(purpose(row.ID), row.Letter)
 	var parcel Parcel
@@ -115,7 +122,7 @@ func (r *run) deliver(ctx context.Context, row store.OutboxRow) {
 		r.end(ctx, row, letter, &Error{Permanent: true, Text: "the waiting mail could not be read", Cause: err})
 		return
 	}
-	sending, stop := r.keep(ctx, row)
+	sending, stop := r.keep(row)
 	err = r.sender.Send(sending, parcel)
 	lost := stop()
 	if lost && err != nil {
@@ -128,8 +135,8 @@ func (r *run) deliver(ctx context.Context, row store.OutboxRow) {
 // keep renews the claim on row while it is being sent. The context it returns
 // ends when the claim is lost, so that a letter is not sent twice at once; stop
 // reports whether it was.
-func (r *run) keep(ctx context.Context, row store.OutboxRow) (sending context.Context, stop func() (lost bool)) {
-	sending, cancel := context.WithCancel(ctx)
+func (r *run) keep(row store.OutboxRow) (sending context.Context, stop func() (lost bool)) {
+	sending, cancel := context.WithCancel(r.sending)
 	done := make(chan struct{})
 	var lost bool
 	go func() {

@@ -14,6 +14,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -187,8 +188,14 @@ func (r *Relay) measure(c *smtp.Client, m *message.Mail) (size int64, fits bool,
 
 // transact is one mail transaction.
 func (r *Relay) transact(c *smtp.Client, p outbox.Parcel, m *message.Mail, size int64) error {
+	offered, _ := c.Extension("SMTPUTF8")
+	if !offered && slices.ContainsFunc(m.ReplyTo, func(b message.Mailbox) bool { return !b.Addr.IsASCII() }) {
+		plain := *m // an answer to the wrong address is better than no mail
+		plain.ReplyTo = nil
+		m = &plain
+	}
 	utf8 := m.NeedsUTF8() || !p.To.IsASCII() || !p.From.IsASCII()
-	if ok, _ := c.Extension("SMTPUTF8"); utf8 && !ok {
+	if utf8 && !offered {
 		return &outbox.Error{Permanent: true, Code: 553,
 			Text: "5.6.7 the next mail server does not take addresses with letters beyond ASCII (SMTPUTF8)"}
 	}

@@ -245,9 +245,7 @@ func (j *job) register(ctx context.Context) (Result, error) {
 	}
 	reg, err := j.s.cfg.Keys.Register(ctx, m)
 	if err != nil {
-		if e := j.s.cfg.Blobs.Delete(j.blob); e != nil {
-			j.s.cfg.Log.Error("sealing: remove the ciphertext of a message that was not sent", "blob", j.blob, "err", e)
-		}
+		j.discard(ctx)
 		return Result{}, fmt.Errorf("seal message: %w", err)
 	}
 	j.s.cfg.Outbox.Wake()
@@ -256,6 +254,24 @@ func (j *job) register(ctx context.Context) (Result, error) {
 		out.Refs = append(out.Refs, slot.Ref)
 	}
 	return out, nil
+}
+
+// discard removes the ciphertext of a message that was not registered. When
+// the database cannot say whether it was (a lost answer to a commit), the
+// ciphertext stays until the sweep can.
+func (j *job) discard(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	defer cancel()
+	err := j.s.cfg.DB.View(ctx, func(tx *store.Tx) error {
+		used, err := tx.HasBlob(j.blob)
+		if err != nil || used {
+			return err
+		}
+		return j.s.cfg.Blobs.Delete(j.blob)
+	})
+	if err != nil {
+		j.s.cfg.Log.Error("sealing: remove the ciphertext of a message that was not sent", "blob", j.blob, "err", err)
+	}
 }
 
 // name is what recipients see of the sender.
