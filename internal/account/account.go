@@ -1,0 +1,245 @@
+// Package account knows the people: who they are, how they prove it, which
+// groups they are in, and what that lets them do. Every act of administration
+// is here, whatever door it comes through; each is checked by can (rights.go)
+// and recorded in the transaction that does it.
+package account
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"errors"
+	"log/slog"
+	"net/netip"
+	"runtime"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/semaphore"
+
+	"github.com/pli-mail/pli/internal/fault"
+	"github.com/pli-mail/pli/internal/id"
+	"github.com/pli-mail/pli/internal/mailaddr"
+	"github.com/pli-mail/pli/internal/masterkey"
+	"github.com/pli-mail/pli/internal/store"
+)
+
+// How long things last.
+const (
+	IdleLimit       = 30 * time.Minute // a session that is not used ends
+	SessionLimit    = 12 * time.Hour   // a session ends
+	CodeLimit       = 10 * time.Minute
+	CodeTries       = 5
+	TemporaryLimit  = 7 * 24 * time.Hour // an unused temporary password ends
+	InvitationLimit = 7 * 24 * time.Hour
+)
+
+// Config is what a Service needs; Wake, BreachedFile and Contact may be empty.
+type Config struct {
+	DB   *store.DB
+	Root *masterkey.Root // wraps the key that passwords are hashed with, and hashes codes
+	Post Post
+	Wake func() // called after a commit that may have written letters
+	Log  *slog.Logger
+
+	Hash         HashCost
+	Hashers      int     // password hashes computed at once; each takes Hash.Memory. 0: one per processor
+	BreachedFile string  // sorted lines of SHA-1 in hex, ":count" after it allowed
+	Contact      Contact // who can help where an account has nobody
+}
+
+// HashCost is the cost of a password hash (argon2id). The zero value is 64 MiB, 3 passes.
+type HashCost struct {
+	Memory uint32 // KiB
+	Passes uint32
+}
+
+// Contact is a person or a desk to turn to.
+type Contact struct{ Name, Address string }
+
+// Post writes the letters of this package to the outbox, inside tx.
+type Post interface {
+	Code(tx *store.Tx, l CodeLetter) error
+	Invitation(tx *store.Tx, l InvitationLetter) error
+	AdminAdded(tx *store.Tx, l AdminAddedLetter) error
+	AccessRequested(tx *store.Tx, l AccessRequestedLetter) error
+	PasswordChanged(tx *store.Tx, l PasswordChangedLetter) error
+}
+
+// CodeLetter carries a code that signs in, or that sets a new password.
+type CodeLetter struct {
+	To       mailaddr.Address
+	Language string
+	Code     string
+	Purpose  string // store.CodeSignIn or store.CodeRecover
+	Until    time.Time
+}
+
+// InvitationLetter invites a person into an account. The link ends in /invite/{token}.
+type InvitationLetter struct {
+	AccountID    int64
+	To           mailaddr.Address
+	Language     string
+	Admin        string
+	Organisation string
+	Token        id.Token
+	Until        time.Time
+}
+
+// AdminAddedLetter tells a person that they administer an account now.
+type AdminAddedLetter struct {
+	AccountID    int64
+	To           mailaddr.Address
+	Language     string
+	Organisation string
+	Admin        string // who added them
+}
+
+// AccessRequestedLetter tells an administrator that somebody asks to become one.
+type AccessRequestedLetter struct {
+	AccountID    int64
+	To           mailaddr.Address
+	Language     string
+	Organisation string
+	Person       string
+	Address      string
+	Reason       string
+}
+
+// PasswordChangedLetter tells a person that their password was changed.
+type PasswordChangedLetter struct {
+	To       mailaddr.Address
+	Language string
+	TimeZone string
+	At       time.Time
+	Place    string // network address
+}
+
+// Service does the work. Its methods are safe for concurrent use, and for many
+// nodes on one database.
+type Service struct {
+	c       Config
+	hashers *semaphore.Weighted
+	waiting atomic.Int64 // for a hasher
+
+	mu     sync.Mutex // guards pepper
+	pepper []byte     // read or made at its first use
+	dummy  func() (string, error)
+}
+
+// New returns a Service.
+func New(c Config) *Service {
+	if c.Hash == (HashCost{}) {
+		c.Hash = HashCost{Memory: 64 * 1024, Passes: 3}
+	}
+	if c.Hashers == 0 {
+		c.Hashers = runtime.NumCPU()
+	}
+	s := &Service{c: c, hashers: semaphore.NewWeighted(int64(c.Hashers))}
+	// Compared with whatever an unknown person types, so that it takes as long
+	// as for a known one (AT-52).
+	s.dummy = sync.OnceValues(func() (string, error) { return s.encode(make([]byte, 32)) })
+	return s
+}
+
+func (s *Service) wake() {
+	if s.c.Wake != nil {
+		s.c.Wake()
+	}
+}
+
+// decide runs fn in a transaction that commits even when its answer is a
+// refusal, so that what it counted and recorded stays.
+func (s *Service) decide(ctx context.Context, fn func(tx *store.Tx) (answer, err error)) error {
+	var answer error
+	err := s.c.DB.Update(ctx, func(tx *store.Tx) (err error) {
+		answer, err = fn(tx)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	s.wake()
+	return answer
+}
+
+func notFound() *fault.Error { return fault.New(fault.NotFound, "e404.h1") }
+
+// orNotFound turns a row that is not there into the fault that says so.
+func orNotFound(err error) error {
+	if errors.Is(err, store.ErrNotFound) {
+		return notFound().Because(err)
+	}
+	return err
+}
+
+// network is the part of a network address that belongs to one subscriber: /24
+// or /64. What is no address ("terminal") is its own network.
+func network(origin string) string {
+	if ap, err := netip.ParseAddrPort(origin); err == nil {
+		origin = ap.Addr().String()
+	}
+	a, err := netip.ParseAddr(origin)
+	if err != nil {
+		return origin
+	}
+	a = a.Unmap().WithZone("")
+	bits := 64
+	if a.Is4() {
+		bits = 24
+	}
+	p, err := a.Prefix(bits)
+	if err != nil {
+		return origin
+	}
+	return p.String()
+}
+
+// typed is an address as somebody typed it: its canonical form, which for what
+// is no address is that text in lower case, and a name for its counters, from
+// which the address cannot be read.
+func typed(address string) (canonical, counter string) {
+	address = strings.TrimSpace(address)
+	canonical = strings.ToLower(address)
+	if a, err := mailaddr.Parse(address); err == nil {
+		canonical = a.Canonical()
+	}
+	h := sha256.Sum256([]byte(canonical))
+	return canonical, hex.EncodeToString(h[:16])
+}
+
+// cursor and position hide where a page ends, and read it again.
+func cursor(position string) string {
+	return base64.RawURLEncoding.EncodeToString([]byte(position))
+}
+
+func position(cursor string) (string, error) {
+	b, err := base64.RawURLEncoding.DecodeString(cursor)
+	if err != nil {
+		return "", notFound().Because(err)
+	}
+	return string(b), nil
+}
+
+// page cuts a list that was read with one row more than limit, and returns the
+// cursor of the next page, "" on the last.
+func page[T any](rows []T, limit int, key func(T) string) ([]T, string) {
+	if len(rows) <= limit {
+		return rows, ""
+	}
+	rows = rows[:limit]
+	return rows, cursor(key(rows[limit-1]))
+}
+
+// limited bounds what a caller asks for.
+func limited(limit int) int {
+	if limit < 1 || limit > 500 {
+		return 50
+	}
+	return limit
+}
+
+func mailbox(u store.User) (mailaddr.Address, error) { return mailaddr.Parse(u.DisplayAddress) }

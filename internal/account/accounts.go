@@ -1,0 +1,272 @@
+package account
+
+import (
+	"context"
+	"errors"
+	"strconv"
+
+	"github.com/pli-mail/pli/internal/fault"
+	"github.com/pli-mail/pli/internal/id"
+	"github.com/pli-mail/pli/internal/store"
+)
+
+// firstNumber is where account numbers begin unless the operator chooses them.
+const firstNumber = 100001
+
+// administratorsName is how the built-in group is stored; pages show the
+// catalogue's seed.admins for it.
+const administratorsName = "Account Administrators"
+
+// AccountView is an account as its administrators see it.
+type AccountView struct {
+	store.Account
+	Users          int
+	Groups         int // with the built-in one
+	Administrators int // who can act
+	Requests       int // for access, that wait
+}
+
+// AccountsPage is a page of accounts by number.
+type AccountsPage struct {
+	Accounts []AccountView
+	Next     string // cursor, "" on the last page
+}
+
+func viewAccount(tx *store.Tx, a store.Account) (AccountView, error) {
+	v := AccountView{Account: a}
+	var err error
+	if v.Users, err = tx.CountUsers(a.ID, "", ""); err != nil {
+		return v, err
+	}
+	if v.Groups, err = tx.CountGroups(a.ID, ""); err != nil {
+		return v, err
+	}
+	v.Groups++
+	admins, err := tx.ListAdministrators(a.ID, 1000)
+	if err != nil {
+		return v, err
+	}
+	for _, u := range admins {
+		if !u.Temporary {
+			v.Administrators++
+		}
+	}
+	requests, err := tx.ListRequests(a.ID, 1000)
+	v.Requests = len(requests)
+	return v, err
+}
+
+// Accounts lists the accounts that actor administers; an operator's are all.
+// Who administers none is refused with as.notadmin.
+func (s *Service) Accounts(ctx context.Context, actor Actor, after string, limit int) (AccountsPage, error) {
+	limit = limited(limit)
+	var out AccountsPage
+	err := s.c.DB.View(ctx, func(tx *store.Tx) error {
+		out = AccountsPage{}
+		var rows []store.Account
+		if actor.Kind == KindOperator {
+			if _, err := can(tx, actor, accountList, 0, false); err != nil {
+				return err
+			}
+			from, err := numberAfter(after)
+			if err != nil {
+				return err
+			}
+			if rows, err = tx.ListAccounts(from, limit+1); err != nil {
+				return err
+			}
+			rows, out.Next = page(rows, limit, func(a store.Account) string { return strconv.FormatInt(a.ID, 10) })
+		} else {
+			a, err := can(tx, actor, accountList, homeOf(tx, actor), false)
+			var r *refusal
+			if errors.As(err, &r) {
+				r.fault, r.target = fault.New(fault.Denied, "as.notadmin"), ""
+			}
+			if err != nil {
+				return err
+			}
+			rows = []store.Account{a}
+		}
+		for _, a := range rows {
+			v, err := viewAccount(tx, a)
+			if err != nil {
+				return err
+			}
+			out.Accounts = append(out.Accounts, v)
+		}
+		return nil
+	})
+	if err != nil {
+		return AccountsPage{}, s.refused(ctx, actor, accountList, err)
+	}
+	return out, nil
+}
+
+func numberAfter(after string) (int64, error) {
+	if after == "" {
+		return 0, nil
+	}
+	p, err := position(after)
+	if err != nil {
+		return 0, err
+	}
+	n, err := strconv.ParseInt(p, 10, 64)
+	if err != nil {
+		return 0, notFound().Because(err)
+	}
+	return n, nil
+}
+
+// Account returns one account.
+func (s *Service) Account(ctx context.Context, actor Actor, number int64) (AccountView, error) {
+	var out AccountView
+	err := s.look(ctx, actor, accountView, number, func(tx *store.Tx, a store.Account) (err error) {
+		if a.ID == 0 {
+			return notFound()
+		}
+		out, err = viewAccount(tx, a)
+		return err
+	})
+	return out, err
+}
+
+// NewAccount is an account to be made.
+type NewAccount struct {
+	Number     int64 // 0: the next one
+	Name       string
+	Language   string
+	TimeZone   string
+	ExpiryDays int // 0 = envelopes can be opened for ever
+	KeepDays   int // 0 = the link serves no ciphertext
+}
+
+// CreateAccount makes an account with its built-in group. Operators only.
+func (s *Service) CreateAccount(ctx context.Context, actor Actor, n NewAccount) (store.Account, error) {
+	a := store.Account{
+		ID: n.Number, Name: clean(n.Name), Language: language(n.Language), TimeZone: timeZone(n.TimeZone),
+		State: store.AccountActive, ExpiryDays: n.ExpiryDays, KeepDays: n.KeepDays,
+	}
+	var p problems
+	if a.Name == "" {
+		p.add("name", "people.noname", nil)
+	}
+	checkName(&p, "name", a.Name)
+	if a.ID < 0 || a.ExpiryDays < 0 || a.KeepDays < 0 {
+		p.add("number", "people.number", nil)
+	}
+	if p.err() != nil {
+		return store.Account{}, p.err()
+	}
+	err := s.act(ctx, actor, accountCreate, 0, func(tx *store.Tx, _ store.Account) (err error) {
+		a.CreatedAt = tx.Now
+		if a.ID = n.Number; a.ID == 0 {
+			if a.ID, err = tx.NextAccountNumber(firstNumber); err != nil {
+				return err
+			}
+		}
+		if err := tx.InsertAccount(a); err != nil {
+			return err
+		}
+		if err := tx.InsertGroup(store.Group{ID: id.New(), AccountID: a.ID, Name: administratorsName, NameKey: nameKey(administratorsName), Builtin: true}); err != nil {
+			return err
+		}
+		return record(tx, actor, accountCreate, a.ID, strconv.FormatInt(a.ID, 10), "name", a.Name)
+	})
+	if errors.Is(err, store.ErrTaken) {
+		return store.Account{}, fault.New(fault.Conflict, "people.accounttaken").With("number", a.ID).Because(err)
+	}
+	return a, err
+}
+
+// SuspendAccount keeps an account's people from signing in and ends their
+// sessions. Operators only.
+func (s *Service) SuspendAccount(ctx context.Context, actor Actor, number int64) error {
+	return s.setAccountState(ctx, actor, accountSuspend, number, store.AccountSuspended)
+}
+
+// ResumeAccount undoes SuspendAccount. Operators only.
+func (s *Service) ResumeAccount(ctx context.Context, actor Actor, number int64) error {
+	return s.setAccountState(ctx, actor, accountResume, number, store.AccountActive)
+}
+
+func (s *Service) setAccountState(ctx context.Context, actor Actor, act action, number int64, state string) error {
+	return s.act(ctx, actor, act, number, func(tx *store.Tx, a store.Account) error {
+		if err := tx.SetAccountState(a.ID, state); err != nil {
+			return err
+		}
+		if state == store.AccountSuspended {
+			if _, err := tx.DeleteAccountSessions(a.ID); err != nil {
+				return err
+			}
+		}
+		return record(tx, actor, act, a.ID, strconv.FormatInt(a.ID, 10))
+	})
+}
+
+// AdministratorAdded says how AddAdministrator made an administrator.
+type AdministratorAdded struct {
+	User              store.User // zero when Invited
+	Already           bool       // they were one before
+	Created           bool
+	Invited           bool
+	TemporaryPassword string // when Created, and none was given
+}
+
+// AddAdministrator makes the person of n.Address an administrator of the
+// account: one who is a user already (of this account or of none) at once; else
+// one who is created, with n.Password, or with a temporary one that is made here
+// when that is empty; or, where invite is set, one who accepts an invitation.
+// Operators only: it is how an account gets its first administrator.
+func (s *Service) AddAdministrator(ctx context.Context, actor Actor, number int64, n NewUser, invite bool) (AdministratorAdded, error) {
+	var out AdministratorAdded
+	made := ""
+	if n.Password == "" {
+		made = id.NewPassword()
+		n.Password, n.Confirm, n.EnforceExpiry = made, made, true
+	}
+	prepared, err := s.prepareUser(n)
+	if err != nil {
+		return out, err
+	}
+	var group store.Group
+	exists := false
+	err = s.act(ctx, actor, accountAdmin, number, func(tx *store.Tx, a store.Account) (err error) {
+		out, exists = AdministratorAdded{}, false
+		if group, err = tx.FindBuiltinGroup(a.ID); err != nil {
+			return err
+		}
+		u, err := tx.FindUserByAddress(prepared.user.Address)
+		if errors.Is(err, store.ErrNotFound) {
+			return nil
+		} else if err != nil {
+			return err
+		}
+		exists = true
+		switch {
+		case u.AccountID != 0 && u.AccountID != a.ID:
+			return fault.New(fault.Conflict, "people.elsewhere").With("email", u.DisplayAddress)
+		case u.State != store.UserActive:
+			return fault.New(fault.Conflict, "people.blocked").With("email", u.DisplayAddress)
+		case u.AccountID == 0:
+			if err := tx.SetUserAccount(u.ID, a.ID); err != nil {
+				return err
+			}
+			u.AccountID = a.ID
+		}
+		added, err := s.join(tx, actor, accountAdmin, a, group, u)
+		out.User, out.Already = u, !added
+		return err
+	})
+	if err != nil || exists {
+		return out, err
+	}
+	if invite {
+		_, err = s.Invite(ctx, actor, number, group.ID, n.Address)
+		out.Invited = err == nil
+		return out, err
+	}
+	n.GroupID = group.ID
+	added, err := s.AddUser(ctx, actor, number, n)
+	out.User, out.Created, out.TemporaryPassword = added.User, err == nil, made
+	return out, err
+}

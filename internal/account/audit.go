@@ -1,0 +1,103 @@
+package account
+
+import (
+	"context"
+	"strings"
+
+	"github.com/pli-mail/pli/internal/i18n"
+	"github.com/pli-mail/pli/internal/store"
+)
+
+// AuditPage is a page of audit records, newest first.
+type AuditPage struct {
+	Records []store.AuditRow
+	Next    string // cursor, "" on the last page
+}
+
+// Audit returns an account's records. Those of number 0, of no account, are the
+// operator's.
+func (s *Service) Audit(ctx context.Context, actor Actor, number int64, after string, limit int) (AuditPage, error) {
+	limit = limited(limit)
+	var out AuditPage
+	err := s.look(ctx, actor, auditView, number, func(tx *store.Tx, a store.Account) error {
+		before, err := position(after)
+		if err != nil {
+			return err
+		}
+		rows, err := tx.ListAudit(a.ID, before, limit+1)
+		out.Records, out.Next = page(rows, limit, func(r store.AuditRow) string { return r.ID })
+		return err
+	})
+	return out, err
+}
+
+// UserActivity returns the newest records about one user of the account.
+func (s *Service) UserActivity(ctx context.Context, actor Actor, number int64, userID string, limit int) ([]store.AuditRow, error) {
+	var out []store.AuditRow
+	err := s.look(ctx, actor, auditView, number, func(tx *store.Tx, a store.Account) error {
+		u, err := userOf(tx, a.ID, userID)
+		if err != nil {
+			return err
+		}
+		out, err = tx.ListAuditOf(a.ID, u.Address, limited(limit))
+		return err
+	})
+	return out, err
+}
+
+// Sentence says an audit record in one sentence. What was refused is one
+// sentence for all acts, with the act's name in it.
+func Sentence(p i18n.Printer, r store.AuditRow) string {
+	args := map[string]any{"target": r.Target}
+	for k, v := range r.Detail {
+		args[k] = v
+	}
+	args["actor"] = auditActor(p, r.Actor)
+	if r.Target == "" {
+		args["target"] = args["actor"]
+	}
+	if args["group"] == administratorsName {
+		args["group"] = p.T("seed.admins")
+	}
+	if r.Outcome == store.Refused {
+		what := p.T("au.a." + r.Action)
+		if what == "au.a."+r.Action {
+			what = r.Action
+		}
+		return p.T("au.s.denied", "actor", args["actor"], "reason", what)
+	}
+	key := "au.s." + r.Action
+	switch {
+	case r.Action == string(memberAdd) || r.Action == string(accountAdmin):
+		key = "au.s.addmember"
+	case r.Action == string(memberRemove):
+		key = "au.s.removemember"
+	case r.Action == string(userAdd):
+		key = "au.s.useradded"
+	case r.Action == "envelope.release":
+		args["target"] = args["recipient"]
+		key = "au.s.opened"
+	case r.Action == string(inviteAccept) && r.Detail["group"] != "":
+		key = "au.s.invitation.accept_group"
+	case r.Action == string(requestDecide) && r.Detail["granted"] == "yes":
+		key = "au.s.request.grant"
+	}
+	s := p.Say(key, args)
+	if s == key {
+		return p.T("au.s.other", "actor", args["actor"], "action", r.Action, "target", r.Target)
+	}
+	return s
+}
+
+func auditActor(p i18n.Printer, actor string) string {
+	kind, name, _ := strings.Cut(actor, ":")
+	switch {
+	case kind == "operator":
+		return p.T("au.operator", "name", name)
+	case name != "":
+		return name
+	case actor == "system":
+		return "Pli"
+	}
+	return p.T("au.nobody")
+}

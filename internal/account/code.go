@@ -1,0 +1,258 @@
+package account
+
+import (
+	"context"
+	"crypto/subtle"
+	"encoding/hex"
+	"errors"
+	"strings"
+	"time"
+
+	"github.com/pli-mail/pli/internal/fault"
+	"github.com/pli-mail/pli/internal/id"
+	"github.com/pli-mail/pli/internal/store"
+)
+
+// How many codes one address is sent in an hour at most, whoever asks: those
+// asked for from networks that its person never signed in from, and those from
+// one that they did. Together 10 (AT-53): a stranger cannot use up the second.
+const (
+	codesForStrangers = 6
+	codesForKnown     = 4
+	codesPerNetwork   = 60
+)
+
+// SendSignInCode mails a code that signs the person of an address in, in this
+// session. It answers the same whether or not there is such a person.
+func (s *Service) SendSignInCode(ctx context.Context, sess *Session, address, origin string) error {
+	return s.sendCode(ctx, sess, store.CodeSignIn, address, origin)
+}
+
+// SendRecoverCode mails a code with which the person of an address chooses a new
+// password, in this session. It answers the same whether or not there is one.
+func (s *Service) SendRecoverCode(ctx context.Context, sess *Session, address, origin string) error {
+	return s.sendCode(ctx, sess, store.CodeRecover, address, origin)
+}
+
+func (s *Service) sendCode(ctx context.Context, sess *Session, purpose, address, origin string) error {
+	if sess == nil {
+		return ended()
+	}
+	return s.decide(ctx, func(tx *store.Tx) (answer, err error) {
+		if _, err := tx.LockSession(sess.Hash); errors.Is(err, store.ErrNotFound) {
+			return ended(), nil
+		} else if err != nil {
+			return nil, err
+		}
+		return s.mailCode(tx, sess.Hash, purpose, address, origin)
+	})
+}
+
+func (s *Service) mailCode(tx *store.Tx, session, purpose, address, origin string) (answer, err error) {
+	canonical, counter := typed(address)
+	net := network(origin)
+	refuse := func(wait time.Duration) error {
+		return fault.New(fault.TooMany, "code.toomany").With("n", minutes(wait))
+	}
+	if ok, wait, err := tx.Hit("codes:"+net, time.Hour, codesPerNetwork); err != nil || !ok {
+		return refuse(wait), err
+	}
+	known, err := tx.FindThrottle(triesOf(counter, net).known)
+	if err != nil {
+		return nil, err
+	}
+	name, limit := "code:"+counter, codesForStrangers
+	if known.Until.After(tx.Now) {
+		name, limit = "code:"+counter+":known", codesForKnown
+	}
+	if ok, wait, err := tx.Hit(name, time.Hour, limit); err != nil || !ok {
+		return refuse(wait), err
+	}
+	code := id.NewCode()
+	until := tx.Now.Add(CodeLimit)
+	if err := tx.InsertCode(store.Code{
+		ID: id.New(), TokenHash: session, Purpose: purpose, Address: canonical,
+		CodeHash: s.codeHash(session, purpose, canonical, code), ExpiresAt: until,
+	}); err != nil {
+		return nil, err
+	}
+	u, err := tx.FindUserByAddress(canonical)
+	if errors.Is(err, store.ErrNotFound) {
+		return nil, nil
+	} else if err != nil {
+		return nil, err
+	}
+	if ok, err := mayEnter(tx, u); err != nil || !ok {
+		return nil, err
+	}
+	to, err := mailbox(u)
+	if err != nil {
+		return nil, err
+	}
+	return nil, s.c.Post.Code(tx, CodeLetter{To: to, Language: u.Language, Code: code, Purpose: purpose, Until: until})
+}
+
+func (s *Service) codeHash(session, purpose, address, code string) string {
+	return hex.EncodeToString(s.c.Root.MAC("account/code", []byte(session), []byte(purpose), []byte(address), []byte(code)))
+}
+
+// tryCode compares what was typed with the session's live code. Its answer, if
+// any, is the refusal; a right code is not used up yet.
+func (s *Service) tryCode(tx *store.Tx, sess *Session, purpose, code, origin string) (c store.Code, answer, err error) {
+	c, err = tx.FindLiveCode(sess.Hash, purpose, "")
+	if errors.Is(err, store.ErrNotFound) {
+		return c, fault.New(fault.Invalid, "people.nocode").In("code", "people.nocode", nil), nil
+	} else if err != nil {
+		return c, nil, err
+	}
+	if !c.ExpiresAt.After(tx.Now) {
+		if answer, err = s.mailCode(tx, sess.Hash, purpose, c.Address, origin); answer == nil {
+			answer = fault.New(fault.Invalid, "code.old").In("code", "code.old", nil)
+		}
+		return c, answer, err
+	}
+	code = strings.Map(func(r rune) rune {
+		if r < '0' || r > '9' {
+			return -1
+		}
+		return r
+	}, code)
+	want := s.codeHash(sess.Hash, purpose, c.Address, code)
+	if subtle.ConstantTimeCompare([]byte(want), []byte(c.CodeHash)) == 1 {
+		return c, nil, nil
+	}
+	n, err := tx.CountTry(c.ID)
+	if err != nil {
+		return c, nil, err
+	}
+	if n >= CodeTries {
+		answer = fault.New(fault.TooMany, "people.nocode").In("code", "people.nocode", nil)
+		return c, answer, tx.EndCode(c.ID, store.CodeDead)
+	}
+	args := fault.Args{"n": CodeTries - n}
+	return c, fault.New(fault.Invalid, "code.wrong").With("n", CodeTries-n).In("code", "code.wrong", args), nil
+}
+
+// useCode ends a right code and returns its person, held until the transaction ends.
+func useCode(tx *store.Tx, c store.Code) (u store.User, answer, err error) {
+	gone := fault.New(fault.Invalid, "people.nocode").In("code", "people.nocode", nil)
+	if err := tx.EndCode(c.ID, store.CodeUsed); errors.Is(err, store.ErrNotFound) {
+		return u, gone, nil // used at the same moment
+	} else if err != nil {
+		return u, nil, err
+	}
+	u, err = tx.FindUserByAddress(c.Address)
+	if err == nil {
+		u, err = tx.LockUser(u.ID)
+	}
+	if errors.Is(err, store.ErrNotFound) {
+		return u, gone, nil
+	} else if err != nil {
+		return u, nil, err
+	}
+	if ok, err := mayEnter(tx, u); err != nil || !ok {
+		return u, gone, err
+	}
+	return u, nil, nil
+}
+
+// SignInWithCode signs a person in with the code that SendSignInCode mailed for
+// this session, and lifts what wrong passwords set.
+func (s *Service) SignInWithCode(ctx context.Context, sess *Session, code, origin, client string) (*Session, error) {
+	if sess == nil {
+		return nil, ended()
+	}
+	var out *Session
+	err := s.decide(ctx, func(tx *store.Tx) (answer, err error) {
+		out = nil
+		c, answer, err := s.tryCode(tx, sess, store.CodeSignIn, code, origin)
+		if answer != nil || err != nil {
+			return answer, err
+		}
+		u, answer, err := useCode(tx, c)
+		if answer != nil || err != nil {
+			return answer, err
+		}
+		_, counter := typed(c.Address)
+		actor := Actor{Kind: KindUser, UserID: u.ID, Address: u.Address, Origin: origin}
+		out, err = enter(tx, sess, u, true, triesOf(counter, network(origin)), actor, "code", client)
+		return nil, err
+	})
+	return out, err
+}
+
+// Recover sets a new password with the code that SendRecoverCode mailed for this
+// session, ends the person's sessions and signs them in.
+func (s *Service) Recover(ctx context.Context, sess *Session, code, password, confirm string) (*Session, error) {
+	if sess == nil {
+		return nil, ended()
+	}
+	var c store.Code
+	if err := s.decide(ctx, func(tx *store.Tx) (answer, err error) {
+		c, answer, err = s.tryCode(tx, sess, store.CodeRecover, code, sess.Origin)
+		return answer, err
+	}); err != nil {
+		return nil, err
+	}
+	var was store.Password
+	var about []string
+	err := s.c.DB.View(ctx, func(tx *store.Tx) error {
+		u, err := tx.FindUserByAddress(c.Address)
+		if err != nil {
+			return err
+		}
+		about = []string{u.FirstName, u.LastName, u.Address}
+		was, err = tx.FindPassword(u.ID)
+		return err
+	})
+	if errors.Is(err, store.ErrNotFound) {
+		return nil, fault.New(fault.Invalid, "people.nocode").In("code", "people.nocode", nil)
+	} else if err != nil {
+		return nil, err
+	}
+	var p problems
+	s.checkPassword(&p, password, confirm, false, about...)
+	if p.err() != nil {
+		return nil, p.err()
+	}
+	if was.Temporary {
+		same, _, err := s.verify(ctx, was.Hash, password)
+		if err != nil {
+			return nil, err
+		}
+		if same {
+			p.add("password", "people.same", nil)
+			return nil, p.err()
+		}
+	}
+	phc, err := s.hash(ctx, password)
+	if err != nil {
+		return nil, err
+	}
+	var out *Session
+	err = s.decide(ctx, func(tx *store.Tx) (answer, err error) {
+		out = nil
+		u, answer, err := useCode(tx, c)
+		if answer != nil || err != nil {
+			return answer, err
+		}
+		if err := tx.SetPassword(u.ID, store.Password{Hash: phc}); err != nil {
+			return nil, err
+		}
+		if _, err := tx.DeleteUserSessions(u.ID, sess.Hash); err != nil {
+			return nil, err
+		}
+		if err := s.tellPasswordChanged(tx, u, sess.Origin); err != nil {
+			return nil, err
+		}
+		u.Temporary = false
+		actor := Actor{Kind: KindUser, UserID: u.ID, Address: u.Address, Origin: sess.Origin}
+		if err := record(tx, actor, "password.recover", u.AccountID, u.Address); err != nil {
+			return nil, err
+		}
+		_, counter := typed(c.Address)
+		out, err = enter(tx, sess, u, true, triesOf(counter, network(sess.Origin)), actor, "recover", sess.Client)
+		return nil, err
+	})
+	return out, err
+}

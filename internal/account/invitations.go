@@ -1,0 +1,278 @@
+package account
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/pli-mail/pli/internal/fault"
+	"github.com/pli-mail/pli/internal/id"
+	"github.com/pli-mail/pli/internal/mailaddr"
+	"github.com/pli-mail/pli/internal/store"
+)
+
+// Invitations that one account may send in a day, and one address be sent in a day by it.
+const (
+	invitesPerAccount = 500
+	invitesPerAddress = 5
+)
+
+// Invite asks the person of an address to join the account, and a group of it
+// ("" = none). An invitation of the same person to the same group that is still
+// open is sent again instead. The answer does not tell who has an account elsewhere.
+func (s *Service) Invite(ctx context.Context, actor Actor, number int64, groupID, address string) (Pending, error) {
+	to, err := mailaddr.Parse(address)
+	if err != nil {
+		return Pending{}, fault.New(fault.Invalid, "err.email").In("user", "err.email", nil).Because(err)
+	}
+	var out Pending
+	err = s.act(ctx, actor, inviteSend, number, func(tx *store.Tx, a store.Account) error {
+		if groupID != "" {
+			if _, err := tx.FindGroup(a.ID, groupID); err != nil {
+				return err
+			}
+		}
+		u, err := tx.FindUserByAddress(to.Canonical())
+		if err == nil && u.AccountID == a.ID {
+			return fault.New(fault.Conflict, "un.exists").With("email", u.DisplayAddress)
+		} else if err != nil && !errors.Is(err, store.ErrNotFound) {
+			return err
+		}
+		i, err := tx.FindPendingInvitation(a.ID, groupID, to.Canonical())
+		if errors.Is(err, store.ErrNotFound) {
+			i = store.Invitation{ID: id.New(), AccountID: a.ID, GroupID: groupID, Address: to.Canonical(), DisplayAddress: to.String(), CreatedAt: tx.Now}
+		} else if err != nil {
+			return err
+		}
+		out, err = s.sendInvitation(tx, actor, a, i)
+		return err
+	})
+	return out, err
+}
+
+// ResendInvitation sends an open invitation again, with another link and another 7 days.
+func (s *Service) ResendInvitation(ctx context.Context, actor Actor, number int64, invitationID string) (Pending, error) {
+	var out Pending
+	err := s.act(ctx, actor, inviteSend, number, func(tx *store.Tx, a store.Account) error {
+		i, err := tx.FindInvitation(a.ID, invitationID)
+		if err != nil {
+			return err
+		}
+		if i.State != store.InvitationPending {
+			return notFound()
+		}
+		out, err = s.sendInvitation(tx, actor, a, i)
+		return err
+	})
+	return out, err
+}
+
+// sendInvitation writes an invitation, or renews one that is written, and its letter.
+func (s *Service) sendInvitation(tx *store.Tx, actor Actor, a store.Account, i store.Invitation) (Pending, error) {
+	_, counter := typed(i.Address)
+	name := "invite:" + accountName(a.ID)
+	for _, limit := range []struct {
+		name string
+		n    int
+	}{{name, invitesPerAccount}, {name + ":" + counter, invitesPerAddress}} {
+		ok, wait, err := tx.Hit(limit.name, 24*time.Hour, limit.n)
+		if err != nil {
+			return Pending{}, err
+		}
+		if !ok {
+			return Pending{}, fault.New(fault.TooMany, "e429.p").With("n", minutes(wait))
+		}
+	}
+	token := id.NewToken()
+	i.ExpiresAt = tx.Now.Add(InvitationLimit)
+	if i.TokenHash == "" {
+		i.TokenHash, i.InvitedBy = token.Hash(), actor.Name
+		if err := tx.InsertInvitation(i); err != nil {
+			return Pending{}, err
+		}
+	} else if err := tx.RenewInvitation(i.ID, token.Hash(), i.ExpiresAt); err != nil {
+		return Pending{}, err
+	}
+	to, err := mailaddr.Parse(i.DisplayAddress)
+	if err != nil {
+		return Pending{}, err
+	}
+	if err := s.c.Post.Invitation(tx, InvitationLetter{
+		AccountID: a.ID, To: to, Language: a.Language, Admin: actor.Name, Organisation: a.Name, Token: token, Until: i.ExpiresAt,
+	}); err != nil {
+		return Pending{}, err
+	}
+	return pending(tx, i), record(tx, actor, inviteSend, a.ID, i.Address)
+}
+
+// RevokeInvitation ends an open invitation; its link stops working.
+func (s *Service) RevokeInvitation(ctx context.Context, actor Actor, number int64, invitationID string) (Pending, error) {
+	var out Pending
+	err := s.act(ctx, actor, inviteRevoke, number, func(tx *store.Tx, a store.Account) error {
+		i, err := tx.FindInvitation(a.ID, invitationID)
+		if err != nil {
+			return err
+		}
+		out = pending(tx, i)
+		if err := tx.EndInvitation(i.ID, store.InvitationRevoked); err != nil {
+			return err
+		}
+		return record(tx, actor, inviteRevoke, a.ID, i.Address)
+	})
+	return out, err
+}
+
+// InvitationView is an invitation as the person who was invited sees it.
+type InvitationView struct {
+	Number       int64 // of the account
+	Organisation string
+	Admin        string // who invites
+	Address      string
+	Group        string // "" = none
+	Builtin      bool   // the group is the account's administrators
+	Language     string // of the account
+	Until        time.Time
+	Exists       bool // the person has a user already, and keeps their password
+}
+
+// Invitation returns the invitation of a token. Looking at it changes nothing
+// (AT-49). One that has ended is Gone (inv.old).
+func (s *Service) Invitation(ctx context.Context, token id.Token) (InvitationView, error) {
+	var out InvitationView
+	err := s.c.DB.View(ctx, func(tx *store.Tx) (err error) {
+		_, _, _, out, err = invited(tx, token)
+		return err
+	})
+	return out, orNotFound(err)
+}
+
+// invited reads all that an invitation is about.
+func invited(tx *store.Tx, token id.Token) (i store.Invitation, a store.Account, g store.Group, v InvitationView, err error) {
+	if i, err = tx.FindInvitationByToken(token.Hash()); err != nil {
+		return
+	}
+	if i.State != store.InvitationPending || !i.ExpiresAt.After(tx.Now) {
+		err = fault.New(fault.Gone, "inv.old").With("date", i.ExpiresAt).With("admin", i.InvitedBy)
+		return
+	}
+	if a, err = tx.FindAccount(i.AccountID); err != nil {
+		return
+	}
+	if a.State != store.AccountActive {
+		err = store.ErrNotFound
+		return
+	}
+	if i.GroupID != "" {
+		if g, err = tx.FindGroup(a.ID, i.GroupID); err != nil {
+			return
+		}
+	}
+	_, err = tx.FindUserByAddress(i.Address)
+	exists := err == nil
+	if errors.Is(err, store.ErrNotFound) {
+		err = nil
+	}
+	v = InvitationView{
+		Number: a.ID, Organisation: a.Name, Admin: i.InvitedBy, Address: i.DisplayAddress, Group: g.Name, Builtin: g.Builtin,
+		Language: a.Language, Until: i.ExpiresAt, Exists: exists,
+	}
+	return
+}
+
+// AcceptInvitation makes the person who was invited a user of the account and
+// a member of the group: the link reached their mailbox, and proves it. A new
+// person chooses a password and is signed in. One who is a user already keeps
+// theirs, and is signed in only if they were: a link in a mail opens no account
+// that exists. sess is the browser's session; the result takes its place.
+func (s *Service) AcceptInvitation(ctx context.Context, sess *Session, token id.Token, e Enrolment) (*Session, error) {
+	if sess == nil {
+		return nil, ended()
+	}
+	view, err := s.Invitation(ctx, token)
+	if err != nil {
+		return nil, err
+	}
+	phc := ""
+	address, err := mailaddr.Parse(view.Address)
+	if err != nil {
+		return nil, err
+	}
+	fresh := newUser(address, e)
+	if !view.Exists {
+		if err := s.checkEnrolment(fresh, e); err != nil {
+			return nil, err
+		}
+		if phc, err = s.hash(ctx, e.Password); err != nil {
+			return nil, err
+		}
+	}
+	out := sess
+	err = s.decide(ctx, func(tx *store.Tx) (answer, err error) {
+		out = sess
+		if _, err := tx.LockAccount(view.Number); err != nil {
+			return nil, orNotFound(err)
+		}
+		i, a, g, _, err := invited(tx, token)
+		if err != nil {
+			return nil, orNotFound(err)
+		}
+		if err := tx.EndInvitation(i.ID, store.InvitationAccepted); err != nil {
+			return nil, orNotFound(err) // at the same moment
+		}
+		u, err := tx.FindUserByAddress(i.Address)
+		exists := err == nil
+		switch {
+		case errors.Is(err, store.ErrNotFound) && phc != "":
+			u = fresh
+			u.AccountID = a.ID
+			err = tx.InsertUser(u, store.Password{Hash: phc})
+		case errors.Is(err, store.ErrNotFound):
+			return nil, notFound() // they were deleted meanwhile
+		case err == nil && u.State != store.UserActive:
+			return nil, notFound()
+		case err == nil && u.AccountID == 0:
+			err = tx.SetUserAccount(u.ID, a.ID)
+		case err == nil && u.AccountID != a.ID:
+			return nil, fault.New(fault.Conflict, "people.otheraccount")
+		}
+		if err != nil {
+			return nil, err
+		}
+		u.AccountID = a.ID
+		actor := Actor{Kind: KindUser, UserID: u.ID, Address: u.Address, Name: i.InvitedBy, Origin: sess.Origin}
+		if g.ID == "" {
+			err = record(tx, actor, inviteAccept, a.ID, u.Address)
+		} else {
+			_, err = s.join(tx, actor, inviteAccept, a, g, u)
+		}
+		if err != nil {
+			return nil, err
+		}
+		if !exists || sess.UserID == u.ID && sess.Scope == store.ScopeFull {
+			out, err = signIn(tx, sess, u, !exists, sess.Client)
+		}
+		return nil, err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// DeclineInvitation ends an invitation at the wish of who was invited.
+func (s *Service) DeclineInvitation(ctx context.Context, sess *Session, token id.Token) error {
+	return orNotFound(s.c.DB.Update(ctx, func(tx *store.Tx) error {
+		i, a, _, _, err := invited(tx, token)
+		if err != nil {
+			return err
+		}
+		if err := tx.EndInvitation(i.ID, store.InvitationDeclined); err != nil {
+			return err
+		}
+		actor := Actor{Kind: KindUser, Address: i.Address}
+		if sess != nil {
+			actor.Origin = sess.Origin
+		}
+		return record(tx, actor, inviteDecline, a.ID, i.Address)
+	}))
+}

@@ -1,0 +1,274 @@
+package account
+
+import (
+	"context"
+	"errors"
+	"strconv"
+
+	"github.com/pli-mail/pli/internal/fault"
+	"github.com/pli-mail/pli/internal/store"
+)
+
+// Kind is what an Actor is.
+type Kind int
+
+// Kinds of actors. Nobody, the zero value, may do nothing.
+const (
+	Nobody Kind = iota
+	KindUser
+	KindOperator // runs the service: the command line on its host
+	KindSystem   // the service itself
+)
+
+// Actor is who acts, and from where.
+type Actor struct {
+	Kind        Kind
+	UserID      string
+	Address     string
+	Name        string
+	Origin      string // network address, or "terminal"
+	SessionHash string // of the session that acts, "" where there is none
+}
+
+// Operator is whoever runs the service, by the name of their login on its host.
+func Operator(name string) Actor {
+	return Actor{Kind: KindOperator, Name: name, Origin: "terminal"}
+}
+
+// Actor is the session's person, acting from a network address. A visitor, and
+// one who must set a password first, is nobody.
+func (s *Session) Actor(origin string) Actor {
+	if s == nil || s.User == nil || s.Scope != store.ScopeFull {
+		return Actor{Origin: origin}
+	}
+	return Actor{Kind: KindUser, UserID: s.User.ID, Address: s.User.Address, Name: s.User.Name(), Origin: origin, SessionHash: s.Hash}
+}
+
+// String is how the audit records name the actor.
+func (a Actor) String() string {
+	switch a.Kind {
+	case KindUser:
+		return "user:" + a.Address
+	case KindOperator:
+		return "operator:" + a.Name
+	case KindSystem:
+		return "system"
+	}
+	return "nobody"
+}
+
+// action names an act, in the table below and in the audit records.
+type action string
+
+const (
+	accountList    action = "account.list"
+	accountView    action = "account.view"
+	accountCreate  action = "account.create"
+	accountSuspend action = "account.suspend"
+	accountResume  action = "account.resume"
+	accountAdmin   action = "account.add_administrator"
+
+	groupView   action = "group.view"
+	groupAdd    action = "group.add"
+	groupRename action = "group.rename"
+	groupDelete action = "group.delete"
+
+	memberAdd    action = "member.add"
+	memberRemove action = "member.remove"
+
+	inviteSend   action = "invitation.send"
+	inviteRevoke action = "invitation.revoke"
+
+	userView    action = "user.view"
+	userAdd     action = "user.add"
+	userBlock   action = "user.block"
+	userUnblock action = "user.unblock"
+	userReset   action = "user.reset_password"
+	userDelete  action = "user.delete"
+
+	requestView   action = "request.view"
+	requestDecide action = "request.decide"
+
+	auditView action = "audit.view"
+
+	// Done by the person who was invited, who needs no right but the token.
+	inviteAccept  action = "invitation.accept"
+	inviteDecline action = "invitation.decline"
+)
+
+// roles is a set of those who may do something.
+type roles uint8
+
+const (
+	administrators roles = 1 << iota // of the account that is acted on
+	operators
+	without // not a role: operators do it on no account in particular
+)
+
+// actions says who may do what. What is not in it, nobody may.
+var actions = map[action]roles{
+	accountList:    administrators | operators | without,
+	accountView:    administrators | operators,
+	accountCreate:  operators | without,
+	accountSuspend: operators,
+	accountResume:  operators,
+	accountAdmin:   operators,
+	groupView:      administrators | operators,
+	groupAdd:       administrators | operators,
+	groupRename:    administrators | operators,
+	groupDelete:    administrators | operators,
+	memberAdd:      administrators | operators,
+	memberRemove:   administrators | operators,
+	inviteSend:     administrators | operators,
+	inviteRevoke:   administrators | operators,
+	userView:       administrators | operators,
+	userAdd:        administrators | operators,
+	userBlock:      administrators | operators,
+	userUnblock:    administrators | operators,
+	userReset:      administrators | operators,
+	userDelete:     administrators | operators,
+	requestView:    administrators | operators | without,
+	requestDecide:  administrators | operators | without,
+	auditView:      administrators | operators | without,
+}
+
+// refusal is an answer that must be recorded before it is given.
+type refusal struct {
+	fault   *fault.Error
+	account int64 // in whose records it belongs, 0 = in no account's
+	target  string
+}
+
+func (r *refusal) Error() string { return r.fault.Error() }
+func (r *refusal) Unwrap() error { return r.fault }
+
+// can decides whether actor may do act on the account with that number (0: on
+// none in particular), in the transaction that does it, and returns the
+// account. Where lock is set it holds the account's row, so that of two acts at
+// once the second sees what the first did. An account that the actor does not
+// belong to is refused as if it were not there.
+func can(tx *store.Tx, actor Actor, act action, number int64, lock bool) (store.Account, error) {
+	who := actions[act]
+	target := strconv.FormatInt(number, 10)
+	denied := fault.New(fault.Denied, "err.forbidden")
+	find := tx.FindAccount
+	if lock {
+		find = tx.LockAccount
+	}
+	switch {
+	case actor.Kind == KindOperator && who&operators != 0:
+		if number == 0 && who&without != 0 {
+			return store.Account{}, nil
+		}
+		a, err := find(number)
+		return a, orNotFound(err)
+	case actor.Kind != KindUser || who&administrators == 0:
+		return store.Account{}, &refusal{denied, homeOf(tx, actor), target}
+	}
+	u, err := tx.FindUser(actor.UserID)
+	if errors.Is(err, store.ErrNotFound) {
+		return store.Account{}, &refusal{denied, 0, target}
+	} else if err != nil {
+		return store.Account{}, err
+	}
+	if number == 0 || u.AccountID != number {
+		return store.Account{}, &refusal{notFound(), u.AccountID, target}
+	}
+	a, err := find(number)
+	if err != nil {
+		return store.Account{}, err
+	}
+	live, err := lives(tx, actor)
+	if err != nil {
+		return store.Account{}, err
+	}
+	admin, err := tx.IsAdministrator(actor.UserID, number)
+	if err != nil {
+		return store.Account{}, err
+	}
+	if !live || !admin || a.State != store.AccountActive {
+		return store.Account{}, &refusal{denied, number, target}
+	}
+	return a, nil
+}
+
+// lives reports whether the session that acts is still there, and its person's.
+func lives(tx *store.Tx, actor Actor) (bool, error) {
+	if actor.SessionHash == "" {
+		return true, nil
+	}
+	row, err := tx.FindSession(actor.SessionHash)
+	if errors.Is(err, store.ErrNotFound) {
+		return false, nil
+	}
+	return row.UserID == actor.UserID && row.Scope == store.ScopeFull && row.ExpiresAt.After(tx.Now), err
+}
+
+func homeOf(tx *store.Tx, actor Actor) int64 {
+	if actor.UserID == "" {
+		return 0
+	}
+	u, err := tx.FindUser(actor.UserID)
+	if err != nil {
+		return 0
+	}
+	return u.AccountID
+}
+
+// act does fn on an account, if actor may, in one transaction; fn records what
+// it did. A refusal is recorded in a transaction of its own before it is
+// returned: without its record there is no answer.
+func (s *Service) act(ctx context.Context, actor Actor, act action, number int64, fn func(tx *store.Tx, a store.Account) error) error {
+	err := s.c.DB.Update(ctx, func(tx *store.Tx) error {
+		a, err := can(tx, actor, act, number, true)
+		if err != nil {
+			return err
+		}
+		return fn(tx, a)
+	})
+	if err == nil {
+		s.wake()
+		return nil
+	}
+	return s.refused(ctx, actor, act, err)
+}
+
+// look is act for what only reads. What was looked at is not recorded, what was refused is.
+func (s *Service) look(ctx context.Context, actor Actor, act action, number int64, fn func(tx *store.Tx, a store.Account) error) error {
+	err := s.c.DB.View(ctx, func(tx *store.Tx) error {
+		a, err := can(tx, actor, act, number, false)
+		if err != nil {
+			return err
+		}
+		return fn(tx, a)
+	})
+	if err == nil {
+		return nil
+	}
+	return s.refused(ctx, actor, act, err)
+}
+
+func (s *Service) refused(ctx context.Context, actor Actor, act action, err error) error {
+	var r *refusal
+	if !errors.As(err, &r) {
+		return orNotFound(err)
+	}
+	if err := s.c.DB.Update(context.WithoutCancel(ctx), func(tx *store.Tx) error {
+		return tx.InsertAudit(store.AuditRow{
+			AccountID: r.account, Actor: actor.String(), Action: string(act), Target: r.target,
+			Outcome: store.Refused, Detail: map[string]string{"reason": r.fault.Key}, Origin: actor.Origin,
+		})
+	}); err != nil {
+		return err
+	}
+	return r.fault
+}
+
+// record writes what actor did, in the transaction that did it. Details are pairs of name and value.
+func record(tx *store.Tx, actor Actor, act action, number int64, target string, details ...string) error {
+	m := make(map[string]string, len(details)/2)
+	for i := 0; i+1 < len(details); i += 2 {
+		m[details[i]] = details[i+1]
+	}
+	return tx.InsertAudit(store.AuditRow{AccountID: number, Actor: actor.String(), Action: string(act), Target: target, Detail: m, Origin: actor.Origin})
+}

@@ -1,0 +1,246 @@
+package account
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"time"
+
+	"github.com/pli-mail/pli/internal/fault"
+	"github.com/pli-mail/pli/internal/id"
+	"github.com/pli-mail/pli/internal/store"
+)
+
+// Session is a browser or a terminal, as one cookie or bearer token knows it.
+type Session struct {
+	Token     id.Token
+	Hash      string // of Token: what the database knows it by
+	Scope     string // store.ScopeVisitor, ScopeSetPassword or ScopeFull
+	Address   string // canonical, proven in this session by a code or a password of one's own; "" = none
+	UserID    string // "" for a visitor
+	User      *store.User
+	Account   *store.Account // of the user, nil when they belong to none
+	AdminOf   []int64        // numbers of the accounts that the user administers
+	Nonce     []byte         // 32 bytes, for proofs of possession
+	Client    string         // browser or terminal
+	Origin    string         // network address; for whoever received the request to fill
+	CreatedAt time.Time
+	SeenAt    time.Time
+	ExpiresAt time.Time // absolute end
+}
+
+// SignedIn reports whether the session is a person's who may do what they have the right to.
+func (s *Session) SignedIn() bool { return s != nil && s.User != nil && s.Scope == store.ScopeFull }
+
+func ended() *fault.Error {
+	return fault.New(fault.Unauthenticated, "sess.p").With("n", int(IdleLimit/time.Minute))
+}
+
+// newSession makes a session that is not in the database yet.
+func newSession(now time.Time, client string) (id.Token, store.Session) {
+	token := id.NewToken()
+	nonce := make([]byte, 32)
+	rand.Read(nonce)
+	if r := []rune(client); len(r) > 200 {
+		client = string(r[:200])
+	}
+	return token, store.Session{
+		TokenHash: token.Hash(), Scope: store.ScopeVisitor, Nonce: hex.EncodeToString(nonce), Client: client,
+		CreatedAt: now, SeenAt: now, ExpiresAt: now.Add(SessionLimit),
+	}
+}
+
+// Visit begins the session of a visitor.
+func (s *Service) Visit(ctx context.Context, client string) (*Session, error) {
+	var out *Session
+	err := s.c.DB.Update(ctx, func(tx *store.Tx) (err error) {
+		token, row := newSession(tx.Now, client)
+		if err = tx.InsertSession(row); err != nil {
+			return err
+		}
+		out, err = view(tx, token, row)
+		return err
+	})
+	return out, err
+}
+
+// Session returns the session of a token. One that is unknown, has ended or
+// whose person may no longer sign in gives Unauthenticated.
+func (s *Service) Session(ctx context.Context, token id.Token) (*Session, error) {
+	if token.IsZero() {
+		return nil, ended()
+	}
+	var out *Session
+	var now time.Time
+	err := s.c.DB.View(ctx, func(tx *store.Tx) error {
+		now = tx.Now
+		row, err := tx.FindSession(token.Hash())
+		if err != nil {
+			return err
+		}
+		idle := IdleLimit
+		if row.UserID == "" && row.Address == "" {
+			idle = SessionLimit // there is nothing in it yet to protect
+		}
+		if !row.ExpiresAt.After(tx.Now) || !row.SeenAt.Add(idle).After(tx.Now) {
+			return ended()
+		}
+		out, err = view(tx, token, row)
+		return err
+	})
+	if errors.Is(err, store.ErrNotFound) {
+		return nil, ended()
+	}
+	if err != nil {
+		return nil, err
+	}
+	if now.Sub(out.SeenAt) > time.Minute { // to the minute is enough, and saves a write per page
+		err = s.c.DB.Update(ctx, func(tx *store.Tx) error { return tx.TouchSession(out.Hash) })
+	}
+	return out, err
+}
+
+// view reads what belongs to a row of sessions.
+func view(tx *store.Tx, token id.Token, row store.Session) (*Session, error) {
+	nonce, err := hex.DecodeString(row.Nonce)
+	if err != nil {
+		return nil, err
+	}
+	out := &Session{
+		Token: token, Hash: row.TokenHash, Scope: row.Scope, Address: row.Address, UserID: row.UserID, Nonce: nonce, Client: row.Client,
+		CreatedAt: row.CreatedAt, SeenAt: row.SeenAt, ExpiresAt: row.ExpiresAt,
+	}
+	if row.UserID == "" {
+		return out, nil
+	}
+	u, err := tx.FindUser(row.UserID)
+	if err != nil {
+		return nil, err
+	}
+	if u.State != store.UserActive {
+		return nil, ended()
+	}
+	out.User = &u
+	if u.AccountID == 0 {
+		return out, nil
+	}
+	a, err := tx.FindAccount(u.AccountID)
+	if err != nil {
+		return nil, err
+	}
+	if a.State != store.AccountActive {
+		return nil, ended()
+	}
+	out.Account = &a
+	if row.Scope == store.ScopeFull {
+		out.AdminOf, err = tx.ListAdministeredAccounts(u.ID)
+	}
+	return out, err
+}
+
+// signIn puts a new session of u in the place of prev (which may be nil): a
+// session never gains a right, another with another token does (AT-43). proven
+// says that this person has just proved u's mailbox.
+func signIn(tx *store.Tx, prev *Session, u store.User, proven bool, client string) (*Session, error) {
+	token, row := newSession(tx.Now, client)
+	row.UserID, row.Scope = u.ID, store.ScopeFull
+	if u.Temporary {
+		row.Scope, row.ExpiresAt = store.ScopeSetPassword, tx.Now.Add(time.Hour)
+	}
+	old := ""
+	if prev != nil {
+		was, err := tx.LockSession(prev.Hash)
+		if err != nil && !errors.Is(err, store.ErrNotFound) {
+			return nil, err
+		}
+		if err == nil && (was.UserID == "" || was.UserID == u.ID) {
+			old = was.TokenHash
+			proven = proven || was.Address == u.Address
+		} else if err == nil {
+			if err := tx.DeleteSession(was.TokenHash); err != nil {
+				return nil, err
+			}
+		}
+	}
+	// The password that an administrator typed proves no mailbox: whoever types
+	// it would otherwise open what is sent to an address that they only named.
+	if proven || !u.Managed {
+		row.Address = u.Address
+	}
+	var err error
+	if old != "" {
+		err = tx.RotateSession(old, row)
+	} else {
+		err = tx.InsertSession(row)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if err := tx.SetSignedIn(u.ID); err != nil {
+		return nil, err
+	}
+	u.LastSignInAt = tx.Now
+	return view(tx, token, row)
+}
+
+// SignOut ends the session.
+func (s *Service) SignOut(ctx context.Context, sess *Session) error {
+	return s.c.DB.Update(ctx, func(tx *store.Tx) error {
+		if err := tx.DeleteSession(sess.Hash); err != nil || sess.User == nil {
+			return err
+		}
+		return record(tx, person(sess), "session.signout", sess.User.AccountID, sess.User.Address)
+	})
+}
+
+// SignOutOthers ends the person's other sessions and returns how many there were.
+func (s *Service) SignOutOthers(ctx context.Context, sess *Session) (int, error) {
+	if !sess.SignedIn() {
+		return 0, ended()
+	}
+	var n int64
+	err := s.c.DB.Update(ctx, func(tx *store.Tx) (err error) {
+		if n, err = tx.DeleteUserSessions(sess.UserID, sess.Hash); err != nil {
+			return err
+		}
+		return record(tx, person(sess), "session.signout_others", sess.User.AccountID, sess.User.Address)
+	})
+	return int(n), err
+}
+
+// Device is one session in the list of a person's devices.
+type Device struct {
+	Client    string
+	CreatedAt time.Time
+	SeenAt    time.Time
+	Current   bool
+}
+
+// Sessions lists the person's devices, last seen first.
+func (s *Service) Sessions(ctx context.Context, sess *Session) ([]Device, error) {
+	if !sess.SignedIn() {
+		return nil, ended()
+	}
+	var out []Device
+	err := s.c.DB.View(ctx, func(tx *store.Tx) error {
+		rows, err := tx.ListSessions(sess.UserID)
+		out = nil
+		for _, r := range rows {
+			if r.SeenAt.Add(IdleLimit).After(tx.Now) || r.TokenHash == sess.Hash {
+				out = append(out, Device{r.Client, r.CreatedAt, r.SeenAt, r.TokenHash == sess.Hash})
+			}
+		}
+		return err
+	})
+	return out, err
+}
+
+// person is whoever's session it is, for the records of what they do with
+// their own things, before they may do more too.
+func person(sess *Session) Actor {
+	if sess.User == nil {
+		return Actor{Origin: sess.Origin}
+	}
+	return Actor{Kind: KindUser, UserID: sess.User.ID, Address: sess.User.Address, Name: sess.User.Name(), Origin: sess.Origin, SessionHash: sess.Hash}
+}

@@ -1,0 +1,229 @@
+package account
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"errors"
+	"time"
+
+	"github.com/pli-mail/pli/internal/fault"
+	"github.com/pli-mail/pli/internal/store"
+)
+
+// How guessing is slowed. Nobody is kept out for good: a mailed code and a new
+// password are never refused for wrong passwords, and they lift what those set.
+const (
+	freeTries      = 4                   // wrong passwords of one person from one network, before a wait
+	longestWait    = 15 * time.Minute    // the wait doubles from one minute up to this
+	passwordWindow = time.Hour           // see Hit in replacePassword
+	forgetTries    = 24 * time.Hour      // a count that rested so long begins again
+	hardStop       = 100                 // wrong passwords of one person from anywhere (NIST SP 800-63B-4)
+	networkWindow  = 10 * time.Minute    // tries of all persons from one network:
+	networkTries   = 100                 //   an office behind one address signs in
+	knownFor       = 90 * 24 * time.Hour // since a person last signed in from a network
+)
+
+// tries are the names of the counters for one person and one network. A person
+// is known by a hash of the address that was typed, so that one who does not
+// exist is counted like one who does (AT-52).
+type tries struct{ pair, everywhere, network, known string }
+
+func triesOf(counter, network string) tries {
+	return tries{
+		pair:       "password:" + counter + ":" + network,
+		everywhere: "password:" + counter,
+		network:    "signin:" + network,
+		known:      "known:" + counter + ":" + network,
+	}
+}
+
+// charge counts a try before it is made, so that tries at the same time are all
+// counted, and returns how long to wait instead of making it.
+//
+// A network that the person signed in from before is exempt from what others
+// did elsewhere: an attacker slows only the network that they use (AT-51).
+func charge(tx *store.Tx, t tries) (wait time.Duration, err error) {
+	known, err := tx.FindThrottle(t.known)
+	if err != nil {
+		return 0, err
+	}
+	pair, err := tx.LockThrottle(t.pair)
+	if err != nil {
+		return 0, err
+	}
+	if wait = pair.Until.Sub(tx.Now); wait > 0 {
+		return wait, nil
+	}
+	all, err := tx.LockThrottle(t.everywhere)
+	if err != nil {
+		return 0, err
+	}
+	if !known.Until.After(tx.Now) {
+		if all.Count >= hardStop {
+			return longestWait, nil
+		}
+		if ok, wait, err := tx.Hit(t.network, networkWindow, networkTries); err != nil || !ok {
+			return wait, err
+		}
+	}
+	if tx.Now.Sub(pair.Since) > forgetTries {
+		pair.Count = 0
+	}
+	pair.Count, pair.Since = pair.Count+1, tx.Now
+	if over := pair.Count - freeTries; over > 0 {
+		pair.Until = tx.Now.Add(min(time.Minute<<min(over-1, 10), longestWait))
+	}
+	if err := tx.PutThrottle(pair); err != nil {
+		return 0, err
+	}
+	all.Count, all.Since, all.Until = all.Count+1, tx.Now, tx.Now.Add(knownFor) // kept until a proof lifts it
+	return 0, tx.PutThrottle(all)
+}
+
+// lift forgets a person's wrong passwords after a proof of who they are, and
+// notes that they use this network.
+func lift(tx *store.Tx, t tries) error {
+	if err := tx.DeleteThrottle(t.pair); err != nil {
+		return err
+	}
+	if err := tx.DeleteThrottle(t.everywhere); err != nil {
+		return err
+	}
+	return tx.PutThrottle(store.Throttle{Name: t.known, Count: 1, Since: tx.Now, Until: tx.Now.Add(knownFor)})
+}
+
+func minutes(d time.Duration) int { return max(1, int((d+time.Minute-1)/time.Minute)) }
+
+func badPassword() *fault.Error { return fault.New(fault.Unauthenticated, "si.bad") }
+
+// SignIn signs a person in with a password, in place of prev, their visitor's
+// session (nil for none). Who is unknown, locked or of a suspended account gets
+// the same answer as who types a wrong password, after the same time.
+//
+// A temporary password gives a session of scope set-password. One that was not
+// used in time is refused, and says so, since whoever types it knows it.
+func (s *Service) SignIn(ctx context.Context, prev *Session, address, password, origin, client string) (*Session, error) {
+	canonical, counter := typed(address)
+	t := triesOf(counter, network(origin))
+	var u store.User
+	var was store.Password
+	err := s.decide(ctx, func(tx *store.Tx) (answer, err error) {
+		u, was = store.User{}, store.Password{}
+		wait, err := charge(tx, t)
+		if err != nil {
+			return nil, err
+		}
+		if wait > 0 {
+			return fault.New(fault.TooMany, "si.locked").With("n", minutes(wait)), nil
+		}
+		u, err = tx.FindUserByAddress(canonical)
+		if errors.Is(err, store.ErrNotFound) {
+			return nil, nil
+		} else if err != nil {
+			return nil, err
+		}
+		was, err = tx.FindPassword(u.ID)
+		return nil, err
+	})
+	if err != nil {
+		return nil, err
+	}
+	match, stale, err := s.verify(ctx, was.Hash, password)
+	if err != nil {
+		return nil, err
+	}
+	again := ""
+	if match && stale {
+		if again, err = s.hash(ctx, password); err != nil {
+			return nil, err
+		}
+	}
+	var out *Session
+	err = s.decide(ctx, func(tx *store.Tx) (answer, err error) {
+		out = nil
+		actor := Actor{Kind: KindUser, UserID: u.ID, Address: u.Address, Name: u.Name(), Origin: origin}
+		if !match {
+			return badPassword(), refusedSignIn(tx, actor, u.AccountID, "si.bad")
+		}
+		u, err := tx.LockUser(actor.UserID)
+		if errors.Is(err, store.ErrNotFound) {
+			return badPassword(), nil
+		} else if err != nil {
+			return nil, err
+		}
+		now, err := tx.FindPassword(u.ID)
+		if err != nil {
+			return nil, err
+		}
+		ok, err := mayEnter(tx, u)
+		if err != nil {
+			return nil, err
+		}
+		if !ok || now.Hash != was.Hash {
+			return badPassword(), refusedSignIn(tx, actor, u.AccountID, "si.bad")
+		}
+		if u.Temporary && !u.TemporaryUntil.After(tx.Now) {
+			return fault.New(fault.Unauthenticated, "people.tempexpired"), refusedSignIn(tx, actor, u.AccountID, "people.tempexpired")
+		}
+		if again != "" {
+			if err := tx.SetPassword(u.ID, store.Password{Hash: again, Temporary: was.Temporary, TemporaryUntil: was.TemporaryUntil}); err != nil {
+				return nil, err
+			}
+		}
+		out, err = enter(tx, prev, u, false, t, actor, "password", client)
+		return nil, err
+	})
+	return out, err
+}
+
+// refusedSignIn is written for people who do not exist too: it takes the same time.
+func refusedSignIn(tx *store.Tx, actor Actor, number int64, reason string) error {
+	who := actor.String()
+	if actor.UserID == "" {
+		who = "nobody" // what was typed may be a password in the wrong field
+	}
+	return tx.InsertAudit(store.AuditRow{AccountID: number, Actor: who, Action: "session.signin", Target: actor.Address,
+		Outcome: store.Refused, Detail: map[string]string{"reason": reason}, Origin: actor.Origin})
+}
+
+// mayEnter reports whether a person may sign in at all.
+func mayEnter(tx *store.Tx, u store.User) (bool, error) {
+	if u.State != store.UserActive {
+		return false, nil
+	}
+	if u.AccountID == 0 {
+		return true, nil
+	}
+	a, err := tx.FindAccount(u.AccountID)
+	return a.State == store.AccountActive, err
+}
+
+// enter is the end of every way to sign in.
+func enter(tx *store.Tx, prev *Session, u store.User, proven bool, t tries, actor Actor, how, client string) (*Session, error) {
+	if err := lift(tx, t); err != nil {
+		return nil, err
+	}
+	if u.Temporary { // one page, in one place
+		if _, err := tx.DeleteUserSessions(u.ID, ""); err != nil {
+			return nil, err
+		}
+	}
+	if err := record(tx, actor, "session.signin", u.AccountID, u.Address, "how", how); err != nil {
+		return nil, err
+	}
+	return signIn(tx, prev, u, proven, client)
+}
+
+func randomBytes(n int) []byte {
+	b := make([]byte, n)
+	rand.Read(b)
+	return b
+}
+
+func mac(key, data []byte) []byte {
+	h := hmac.New(sha256.New, key)
+	h.Write(data)
+	return h.Sum(nil)
+}
