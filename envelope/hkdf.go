@@ -10,18 +10,17 @@ import (
 // when a short message is sealed; a test compares the two.
 
 // expand fills out, at most 255 hashes long, with HKDF-Expand(prk, info).
-func expand(out, prk []byte, info ...[]byte) {
-	h := hmac.New(sha512.New, prk)
-	var t []byte
+func expand(out, prk []byte, info ...[]byte) { expandIn(make([]byte, 0, 256), out, prk, info) }
+
+func expandIn(text, out, prk []byte, info [][]byte) {
 	for i := byte(1); len(out) > 0; i++ {
-		h.Reset()
-		h.Write(t)
 		for _, part := range info {
-			h.Write(part)
+			text = append(text, part...)
 		}
-		h.Write([]byte{i})
-		t = h.Sum(t[:0])
-		out = out[copy(out, t):]
+		h := hmac.New(sha512.New, prk) // cheaper than Reset, which keeps a copy of its state
+		h.Write(append(text, i))
+		text = h.Sum(text[:0])
+		out = out[copy(out, text):]
 	}
 }
 
@@ -29,5 +28,7 @@ func expand(out, prk []byte, info ...[]byte) {
 func derive(out, ikm, salt []byte, info ...[]byte) {
 	h := hmac.New(sha512.New, salt)
 	h.Write(ikm)
-	expand(out, h.Sum(nil), info...)
+	buf := make([]byte, 0, sha512.Size+256)
+	prk := h.Sum(buf)
+	expandIn(buf[sha512.Size:sha512.Size], out, prk, info)
 }
