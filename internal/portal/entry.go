@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/url"
 
+	"github.com/pli-mail/pli/envelope"
 	"github.com/pli-mail/pli/internal/fault"
 	"github.com/pli-mail/pli/internal/id"
 	"github.com/pli-mail/pli/internal/web"
@@ -99,7 +100,13 @@ func uploaded(r *web.Request) (io.Reader, error) {
 			return nil, broken(err)
 		}
 		if part.FormName() == "envelope" {
-			return part, nil
+			// A person who chose the whole file by hand posted its key part too: only
+			// what is in the armor is read.
+			bytes, _, err := envelope.FindArmor(part)
+			if err != nil {
+				return nil, broken(err)
+			}
+			return bytes, nil
 		}
 	}
 }

@@ -113,7 +113,9 @@ func (k *Kit) fail(r *Request, err error) {
 	}
 	page := &failPage{Base: r.Base(r.T(headingOf(f.Kind))), Heading: r.T(headingOf(f.Kind)), Text: text}
 	if f.Kind == fault.Unauthenticated {
-		page.Text = r.T("web.signedout")
+		if f.Key == "sess.h1" { // the heading says that
+			page.Text = r.T("web.signedout")
+		}
 		page.SignIn = "/signin?next=" + url.QueryEscape(r.self())
 	}
 	if err := r.render(status, k.errors, "fail", page); err != nil {

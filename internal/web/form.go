@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/pli-mail/pli/internal/fault"
 	"github.com/pli-mail/pli/internal/i18n"
@@ -185,12 +186,16 @@ func (b *Base) ProblemIs(key string) bool {
 }
 
 // say fills a failure's text. A placeholder {field} whose value is the
-// catalogue key of a label becomes that label, without the seed's asterisk.
+// catalogue key of a label becomes that label, without the seed's asterisk, and
+// a time becomes a day.
 func say(p i18n.Printer, key string, args fault.Args) string {
 	filled := make(map[string]any, len(args))
 	for name, v := range args {
 		if s, ok := v.(string); ok && name == "field" {
 			v = strings.TrimSuffix(p.T(s), "*")
+		}
+		if t, ok := v.(time.Time); ok {
+			v = p.Date(t)
 		}
 		filled[name] = v
 	}

@@ -134,6 +134,10 @@ func (r *Request) Again(p *Pages, name string, page Page, err error) error {
 	f := asFault(err)
 	switch f.Kind {
 	case fault.Invalid, fault.Conflict, fault.TooMany, fault.TooLarge, fault.Closed:
+	case fault.Unauthenticated: // a wrong password can be mended, a session that ended cannot
+		if strings.HasPrefix(f.Key, "sess.") {
+			return err
+		}
 	default:
 		return err
 	}
