@@ -82,6 +82,25 @@ func (s *Service) RequestAccess(ctx context.Context, sess *Session, number int64
 	})
 }
 
+// AskedAt returns when the person asked for access to their account (of the
+// operator, if they belong to none) and was not answered yet; the zero time if
+// they did not.
+func (s *Service) AskedAt(ctx context.Context, sess *Session) (time.Time, error) {
+	if !sess.SignedIn() {
+		return time.Time{}, ended()
+	}
+	var at time.Time
+	err := s.c.DB.View(ctx, func(tx *store.Tx) error {
+		r, err := tx.FindPendingRequest(sess.UserID, sess.User.AccountID)
+		if errors.Is(err, store.ErrNotFound) {
+			return nil
+		}
+		at = r.CreatedAt
+		return err
+	})
+	return at, err
+}
+
 func (s *Service) tellAdministrators(tx *store.Tx, u store.User, reason string) error {
 	if u.AccountID == 0 {
 		return nil

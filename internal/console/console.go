@@ -1,0 +1,199 @@
+// Package console is the administration pages: accounts, their groups, the
+// people in them, what was done and who asks for access. What an administrator
+// may do is decided by account, in the transaction that does it; these pages
+// only show it and ask for it.
+package console
+
+import (
+	"embed"
+	"net/url"
+	"strconv"
+	"strings"
+
+	"github.com/pli-mail/pli/internal/account"
+	"github.com/pli-mail/pli/internal/fault"
+	"github.com/pli-mail/pli/internal/i18n"
+	"github.com/pli-mail/pli/internal/store"
+	"github.com/pli-mail/pli/internal/web"
+)
+
+//go:embed pages/*.html shared/*.html
+var files embed.FS
+
+// pageSize is how many rows a list shows at once.
+const pageSize = 50
+
+// Console answers the addresses under /admin.
+type Console struct {
+	pages    *web.Pages
+	accounts *account.Service
+}
+
+// New registers the administration pages on kit. The sign-in page of
+// administrators is with the other sign-in pages, in people.
+func New(kit *web.Kit, accounts *account.Service) error {
+	pages, err := kit.Parse(files)
+	if err != nil {
+		return err
+	}
+	c := &Console{pages, accounts}
+
+	kit.Handle("GET /admin", c.home, web.Admin)
+	kit.Handle("GET /admin/{$}", c.home, web.Admin)
+	kit.Handle("GET /admin/request", c.request, web.SignedIn)
+	kit.Handle("POST /admin/request", c.ask, web.SignedIn)
+	kit.Handle("GET /admin/accounts", c.list, web.Admin)
+
+	const account = "/admin/accounts/{n}"
+	kit.Handle("GET "+account, c.overview, web.Admin)
+	kit.Handle("GET "+account+"/suggest", c.suggest, web.Admin)
+	kit.Handle("GET "+account+"/audit", c.audit, web.Admin)
+	kit.Handle("GET "+account+"/requests", c.requests, web.Admin)
+	kit.Handle("POST "+account+"/requests", c.decide, web.Admin)
+
+	kit.Handle("GET "+account+"/groups", c.groups, web.Admin)
+	kit.Handle("POST "+account+"/groups", c.addGroup, web.Admin)
+	kit.Handle("GET "+account+"/groups/{group}", c.group, web.Admin)
+	kit.Handle("POST "+account+"/groups/{group}", c.renameGroup, web.Admin)
+	kit.Handle("GET "+account+"/groups/{group}/delete", c.confirmDeleteGroup, web.Admin)
+	kit.Handle("POST "+account+"/groups/{group}/delete", c.deleteGroup, web.Admin)
+	kit.Handle("GET "+account+"/groups/{group}/members", c.members, web.Admin)
+	kit.Handle("POST "+account+"/groups/{group}/members", c.addMembers, web.Admin)
+	kit.Handle("GET "+account+"/groups/{group}/members/{user}/remove", c.confirmRemoveMember, web.Admin)
+	kit.Handle("POST "+account+"/groups/{group}/members/{user}/remove", c.removeMember, web.Admin)
+
+	kit.Handle("POST "+account+"/invitations/{invitation}/resend", c.resendInvitation, web.Admin)
+	kit.Handle("GET "+account+"/invitations/{invitation}/revoke", c.confirmRevokeInvitation, web.Admin)
+	kit.Handle("POST "+account+"/invitations/{invitation}/revoke", c.revokeInvitation, web.Admin)
+
+	kit.Handle("GET "+account+"/users", c.users, web.Admin)
+	kit.Handle("GET "+account+"/users/new", c.newUser, web.Admin)
+	kit.Handle("POST "+account+"/users/new", c.addUser, web.Admin)
+	kit.Handle("GET "+account+"/users/invite", c.newInvitation, web.Admin)
+	kit.Handle("POST "+account+"/users/invite", c.invite, web.Admin)
+	kit.Handle("GET "+account+"/users/{user}", c.user, web.Admin)
+	kit.Handle("POST "+account+"/users/{user}/block", c.blockUser, web.Admin)
+	kit.Handle("POST "+account+"/users/{user}/unblock", c.unblockUser, web.Admin)
+	kit.Handle("GET "+account+"/users/{user}/reset", c.confirmReset, web.Admin)
+	kit.Handle("POST "+account+"/users/{user}/reset", c.resetPassword, web.Admin)
+	kit.Handle("GET "+account+"/users/{user}/delete", c.confirmDeleteUser, web.Admin)
+	kit.Handle("POST "+account+"/users/{user}/delete", c.deleteUser, web.Admin)
+	return nil
+}
+
+func (c *Console) home(r *web.Request) error { return r.Redirect("/admin/accounts") }
+
+// numberOf is the account's number in the address. What is no number is no account.
+func numberOf(r *web.Request) (int64, error) {
+	n, err := strconv.ParseInt(r.PathValue("n"), 10, 64)
+	if err != nil || n < 1 || strconv.FormatInt(n, 10) != r.PathValue("n") {
+		return 0, fault.New(fault.NotFound, "e404.p")
+	}
+	return n, nil
+}
+
+// head is what the pages of one account share: where they stand, and its tabs.
+type head struct {
+	web.Base
+	Crumbs       []web.Link
+	Tabs         []web.Link
+	Number       int64
+	Organisation string
+	Path         string // of the page, without its query
+}
+
+// headOf begins a page of an account: its title is page, then the account. The
+// breadcrumb leads over the links in between.
+func headOf(r *web.Request, a account.AccountView, page string, between ...web.Link) head {
+	root := accountPath(a.ID)
+	name := r.T("adm.account", "number", a.ID)
+	h := head{Number: a.ID, Organisation: a.Name, Path: r.URL.Path}
+	h.Crumbs = append([]web.Link{{URL: "/admin/accounts", Text: r.T("seed.accounts")}, {URL: root, Text: name}}, between...)
+	titles := []string{page}
+	if page == "" {
+		titles = nil
+		h.Crumbs = h.Crumbs[:2]
+		h.Crumbs[1].Current = true
+	} else {
+		h.Crumbs = append(h.Crumbs, web.Link{Text: page, Current: true})
+	}
+	h.Base = r.Base(append(titles, name, a.Name)...)
+	for _, t := range []struct{ at, key string }{
+		{"", "ov.tab"}, {"/groups", "seed.groups"}, {"/users", "seed.users"}, {"/requests", "adm.requests"}, {"/audit", "au.h1"},
+	} {
+		h.Tabs = append(h.Tabs, web.Link{URL: root + t.at, Text: r.T(t.key), Current: r.URL.Path == root+t.at})
+	}
+	return h
+}
+
+func accountPath(number int64) string { return "/admin/accounts/" + strconv.FormatInt(number, 10) }
+
+func groupsLink(r *web.Request, number int64) web.Link {
+	return web.Link{URL: accountPath(number) + "/groups", Text: r.T("seed.groups")}
+}
+
+func usersLink(r *web.Request, number int64) web.Link {
+	return web.Link{URL: accountPath(number) + "/users", Text: r.T("seed.users")}
+}
+
+// groupName is the name of a group for people: the built-in one's is translated.
+func groupName(p i18n.Printer, g store.Group) string {
+	if g.Builtin {
+		return p.T("seed.admins")
+	}
+	return g.Name
+}
+
+// personStatus is a coloured word; the word says it all.
+type personStatus struct{ Class, Text string }
+
+func statusOf(p i18n.Printer, u store.User) personStatus {
+	switch {
+	case u.State == store.UserLocked:
+		return personStatus{"bad", p.T("st.blocked")}
+	case u.Temporary:
+		return personStatus{"warn", p.T("st.pwchange")}
+	}
+	return personStatus{"ok", p.T("st.active")}
+}
+
+// nameOf is a person's name, or their address where no name is known.
+func nameOf(u store.User) string {
+	if n := strings.TrimSpace(u.Name()); n != "" {
+		return n
+	}
+	return u.DisplayAddress
+}
+
+// with is the page's own address with some values of its query set; "" drops one.
+func with(r *web.Request, pairs ...string) string {
+	q := url.Values{}
+	for _, keep := range []string{"q", "status"} {
+		if v := r.URL.Query().Get(keep); v != "" {
+			q.Set(keep, v)
+		}
+	}
+	for i := 0; i+1 < len(pairs); i += 2 {
+		q.Set(pairs[i], pairs[i+1])
+		if pairs[i+1] == "" {
+			q.Del(pairs[i])
+		}
+	}
+	if len(q) == 0 {
+		return r.URL.Path
+	}
+	return r.URL.Path + "?" + q.Encode()
+}
+
+// pager leads to the next page of a list by name, and back to its beginning:
+// keyset paging knows no page numbers.
+func pager(r *web.Request, next string) web.Pager {
+	p := web.Pager{Printer: r.Printer}
+	if next != "" {
+		p.Next = with(r, "after", next)
+	}
+	if r.URL.Query().Get("after") != "" {
+		p.Prev = with(r)
+	}
+	return p
+}

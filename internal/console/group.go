@@ -1,0 +1,191 @@
+package console
+
+import (
+	"net/url"
+
+	"github.com/pli-mail/pli/internal/account"
+	"github.com/pli-mail/pli/internal/fault"
+	"github.com/pli-mail/pli/internal/store"
+	"github.com/pli-mail/pli/internal/web"
+)
+
+// groupsPage is A5, the page of the seed.
+type groupsPage struct {
+	head
+	Query       string
+	Rows        []groupRow
+	Pager       web.Pager
+	Many        bool // enough groups to search among
+	OnlyBuiltin bool
+}
+
+type groupRow struct {
+	Name    string
+	URL     string
+	Builtin bool
+	Members int
+}
+
+func (c *Console) groupsPage(r *web.Request) (*groupsPage, error) {
+	a, err := c.accountOf(r)
+	if err != nil {
+		return nil, err
+	}
+	query := r.URL.Query()
+	list, err := c.accounts.Groups(r.Context(), r.Actor(), a.ID, query.Get("q"), query.Get("after"), pageSize)
+	if err != nil {
+		return nil, err
+	}
+	page := &groupsPage{
+		head: headOf(r, a, r.T("seed.groups")), Query: query.Get("q"), Many: a.Groups > 5, OnlyBuiltin: a.Groups == 1,
+		Pager: pager(r, list.Next),
+	}
+	for _, g := range list.Groups {
+		page.Rows = append(page.Rows, groupRow{groupName(r.Printer, g), accountPath(a.ID) + "/groups/" + g.ID, g.Builtin, g.Members})
+	}
+	return page, nil
+}
+
+func (c *Console) groups(r *web.Request) error {
+	page, err := c.groupsPage(r)
+	if err != nil {
+		return err
+	}
+	return r.Render(c.pages, "groups", page)
+}
+
+func (c *Console) addGroup(r *web.Request) error {
+	n, err := numberOf(r)
+	if err != nil {
+		return err
+	}
+	g, err := c.accounts.AddGroup(r.Context(), r.Actor(), n, r.PostFormValue("name"))
+	if err != nil {
+		page, perr := c.groupsPage(r)
+		if perr != nil {
+			return perr
+		}
+		return r.Again(c.pages, "groups", page, err)
+	}
+	r.Flash("ok", "g.added", "name", g.Name)
+	return r.Redirect(accountPath(n) + "/groups")
+}
+
+// groupOf reads the account and the group in the address.
+func (c *Console) groupOf(r *web.Request) (account.AccountView, store.Group, error) {
+	a, err := c.accountOf(r)
+	if err != nil {
+		return a, store.Group{}, err
+	}
+	g, err := c.accounts.Group(r.Context(), r.Actor(), a.ID, r.PathValue("group"))
+	return a, g, err
+}
+
+// groupPage renames a group.
+type groupPage struct {
+	head
+	Group   string
+	Builtin bool
+}
+
+func (c *Console) groupPage(r *web.Request) (*groupPage, error) {
+	a, g, err := c.groupOf(r)
+	if err != nil {
+		return nil, err
+	}
+	name := groupName(r.Printer, g)
+	return &groupPage{headOf(r, a, r.T("adm.grouprename", "group", name), groupsLink(r, a.ID)), name, g.Builtin}, nil
+}
+
+func (c *Console) group(r *web.Request) error {
+	page, err := c.groupPage(r)
+	if err != nil {
+		return err
+	}
+	return r.Render(c.pages, "group", page)
+}
+
+func (c *Console) renameGroup(r *web.Request) error {
+	n, err := numberOf(r)
+	if err != nil {
+		return err
+	}
+	g, err := c.accounts.RenameGroup(r.Context(), r.Actor(), n, r.PathValue("group"), r.PostFormValue("name"))
+	if err != nil {
+		page, perr := c.groupPage(r)
+		if perr != nil {
+			return perr
+		}
+		return r.Again(c.pages, "group", page, err)
+	}
+	r.Flash("ok", "adm.grouprenamed", "name", g.Name)
+	return r.Redirect(accountPath(n) + "/groups")
+}
+
+// confirmPage asks once more before what cannot simply be undone. The focus is
+// on the safe choice, and the button names the act.
+type confirmPage struct {
+	head
+	Question     string
+	Sub          string
+	Warning      string
+	Lines        []string
+	Keep, Button string
+	Back         string
+}
+
+// ask begins a confirm page about something of an account.
+func confirm(r *web.Request, a account.AccountView, question, back string, between ...web.Link) *confirmPage {
+	return &confirmPage{
+		head: headOf(r, a, question, between...), Question: question, Back: back,
+		Sub: r.T("adm.account", "number", a.ID) + " · " + a.Name,
+	}
+}
+
+// refuse answers with the confirm page once more and what stands in the way.
+func (c *Console) refuse(r *web.Request, page *confirmPage, err error) error {
+	page.Input = url.Values{}
+	return r.Again(c.pages, "confirm", page, err)
+}
+
+func (c *Console) deletePage(r *web.Request) (*confirmPage, error) {
+	a, g, err := c.groupOf(r)
+	if err != nil {
+		return nil, err
+	}
+	if g.Builtin {
+		return nil, fault.New(fault.Conflict, "g.nodelete")
+	}
+	page := confirm(r, a, r.T("adm.groupdelq", "group", g.Name), accountPath(a.ID)+"/groups", groupsLink(r, a.ID))
+	page.Lines = []string{r.T("adm.groupdelwhat", "n", g.Members)}
+	if g.Members == 0 {
+		page.Lines = []string{r.T("adm.groupdel0")}
+	}
+	page.Keep, page.Button = r.T("adm.groupkeep"), r.T("adm.groupdel")
+	return page, nil
+}
+
+func (c *Console) confirmDeleteGroup(r *web.Request) error {
+	page, err := c.deletePage(r)
+	if err != nil {
+		return err
+	}
+	return r.Render(c.pages, "confirm", page)
+}
+
+func (c *Console) deleteGroup(r *web.Request) error {
+	n, err := numberOf(r)
+	if err != nil {
+		return err
+	}
+	g, err := c.accounts.DeleteGroup(r.Context(), r.Actor(), n, r.PathValue("group"))
+	if err != nil {
+		return err
+	}
+	if g.Members == 0 {
+		r.Flash("ok", "adm.groupdeleted0", "name", g.Name)
+	} else {
+		r.Flash("ok", "adm.groupdeleted", "name", g.Name, "n", g.Members)
+	}
+	return r.Redirect(accountPath(n) + "/groups")
+}

@@ -1,0 +1,325 @@
+package console
+
+import (
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/pli-mail/pli/internal/account"
+	"github.com/pli-mail/pli/internal/fault"
+	"github.com/pli-mail/pli/internal/store"
+	"github.com/pli-mail/pli/internal/web"
+)
+
+// membersPage is A6: the seed's User ID and Add to Group, and what became of
+// the addresses that were typed.
+type membersPage struct {
+	head
+	Group   string
+	GroupID string
+	Typed   string // in the field User ID
+	Rows    []memberRow
+	Pager   web.Pager
+
+	Tried   bool       // addresses were typed, and not all could be added
+	Mixed   string     // counts, when there were several
+	Blocked []web.Link // users who are, each a link to their page
+	Wrong   []string   // what is no address
+	Missing []missing  // each needs a decision
+}
+
+type memberRow struct {
+	Name, Address string
+	URL           string // of the user's page, "" for who was only invited
+	Status        personStatus
+	LastSignIn    time.Time
+	You, Marked   bool
+	Remove        string // address of the page that removes a member
+	Invitation    string // address of an invitation, "" for a member
+	Until         time.Time
+}
+
+// missing is an address of nobody, with what may be done about it.
+type missing struct {
+	Address string
+	Meant   string // a user whose address is much like it, or ""
+	Rest    string // the other addresses that wait for a decision
+}
+
+func (c *Console) membersPage(r *web.Request) (*membersPage, error) {
+	a, err := c.accountOf(r)
+	if err != nil {
+		return nil, err
+	}
+	list, err := c.accounts.Members(r.Context(), r.Actor(), a.ID, r.PathValue("group"), r.URL.Query().Get("after"), pageSize)
+	if err != nil {
+		return nil, err
+	}
+	name := groupName(r.Printer, list.Group)
+	page := &membersPage{
+		head: headOf(r, a, name, groupsLink(r, a.ID)), Group: name, GroupID: list.Group.ID,
+		Typed: r.URL.Query().Get("user"), Pager: pager(r, list.Next),
+	}
+	page.Title = strings.Join([]string{r.T("g.members"), name, r.T("adm.account", "number", a.ID), a.Name}, " – ")
+	mark := r.URL.Query().Get("mark")
+	for _, u := range list.Members {
+		page.Rows = append(page.Rows, memberRow{
+			Name: nameOf(u), Address: u.DisplayAddress, URL: accountPath(a.ID) + "/users/" + u.ID, Status: statusOf(r.Printer, u),
+			LastSignIn: u.LastSignInAt, You: u.ID == r.Session.UserID, Marked: u.ID == mark, Remove: r.URL.Path + "/" + u.ID + "/remove",
+		})
+	}
+	for _, i := range list.Pending {
+		page.Rows = append(page.Rows, pendingRow(r, a.ID, i, mark))
+	}
+	return page, nil
+}
+
+func pendingRow(r *web.Request, number int64, i account.Pending, mark string) memberRow {
+	row := memberRow{
+		Name: i.Address, Address: i.Address, Status: personStatus{"warn", r.T("st.invited")}, Marked: i.ID == mark,
+		Invitation: accountPath(number) + "/invitations/" + i.ID, Until: i.ExpiresAt,
+	}
+	if i.Expired {
+		row.Status = personStatus{"bad", r.T("adm.invexpired")}
+	}
+	return row
+}
+
+func (c *Console) members(r *web.Request) error {
+	page, err := c.membersPage(r)
+	if err != nil {
+		return err
+	}
+	return r.Render(c.pages, "members", page)
+}
+
+// addMembers adds who was typed, or does what was decided about one address
+// that is nobody's.
+func (c *Console) addMembers(r *web.Request) error {
+	n, err := numberOf(r)
+	if err != nil {
+		return err
+	}
+	group := r.PathValue("group")
+	switch r.PostFormValue("do") {
+	case "invite":
+		return c.inviteMember(r, n, group)
+	case "create":
+		q := url.Values{"group": {group}, "user": {r.PostFormValue("user")}}
+		if rest := r.PostFormValue("rest"); rest != "" {
+			q.Set("rest", rest)
+		}
+		return r.Redirect(accountPath(n) + "/users/new?" + q.Encode())
+	}
+	return c.add(r, n, group, r.PostFormValue("user"), nil)
+}
+
+// add adds the people of the addresses in raw. before is what has been done
+// already by the same request, to be said on the page that comes.
+func (c *Console) add(r *web.Request, n int64, group, raw string, before *web.Flash) error {
+	result, err := c.accounts.AddMembers(r.Context(), r.Actor(), n, group, raw)
+	if err != nil {
+		page, perr := c.membersPage(r)
+		if perr != nil {
+			return perr
+		}
+		page.tried(r, n, raw, result)
+		page.Flash = before
+		return r.Again(c.pages, "members", page, err)
+	}
+	name := groupName(r.Printer, result.Group)
+	path := accountPath(n) + "/groups/" + group + "/members"
+	switch {
+	case len(result.Added) == 1 && len(result.Already)+len(result.Invited) == 0:
+		r.Flash("ok", "m.added", "email", result.Added[0].DisplayAddress, "group", name)
+	case len(result.Already) == 1 && len(result.Added)+len(result.Invited) == 0:
+		r.Flash("info", "m.already", "email", result.Already[0].DisplayAddress)
+		path += "?mark=" + result.Already[0].ID
+	case len(result.Invited) == 1 && len(result.Added)+len(result.Already) == 0:
+		r.Flash("info", "adm.pending", "email", result.Invited[0].Address, "group", name)
+		path += "?mark=" + result.Invited[0].ID
+	default:
+		r.Flash("ok", "m.mixed", "a", len(result.Added), "b", len(result.Already), "c", len(result.Invited))
+	}
+	return r.Redirect(path)
+}
+
+// tried puts on the page what became of the addresses, and the decisions that
+// the missing ones need.
+func (p *membersPage) tried(r *web.Request, n int64, raw string, result account.AddResult) {
+	p.Tried, p.Typed, p.Wrong = true, raw, slices.DeleteFunc(slices.Clone(result.Bad), func(s string) bool { return s == "" })
+	undecided := len(result.Missing) + len(result.Bad) + len(result.Locked) + len(result.Invited)
+	if all := len(result.Added) + len(result.Already) + undecided; all > 1 {
+		p.Mixed = r.T("m.mixed", "a", len(result.Added), "b", len(result.Already), "c", undecided)
+	}
+	for _, u := range result.Locked {
+		p.Blocked = append(p.Blocked, web.Link{URL: accountPath(n) + "/users/" + u.ID, Text: u.DisplayAddress})
+	}
+	for i, address := range result.Missing {
+		rest := slices.Delete(slices.Clone(result.Missing), i, i+1)
+		p.Missing = append(p.Missing, missing{address, result.Meant[address], strings.Join(rest, ", ")})
+	}
+}
+
+func (c *Console) inviteMember(r *web.Request, n int64, group string) error {
+	i, err := c.accounts.Invite(r.Context(), r.Actor(), n, group, r.PostFormValue("user"))
+	if err != nil {
+		page, perr := c.membersPage(r)
+		if perr != nil {
+			return perr
+		}
+		page.Typed = r.PostFormValue("user")
+		return r.Again(c.pages, "members", page, err)
+	}
+	if rest := r.PostFormValue("rest"); rest != "" {
+		done := &web.Flash{Kind: "ok", Key: "m.invited", Args: map[string]any{"email": i.Address}}
+		return c.add(r, n, group, rest, done)
+	}
+	r.Flash("ok", "m.invited", "email", i.Address)
+	return r.Redirect(accountPath(n) + "/groups/" + group + "/members?mark=" + i.ID)
+}
+
+// removePage asks whether to take a person out of a group.
+func (c *Console) removePage(r *web.Request) (*confirmPage, error) {
+	a, g, err := c.groupOf(r)
+	if err != nil {
+		return nil, err
+	}
+	u, err := c.accounts.User(r.Context(), r.Actor(), a.ID, r.PathValue("user"))
+	if err != nil {
+		return nil, err
+	}
+	if !slices.ContainsFunc(u.Groups, func(in store.Group) bool { return in.ID == g.ID }) {
+		return nil, fault.New(fault.NotFound, "e404.p")
+	}
+	group, name := groupName(r.Printer, g), nameOf(u.User)
+	back := accountPath(a.ID) + "/groups/" + g.ID + "/members"
+	page := confirm(r, a, r.T("m.removeq", "name", name, "group", group), back, groupsLink(r, a.ID), web.Link{URL: back, Text: group})
+	page.Keep, page.Button = r.T("adm.keepmember", "name", name), r.T("adm.removename", "name", name)
+	if g.Builtin {
+		page.Lines = []string{r.T("m.removewhat", "number", a.ID)}
+		if u.ID == r.Session.UserID {
+			page.Warning = r.T("m.self")
+		}
+	} else {
+		page.Lines = []string{r.T("adm.removewhat", "number", a.ID)}
+	}
+	return page, nil
+}
+
+func (c *Console) confirmRemoveMember(r *web.Request) error {
+	page, err := c.removePage(r)
+	if err != nil {
+		return err
+	}
+	return r.Render(c.pages, "confirm", page)
+}
+
+func (c *Console) removeMember(r *web.Request) error {
+	n, err := numberOf(r)
+	if err != nil {
+		return err
+	}
+	u, g, err := c.accounts.RemoveMember(r.Context(), r.Actor(), n, r.PathValue("group"), r.PathValue("user"))
+	if err != nil {
+		page, perr := c.removePage(r)
+		if perr != nil {
+			return perr
+		}
+		return c.refuse(r, page, err)
+	}
+	r.Flash("ok", "adm.removed", "name", nameOf(u), "group", groupName(r.Printer, g))
+	if g.Builtin && u.ID == r.Session.UserID {
+		return r.Redirect("/") // no longer theirs to see
+	}
+	return r.Redirect(accountPath(n) + "/groups/" + g.ID + "/members")
+}
+
+func (c *Console) resendInvitation(r *web.Request) error {
+	n, err := numberOf(r)
+	if err != nil {
+		return err
+	}
+	i, err := c.accounts.ResendInvitation(r.Context(), r.Actor(), n, r.PathValue("invitation"))
+	if err != nil {
+		return err
+	}
+	r.Flash("ok", "m.invited", "email", i.Address)
+	return r.Redirect(backFrom(n, i) + "?mark=" + i.ID)
+}
+
+// backFrom is the list that an invitation stands in.
+func backFrom(n int64, i account.Pending) string {
+	if i.GroupID == "" {
+		return accountPath(n) + "/users"
+	}
+	return accountPath(n) + "/groups/" + i.GroupID + "/members"
+}
+
+func (c *Console) confirmRevokeInvitation(r *web.Request) error {
+	a, err := c.accountOf(r)
+	if err != nil {
+		return err
+	}
+	i, err := c.invitationOf(r, a.ID)
+	if err != nil {
+		return err
+	}
+	page := confirm(r, a, r.T("adm.revokeq", "email", i.Address), backFrom(a.ID, i), usersLink(r, a.ID))
+	page.Lines = []string{r.T("adm.revokewhat")}
+	page.Keep, page.Button = r.T("adm.revokekeep"), r.T("adm.revoke")
+	return r.Render(c.pages, "confirm", page)
+}
+
+func (c *Console) revokeInvitation(r *web.Request) error {
+	n, err := numberOf(r)
+	if err != nil {
+		return err
+	}
+	i, err := c.accounts.RevokeInvitation(r.Context(), r.Actor(), n, r.PathValue("invitation"))
+	if err != nil {
+		return err
+	}
+	r.Flash("ok", "adm.revoked", "email", i.Address)
+	return r.Redirect(backFrom(n, i))
+}
+
+// invitationOf finds an open invitation of an account.
+func (c *Console) invitationOf(r *web.Request, n int64) (account.Pending, error) {
+	list, err := c.accounts.Users(r.Context(), r.Actor(), n, "", account.OnlyInvited, "", pageSize)
+	if err != nil {
+		return account.Pending{}, err
+	}
+	for _, i := range list.Pending {
+		if i.ID == r.PathValue("invitation") {
+			return i, nil
+		}
+	}
+	return account.Pending{}, fault.New(fault.NotFound, "e404.p")
+}
+
+// suggest answers the people search of the User ID field: users of this account
+// and nobody else.
+func (c *Console) suggest(r *web.Request) error {
+	n, err := numberOf(r)
+	if err != nil {
+		return err
+	}
+	list, err := c.accounts.Suggest(r.Context(), r.Actor(), n, r.URL.Query().Get("q"))
+	if err != nil {
+		return err
+	}
+	type person struct {
+		Name   string `json:"name"`
+		Email  string `json:"email"`
+		Member bool   `json:"member"`
+	}
+	people := []person{}
+	for _, p := range list {
+		people = append(people, person{p.Name, p.Address, slices.Contains(p.Groups, r.URL.Query().Get("group"))})
+	}
+	return r.JSON(struct {
+		People []person `json:"people"`
+	}{people})
+}

@@ -1,0 +1,172 @@
+package console
+
+import (
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/pli-mail/pli/internal/account"
+	"github.com/pli-mail/pli/internal/id"
+	"github.com/pli-mail/pli/internal/web"
+)
+
+// newUserPage is A8, with the seed's labels.
+type newUserPage struct {
+	head
+	Prefill      string // of the user name
+	Rest         string // other addresses that wait for a decision on the members page
+	Generated    string // password that was made here, shown until the form is saved
+	Enforce      bool
+	Languages    []web.Option
+	GroupOptions []web.Option
+}
+
+// Secret is one of the two password inputs. A password that was made here is
+// put in it, readable; one that somebody typed never comes back.
+func (p *newUserPage) Secret(name, label, hint string) (secret, error) {
+	pairs := []any{"type", "password", "required", true}
+	if hint != "" {
+		pairs = append(pairs, "hint", hint)
+	}
+	f, err := p.Field(name, label, pairs...)
+	if p.Generated != "" {
+		f.Type, f.Value = "text", p.Generated
+	}
+	return secret{f}, err
+}
+
+type secret struct{ web.Field }
+
+func (c *Console) newUserPage(r *web.Request, from url.Values) (*newUserPage, error) {
+	a, err := c.accountOf(r)
+	if err != nil {
+		return nil, err
+	}
+	groups, err := c.groupOptions(r, a.ID, from.Get("group"))
+	return &newUserPage{
+		head: headOf(r, a, r.T("seed.add_user"), usersLink(r, a.ID)), Prefill: from.Get("user"), Rest: from.Get("rest"), Enforce: true,
+		Languages: languageOptions(r.Printer, a.Language), GroupOptions: groups,
+	}, err
+}
+
+func (c *Console) newUser(r *web.Request) error {
+	page, err := c.newUserPage(r, r.URL.Query())
+	if err != nil {
+		return err
+	}
+	return r.Render(c.pages, "user-new", page)
+}
+
+func (c *Console) addUser(r *web.Request) error {
+	n, err := numberOf(r)
+	if err != nil {
+		return err
+	}
+	form := func(name string) string { return r.PostFormValue(name) }
+	if form("do") == "generate" {
+		page, err := c.newUserPage(r, r.PostForm)
+		if err != nil {
+			return err
+		}
+		page.Input, page.Generated, page.Enforce = r.PostForm, id.NewPassword(), form("enforce") != ""
+		return r.Render(c.pages, "user-new", page)
+	}
+	added, err := c.accounts.AddUser(r.Context(), r.Actor(), n, account.NewUser{
+		Address: form("address"), FirstName: form("first_name"), LastName: form("last_name"), Password: form("password"), Confirm: form("confirm"),
+		EnforceExpiry: form("enforce") != "", GroupID: form("group"), Language: form("language"),
+	})
+	if err != nil {
+		page, perr := c.newUserPage(r, r.PostForm)
+		if perr != nil {
+			return perr
+		}
+		page.Enforce = form("enforce") != ""
+		return r.Again(c.pages, "user-new", page, err)
+	}
+	done := []string{r.T("seed.user_added", "email", added.User.DisplayAddress)}
+	back := accountPath(n) + "/users"
+	if added.Group.ID != "" {
+		done = append(done, r.T("m.added", "email", added.User.DisplayAddress, "group", groupName(r.Printer, added.Group)))
+		back = accountPath(n) + "/groups/" + added.Group.ID + "/members"
+		if rest := form("rest"); rest != "" {
+			back += "?user=" + url.QueryEscape(rest)
+		}
+	}
+	if form("generated") != "" && form("generated") == form("password") {
+		return c.showPassword(r, r.T("seed.add_user"), done, added.User.DisplayAddress, form("password"), added.User.TemporaryUntil, back)
+	}
+	switch len(done) {
+	case 1:
+		r.Flash("ok", "seed.user_added", "email", added.User.DisplayAddress)
+	default:
+		r.Flash("ok", "adm.two", "first", done[0], "second", done[1])
+	}
+	return r.Redirect(back)
+}
+
+// passwordPage shows a temporary password, once: it is the answer to the form
+// that made it, and no address leads back to it.
+type passwordPage struct {
+	head
+	Heading        string
+	Done           []string
+	Who, Password  string
+	Until          string // "" for a password that does not end
+	Back, BackText string
+}
+
+func (c *Console) showPassword(r *web.Request, heading string, done []string, who, password string, until time.Time, back string) error {
+	a, err := c.accountOf(r)
+	if err != nil {
+		return err
+	}
+	page := &passwordPage{
+		head: headOf(r, a, heading, usersLink(r, a.ID)), Heading: heading, Done: done, Who: who, Password: password, Back: back, BackText: r.T("c.continue"),
+	}
+	if !until.IsZero() {
+		page.Until = r.Printer.Time(until)
+	}
+	return r.RenderStatus(http.StatusOK, c.pages, "password", page)
+}
+
+// resetPage asks whether to give a user a temporary password in the place of theirs.
+func (c *Console) resetPage(r *web.Request) (*confirmPage, error) {
+	a, u, err := c.userOf(r)
+	if err != nil {
+		return nil, err
+	}
+	name, back := nameOf(u.User), userPath(a.ID, u.ID)
+	page := confirm(r, a, r.T("adm.resetq", "name", name), back, usersLink(r, a.ID), web.Link{URL: back, Text: name})
+	page.Lines = []string{r.T("adm.resetwhat")}
+	if !u.Managed {
+		page.Lines = []string{r.T("adm.resetno")}
+	}
+	page.Keep, page.Button = r.T("c.cancel"), r.T("u.reset")
+	return page, nil
+}
+
+func (c *Console) confirmReset(r *web.Request) error {
+	page, err := c.resetPage(r)
+	if err != nil {
+		return err
+	}
+	return r.Render(c.pages, "confirm", page)
+}
+
+func (c *Console) resetPassword(r *web.Request) error {
+	n, err := numberOf(r)
+	if err != nil {
+		return err
+	}
+	made := id.NewPassword()
+	u, err := c.accounts.ResetPassword(r.Context(), r.Actor(), n, r.PathValue("user"), made, made)
+	if err != nil {
+		page, perr := c.resetPage(r)
+		if perr != nil {
+			return perr
+		}
+		return c.refuse(r, page, err)
+	}
+	done := []string{r.T("adm.resetdone", "name", nameOf(u))}
+	return c.showPassword(r, r.T("u.reset"), done, u.DisplayAddress, made, u.TemporaryUntil, userPath(n, u.ID))
+}

@@ -1,0 +1,117 @@
+package console
+
+import (
+	"net/http"
+	"time"
+
+	"github.com/pli-mail/pli/internal/account"
+	"github.com/pli-mail/pli/internal/fault"
+	"github.com/pli-mail/pli/internal/web"
+)
+
+// requestPage is what someone sees at /admin who is not an administrator: who
+// can help, and a way to ask them.
+type requestPage struct {
+	web.Base
+	Contacts []account.Contact
+	Operator bool   // the contact is of whoever runs the service
+	Asked    string // that they have asked already, "" if not
+}
+
+func (c *Console) requestPage(r *web.Request) (*requestPage, error) {
+	page := &requestPage{Base: r.Base(r.T("e403.h1"))}
+	var err error
+	if page.Contacts, err = c.accounts.WhoCanHelp(r.Context(), r.Session); err != nil {
+		return nil, err
+	}
+	page.Operator = r.User().AccountID == 0
+	at, err := c.accounts.AskedAt(r.Context(), r.Session)
+	if !at.IsZero() {
+		page.Asked = r.T("adm.askedalready", "date", r.Printer.Time(at))
+	}
+	return page, err
+}
+
+func (c *Console) request(r *web.Request) error {
+	if len(r.Session.AdminOf) > 0 {
+		return r.Redirect("/admin/accounts")
+	}
+	page, err := c.requestPage(r)
+	if err != nil {
+		return err
+	}
+	return r.RenderStatus(http.StatusForbidden, c.pages, "request", page)
+}
+
+// ask sends the request to the administrators of the person's own account: no
+// other can be named.
+func (c *Console) ask(r *web.Request) error {
+	if len(r.Session.AdminOf) > 0 {
+		return r.Redirect("/admin/accounts")
+	}
+	if err := c.accounts.RequestAccess(r.Context(), r.Session, r.User().AccountID, r.PostFormValue("reason")); err != nil {
+		page, perr := c.requestPage(r)
+		if perr != nil {
+			return perr
+		}
+		return r.Again(c.pages, "request", page, err)
+	}
+	r.Flash("ok", "adm.asked")
+	return r.Redirect("/admin/request")
+}
+
+// requestsPage lists who asks for access.
+type requestsPage struct {
+	head
+	Rows []requestRow
+}
+
+type requestRow struct {
+	ID, Name, Address, Reason string
+	CreatedAt                 time.Time
+}
+
+func (c *Console) requests(r *web.Request) error {
+	page, err := c.requestsPage(r)
+	if err != nil {
+		return err
+	}
+	return r.Render(c.pages, "requests", page)
+}
+
+func (c *Console) requestsPage(r *web.Request) (*requestsPage, error) {
+	a, err := c.accountOf(r)
+	if err != nil {
+		return nil, err
+	}
+	list, err := c.accounts.Requests(r.Context(), r.Actor(), a.ID)
+	if err != nil {
+		return nil, err
+	}
+	page := &requestsPage{head: headOf(r, a, r.T("adm.requests"))}
+	for _, q := range list {
+		page.Rows = append(page.Rows, requestRow{q.ID, nameOf(q.User), q.User.DisplayAddress, q.Reason, q.CreatedAt})
+	}
+	return page, nil
+}
+
+func (c *Console) decide(r *web.Request) error {
+	page, err := c.requestsPage(r) // also: is the account in the address theirs
+	if err != nil {
+		return err
+	}
+	grant := r.PostFormValue("do") == "grant"
+	if !grant && r.PostFormValue("do") != "refuse" {
+		return fault.New(fault.NotFound, "e404.p")
+	}
+	u, err := c.accounts.DecideRequest(r.Context(), r.Actor(), r.PostFormValue("id"), grant)
+	if err != nil {
+		return r.Again(c.pages, "requests", page, err)
+	}
+	if grant {
+		r.Flash("ok", "adm.granted", "name", nameOf(u))
+	} else {
+		r.Flash("ok", "adm.refused", "name", nameOf(u))
+	}
+	return r.Redirect(accountPath(page.Number) + "/requests")
+}

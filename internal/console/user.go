@@ -1,0 +1,271 @@
+package console
+
+import (
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/pli-mail/pli/internal/account"
+	"github.com/pli-mail/pli/internal/i18n"
+	"github.com/pli-mail/pli/internal/store"
+	"github.com/pli-mail/pli/internal/web"
+)
+
+// usersPage is A7.
+type usersPage struct {
+	head
+	Query, Status string
+	Chips         []web.Link
+	Rows          []userRow
+	Pager         web.Pager
+}
+
+type userRow struct {
+	Name, Address, Groups string
+	URL                   string // "" for who was only invited
+	Invitation            string // address of an invitation, "" for a user
+	LastSignIn            time.Time
+	Status                personStatus
+	Managed, Locked       bool
+}
+
+// statuses are the filters of the list, by their value in its address.
+var statuses = []struct{ value, text string }{
+	{"", "adm.all"}, {store.OnlyActive, "st.active"}, {account.OnlyInvited, "st.invited"}, {store.OnlyBlocked, "st.blocked"},
+	{store.OnlyAdministrators, "adm.admins"},
+}
+
+func (c *Console) users(r *web.Request) error {
+	a, err := c.accountOf(r)
+	if err != nil {
+		return err
+	}
+	q := r.URL.Query()
+	status := q.Get("status")
+	if !slices.ContainsFunc(statuses, func(s struct{ value, text string }) bool { return s.value == status }) {
+		status = ""
+	}
+	list, err := c.accounts.Users(r.Context(), r.Actor(), a.ID, q.Get("q"), status, q.Get("after"), pageSize)
+	if err != nil {
+		return err
+	}
+	page := &usersPage{head: headOf(r, a, r.T("seed.users")), Query: q.Get("q"), Status: status, Pager: pager(r, list.Next)}
+	for _, s := range statuses {
+		page.Chips = append(page.Chips, web.Link{URL: with(r, "status", s.value), Text: r.T(s.text), Current: s.value == status})
+	}
+	for _, u := range list.Users {
+		var in []string
+		for _, g := range u.Groups {
+			in = append(in, groupName(r.Printer, g))
+		}
+		page.Rows = append(page.Rows, userRow{
+			Name: nameOf(u.User), Address: u.DisplayAddress, Groups: strings.Join(in, ", "), URL: page.Path + "/" + u.ID,
+			LastSignIn: u.LastSignInAt, Status: statusOf(r.Printer, u.User),
+			Managed: u.Managed && u.ID != r.Session.UserID, Locked: u.State == store.UserLocked,
+		})
+	}
+	for _, i := range list.Pending {
+		row := pendingRow(r, a.ID, i, "")
+		page.Rows = append(page.Rows, userRow{Name: row.Name, Address: row.Address, Invitation: row.Invitation, Status: row.Status})
+	}
+	return r.Render(c.pages, "users", page)
+}
+
+// userPage is A9.
+type userPage struct {
+	head
+	Name, Email, LanguageName string
+	Status                    personStatus
+	Groups                    []web.Link
+	LastSignIn, CreatedAt     time.Time
+	Managed, Resettable       bool
+	Locked                    bool
+	Recent                    []event
+}
+
+// userOf reads the account and the user in the address.
+func (c *Console) userOf(r *web.Request) (account.AccountView, account.UserView, error) {
+	a, err := c.accountOf(r)
+	if err != nil {
+		return a, account.UserView{}, err
+	}
+	u, err := c.accounts.User(r.Context(), r.Actor(), a.ID, r.PathValue("user"))
+	return a, u, err
+}
+
+func (c *Console) user(r *web.Request) error {
+	page, err := c.userPage(r)
+	if err != nil {
+		return err
+	}
+	return r.Render(c.pages, "user", page)
+}
+
+func (c *Console) userPage(r *web.Request) (*userPage, error) {
+	a, u, err := c.userOf(r)
+	if err != nil {
+		return nil, err
+	}
+	log, err := c.accounts.UserActivity(r.Context(), r.Actor(), a.ID, u.ID, 10)
+	if err != nil {
+		return nil, err
+	}
+	page := &userPage{
+		head: headOf(r, a, nameOf(u.User), usersLink(r, a.ID)), Name: nameOf(u.User), Email: u.DisplayAddress,
+		LanguageName: r.T("me.lang." + u.Language), Status: statusOf(r.Printer, u.User), LastSignIn: u.LastSignInAt, CreatedAt: u.CreatedAt,
+		Managed: u.Managed, Resettable: u.Managed && u.ID != r.Session.UserID, Locked: u.State == store.UserLocked, Recent: eventsOf(r.Printer, log),
+	}
+	page.Path = userPath(a.ID, u.ID) // also where a form about them comes back
+	for _, g := range u.Groups {
+		page.Groups = append(page.Groups, web.Link{URL: accountPath(a.ID) + "/groups/" + g.ID + "/members", Text: groupName(r.Printer, g)})
+	}
+	return page, nil
+}
+
+func userPath(number int64, userID string) string {
+	return accountPath(number) + "/users/" + userID
+}
+
+func (c *Console) blockUser(r *web.Request) error {
+	n, err := numberOf(r)
+	if err != nil {
+		return err
+	}
+	u, err := c.accounts.BlockUser(r.Context(), r.Actor(), n, r.PathValue("user"))
+	if err != nil {
+		page, perr := c.userPage(r)
+		if perr != nil {
+			return perr
+		}
+		r.Self = page.Path
+		return r.Again(c.pages, "user", page, err)
+	}
+	r.Flash("ok", "ud.blocked", "name", nameOf(u))
+	if u.ID == r.Session.UserID {
+		return r.Redirect("/")
+	}
+	return r.Redirect(userPath(n, u.ID)) // where it can be undone
+}
+
+func (c *Console) unblockUser(r *web.Request) error {
+	n, err := numberOf(r)
+	if err != nil {
+		return err
+	}
+	u, err := c.accounts.UnblockUser(r.Context(), r.Actor(), n, r.PathValue("user"))
+	if err != nil {
+		return err
+	}
+	r.Flash("ok", "adm.unblocked", "name", nameOf(u))
+	return r.Redirect(userPath(n, u.ID))
+}
+
+// deleteUserPage asks whether to take a user out of the account. One who made
+// their account themselves keeps it, outside.
+func (c *Console) deleteUserPage(r *web.Request) (*confirmPage, error) {
+	a, u, err := c.userOf(r)
+	if err != nil {
+		return nil, err
+	}
+	name, back := nameOf(u.User), userPath(a.ID, u.ID)
+	page := confirm(r, a, r.T("ud.deleteq", "name", name), back, usersLink(r, a.ID), web.Link{URL: back, Text: name})
+	page.Keep, page.Button = r.T("adm.keepuser", "name", name), r.T("adm.deletename", "name", name)
+	page.Lines = []string{r.T("ud.deletewhat")}
+	if !u.Managed {
+		page.Lines = []string{r.T("adm.leaves")}
+	}
+	if u.ID == r.Session.UserID {
+		page.Warning = r.T("m.self")
+	}
+	return page, nil
+}
+
+func (c *Console) confirmDeleteUser(r *web.Request) error {
+	page, err := c.deleteUserPage(r)
+	if err != nil {
+		return err
+	}
+	return r.Render(c.pages, "confirm", page)
+}
+
+func (c *Console) deleteUser(r *web.Request) error {
+	n, err := numberOf(r)
+	if err != nil {
+		return err
+	}
+	u, err := c.accounts.DeleteUser(r.Context(), r.Actor(), n, r.PathValue("user"))
+	if err != nil {
+		page, perr := c.deleteUserPage(r)
+		if perr != nil {
+			return perr
+		}
+		return c.refuse(r, page, err)
+	}
+	r.Flash("ok", "adm.deleted", "name", nameOf(u))
+	if u.ID == r.Session.UserID {
+		return r.Redirect("/")
+	}
+	return r.Redirect(accountPath(n) + "/users")
+}
+
+// invitePage asks a person to join the account, without a group or with one.
+type invitePage struct {
+	head
+	GroupOptions []web.Option
+}
+
+func (c *Console) invitePage(r *web.Request) (*invitePage, error) {
+	a, err := c.accountOf(r)
+	if err != nil {
+		return nil, err
+	}
+	groups, err := c.groupOptions(r, a.ID, "")
+	return &invitePage{headOf(r, a, r.T("adm.invitetitle"), usersLink(r, a.ID)), groups}, err
+}
+
+func (c *Console) newInvitation(r *web.Request) error {
+	page, err := c.invitePage(r)
+	if err != nil {
+		return err
+	}
+	return r.Render(c.pages, "user-invite", page)
+}
+
+func (c *Console) invite(r *web.Request) error {
+	n, err := numberOf(r)
+	if err != nil {
+		return err
+	}
+	i, err := c.accounts.Invite(r.Context(), r.Actor(), n, r.PostFormValue("group"), r.PostFormValue("user"))
+	if err != nil {
+		page, perr := c.invitePage(r)
+		if perr != nil {
+			return perr
+		}
+		return r.Again(c.pages, "user-invite", page, err)
+	}
+	r.Flash("ok", "m.invited", "email", i.Address)
+	return r.Redirect(accountPath(n) + "/users?status=" + url.QueryEscape(account.OnlyInvited))
+}
+
+// groupOptions are the groups to choose from, none first.
+func (c *Console) groupOptions(r *web.Request, number int64, chosen string) ([]web.Option, error) {
+	list, err := c.accounts.Groups(r.Context(), r.Actor(), number, "", "", 200)
+	if err != nil {
+		return nil, err
+	}
+	out := []web.Option{{Value: "", Text: r.T("adm.nogroup"), Selected: chosen == ""}}
+	for _, g := range list.Groups {
+		out = append(out, web.Option{Value: g.ID, Text: groupName(r.Printer, g), Selected: g.ID == chosen})
+	}
+	return out, nil
+}
+
+func languageOptions(p i18n.Printer, chosen string) []web.Option {
+	var out []web.Option
+	for _, l := range i18n.Languages {
+		out = append(out, web.Option{Value: l, Text: p.T("me.lang." + l), Selected: l == chosen})
+	}
+	return out
+}

@@ -1,0 +1,53 @@
+package people
+
+import (
+	"github.com/pli-mail/pli/internal/account"
+	"github.com/pli-mail/pli/internal/web"
+)
+
+// enrolPage is R7. Without an address that this session proved it explains how to prove one.
+type enrolPage struct {
+	web.Base
+	Proven    string
+	Next      string
+	Languages []web.Option
+}
+
+func newEnrolPage(r *web.Request) *enrolPage {
+	page := &enrolPage{Base: r.Base(r.T("enrol.h1")), Next: r.Next("/"), Languages: languages(r, r.Printer.Lang)}
+	if r.Session != nil {
+		page.Proven = r.Session.Address
+	}
+	if page.Proven == "" {
+		page.Title = r.T("me.enrolno")
+	}
+	return page
+}
+
+func (p *People) enrol(r *web.Request) error {
+	if r.Session.SignedIn() {
+		return r.Redirect(r.Next("/"))
+	}
+	return r.Render(p.pages, "enrol", newEnrolPage(r))
+}
+
+func (p *People) enrolled(r *web.Request) error {
+	page := newEnrolPage(r)
+	if page.Proven == "" {
+		return r.Render(p.pages, "enrol", page)
+	}
+	s, err := p.accounts.Enrol(r.Context(), r.Session, enrolment(r))
+	if err != nil {
+		return r.Again(p.pages, "enrol", page, err)
+	}
+	r.Flash("ok", "enrol.done")
+	return arrive(r, s, page.Next)
+}
+
+// enrolment is what a new person typed of themselves. Their address is not in it.
+func enrolment(r *web.Request) account.Enrolment {
+	return account.Enrolment{
+		FirstName: r.PostFormValue("first_name"), LastName: r.PostFormValue("last_name"),
+		Password: r.PostFormValue("password"), Confirm: r.PostFormValue("confirm"), Language: r.PostFormValue("language"),
+	}
+}

@@ -1,0 +1,97 @@
+package people
+
+import (
+	"time"
+
+	"github.com/pli-mail/pli/internal/account"
+	"github.com/pli-mail/pli/internal/fault"
+	"github.com/pli-mail/pli/internal/id"
+	"github.com/pli-mail/pli/internal/web"
+)
+
+// invitationPage is A10. Looking at it changes nothing: mail scanners do.
+type invitationPage struct {
+	web.Base
+	Admin, Organisation string
+	Number              int64
+	Group               string // "" = none
+	Administrators      bool   // the group is the account's administrators
+	Invited             string // address
+	Until               time.Time
+	Known               bool // they have an account already
+	Ended, Declined     bool
+	Languages           []web.Option
+}
+
+// invitationOf reads the invitation in the address. One that has ended comes
+// with the fault that says so, and a page that tells whom to ask.
+func (p *People) invitationOf(r *web.Request) (id.Token, *invitationPage, error) {
+	token, err := id.ParseToken(r.PathValue("token"))
+	if err != nil {
+		return token, nil, fault.New(fault.NotFound, "e404.p")
+	}
+	v, err := p.accounts.Invitation(r.Context(), token)
+	if fault.HasKey(err, "inv.old") {
+		f := fault.Of(err)
+		page := &invitationPage{Base: r.Base(r.T("me.invold")), Ended: true}
+		page.Admin, _ = f.Args["admin"].(string)
+		page.Until, _ = f.Args["date"].(time.Time)
+		return token, page, err
+	}
+	if err != nil {
+		return token, nil, err
+	}
+	page := &invitationPage{
+		Base:  r.Base(r.T("inv.h1", "admin", v.Admin, "org", v.Organisation)),
+		Admin: v.Admin, Organisation: v.Organisation, Number: v.Number, Group: v.Group, Administrators: v.Builtin,
+		Invited: v.Address, Until: v.Until, Known: v.Exists, Languages: languages(r, r.Printer.Lang),
+	}
+	if v.Builtin {
+		page.Group = r.T("seed.admins")
+	}
+	return token, page, nil
+}
+
+func (p *People) invitation(r *web.Request) error {
+	_, page, err := p.invitationOf(r)
+	if page != nil && page.Ended {
+		return r.RenderStatus(410, p.pages, "invite", page)
+	}
+	if err != nil {
+		return err
+	}
+	return r.Render(p.pages, "invite", page)
+}
+
+func (p *People) answerInvitation(r *web.Request) error {
+	token, page, err := p.invitationOf(r)
+	if page != nil && page.Ended {
+		return r.RenderStatus(410, p.pages, "invite", page)
+	}
+	if err != nil {
+		return err
+	}
+	if r.PostFormValue("do") == "decline" {
+		if err := p.accounts.DeclineInvitation(r.Context(), r.Session, token); err != nil {
+			return err
+		}
+		page.Declined = true
+		return r.Render(p.pages, "invite", page)
+	}
+	if r.PostFormValue("do") != "accept" {
+		return r.Render(p.pages, "invite", page)
+	}
+	e := account.Enrolment{}
+	if !page.Known {
+		e = enrolment(r)
+	}
+	s, err := p.accounts.AcceptInvitation(r.Context(), r.Session, token, e)
+	if err != nil {
+		return r.Again(p.pages, "invite", page, err)
+	}
+	r.Flash("ok", "me.invdone", "org", page.Organisation)
+	if s.User == nil {
+		return r.Redirect("/signin") // the link proves the mailbox, and signs nobody in who has a password
+	}
+	return arrive(r, s, "/")
+}

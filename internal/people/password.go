@@ -1,0 +1,75 @@
+package people
+
+import (
+	"github.com/pli-mail/pli/internal/web"
+)
+
+// recoverPage is R9: it asks for an address, and then for the code and the new password.
+type recoverPage struct {
+	web.Base
+	Sent string // the address as it was typed; "" before a code was asked for
+}
+
+func (p *People) recover(r *web.Request) error {
+	return r.Render(p.pages, "recover", &recoverPage{Base: r.Base(r.T("rec.h1"))})
+}
+
+func (p *People) recoverCode(r *web.Request) error {
+	page := &recoverPage{Base: r.Base(r.T("rec.h1"))}
+	if r.PostFormValue("do") != "enter" {
+		address, err := addressOf(r)
+		if err == nil {
+			err = p.accounts.SendRecoverCode(r.Context(), r.Session, address, r.Client())
+		}
+		if err != nil {
+			return r.Again(p.pages, "recover", page, err)
+		}
+		page.Sent = address
+		return r.Render(p.pages, "recover", page)
+	}
+	page.Sent = r.PostFormValue("email")
+	s, err := p.accounts.Recover(r.Context(), r.Session, r.PostFormValue("code"), r.PostFormValue("password"), r.PostFormValue("confirm"))
+	if err != nil {
+		return r.Again(p.pages, "recover", page, err)
+	}
+	r.Flash("ok", "rec.done")
+	return arrive(r, s, "/")
+}
+
+// passwordPage is the only page that a temporary password opens. Others change
+// their password here too, saying the current one.
+type passwordPage struct {
+	web.Base
+	Must bool
+	Next string
+}
+
+func newPasswordPage(r *web.Request) *passwordPage {
+	return &passwordPage{r.Base(r.T("rec.h1")), mustSetPassword(r), r.Next("/")}
+}
+
+func (p *People) password(r *web.Request) error {
+	return r.Render(p.pages, "password", newPasswordPage(r))
+}
+
+func (p *People) setPassword(r *web.Request) error {
+	page := newPasswordPage(r)
+	set := p.accounts.SetPassword
+	if !page.Must {
+		return p.changePassword(r, "password", page, page.Next)
+	}
+	s, err := set(r.Context(), r.Session, r.PostFormValue("password"), r.PostFormValue("confirm"))
+	if err != nil {
+		return r.Again(p.pages, "password", page, err)
+	}
+	return arrive(r, s, page.Next)
+}
+
+func (p *People) changePassword(r *web.Request, name string, page web.Page, next string) error {
+	s, err := p.accounts.ChangePassword(r.Context(), r.Session, r.PostFormValue("current"), r.PostFormValue("password"), r.PostFormValue("confirm"))
+	if err != nil {
+		return r.Again(p.pages, name, page, err)
+	}
+	r.Flash("ok", "me.pwchanged")
+	return arrive(r, s, next)
+}

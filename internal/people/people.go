@@ -1,0 +1,88 @@
+// Package people is the pages on which a person proves who they are, makes an
+// account of their own, and looks after it.
+package people
+
+import (
+	"embed"
+	"net/url"
+
+	"github.com/pli-mail/pli/internal/account"
+	"github.com/pli-mail/pli/internal/fault"
+	"github.com/pli-mail/pli/internal/store"
+	"github.com/pli-mail/pli/internal/web"
+)
+
+//go:embed pages/*.html shared/*.html
+var files embed.FS
+
+// People answers the addresses of signing in, enrolment and the profile.
+type People struct {
+	pages    *web.Pages
+	accounts *account.Service
+}
+
+// New registers the pages on kit.
+func New(kit *web.Kit, accounts *account.Service) error {
+	pages, err := kit.Parse(files)
+	if err != nil {
+		return err
+	}
+	p := &People{pages, accounts}
+
+	kit.Handle("GET /signin", p.signIn, web.Public, web.AnyScope())
+	kit.Handle("POST /signin", p.enter, web.Visitor, web.AnyScope())
+	kit.Handle("GET /admin/signin", p.signIn, web.Public, web.AnyScope())
+	kit.Handle("POST /admin/signin", p.enter, web.Visitor, web.AnyScope())
+	kit.Handle("GET /signin/code", p.code, web.Public, web.AnyScope())
+	kit.Handle("POST /signin/code", p.enterCode, web.Visitor, web.AnyScope())
+	kit.Handle("POST /signout", p.signOut, web.Public, web.AnyScope())
+	kit.Handle("GET /recover", p.recover, web.Public, web.AnyScope())
+	kit.Handle("POST /recover", p.recoverCode, web.Visitor, web.AnyScope())
+	kit.Handle("GET /password", p.password, web.SignedIn, web.AnyScope())
+	kit.Handle("POST /password", p.setPassword, web.SignedIn, web.AnyScope())
+
+	kit.Handle("GET /enrol", p.enrol, web.Public)
+	kit.Handle("POST /enrol", p.enrolled, web.Visitor)
+	kit.Handle("GET /welcome", p.welcome, web.SignedIn, web.AnyScope())
+	kit.Handle("POST /welcome", p.welcomed, web.SignedIn, web.AnyScope())
+	kit.Handle("GET /profile", p.profile, web.SignedIn)
+	kit.Handle("POST /profile", p.saveProfile, web.SignedIn)
+
+	kit.Handle("GET /invite/{token}", p.invitation, web.Public)
+	kit.Handle("POST /invite/{token}", p.answerInvitation, web.Visitor)
+	return nil
+}
+
+// arrive makes s the visitor's session and leads to where they wanted to go,
+// over the page that sets a password and the new-account page if they are due.
+func arrive(r *web.Request, s *account.Session, next string) error {
+	r.SetSession(s)
+	if s.User.Theme != "" {
+		r.SetTheme(s.User.Theme)
+	}
+	switch {
+	case s.Scope == store.ScopeSetPassword:
+		return r.Redirect("/password?next=" + url.QueryEscape(next))
+	case s.User.WelcomedAt.IsZero():
+		return r.Redirect("/welcome?next=" + url.QueryEscape(next))
+	}
+	return r.Redirect(next)
+}
+
+// mendable turns a refusal to sign in into something wrong with the form, so
+// that the form comes back with the address that was typed.
+func mendable(err error) error {
+	f := fault.Of(err)
+	if f.Kind != fault.Unauthenticated {
+		return err
+	}
+	again := *f
+	again.Kind = fault.Invalid
+	return &again
+}
+
+// mustSetPassword leads those with a temporary password to the one page that is
+// open to them, from the pages that anyone may see.
+func mustSetPassword(r *web.Request) bool {
+	return r.Session != nil && r.Session.UserID != "" && r.Session.Scope == store.ScopeSetPassword
+}

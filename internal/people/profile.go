@@ -1,0 +1,186 @@
+package people
+
+import (
+	"strings"
+	"time"
+
+	"github.com/pli-mail/pli/internal/account"
+	"github.com/pli-mail/pli/internal/i18n"
+	"github.com/pli-mail/pli/internal/store"
+	"github.com/pli-mail/pli/internal/web"
+)
+
+// preferences are what the new-account page and the profile ask for.
+type preferences struct {
+	FirstName, LastName      string
+	Languages, Zones, Themes []web.Option
+	Notify                   bool
+}
+
+func preferencesOf(r *web.Request, u *store.User) preferences {
+	p := preferences{
+		FirstName: u.FirstName, LastName: u.LastName, Notify: u.NotifyOpened,
+		Languages: languages(r, u.Language), Zones: zones(u.TimeZone),
+	}
+	for _, t := range []string{"auto", "light", "dark"} {
+		p.Themes = append(p.Themes, web.Option{Value: t, Text: r.T("me.theme." + t), Selected: t == u.Theme})
+	}
+	return p
+}
+
+func languages(r *web.Request, chosen string) []web.Option {
+	var out []web.Option
+	for _, l := range i18n.Languages {
+		out = append(out, web.Option{Value: l, Text: r.T("me.lang." + l), Selected: l == chosen})
+	}
+	return out
+}
+
+// save keeps what was typed, and uses it in this browser at once.
+func (p *People) save(r *web.Request) error {
+	prefs := account.Preferences{
+		FirstName: r.PostFormValue("first_name"), LastName: r.PostFormValue("last_name"), Language: r.PostFormValue("language"),
+		TimeZone: r.PostFormValue("time_zone"), Theme: r.PostFormValue("theme"), NotifyOpened: r.PostFormValue("notify_opened") != "",
+	}
+	if err := p.accounts.SavePreferences(r.Context(), r.Session, prefs); err != nil {
+		return err
+	}
+	r.SetLanguage(prefs.Language)
+	r.SetTheme(prefs.Theme)
+	return nil
+}
+
+// welcomePage is the new-account page: what the account is for, then preferences.
+type welcomePage struct {
+	web.Base
+	preferences
+	Name   string
+	Sender bool // they belong to an account, and may send
+	Next   string
+}
+
+func newWelcomePage(r *web.Request) *welcomePage {
+	u := r.User()
+	page := &welcomePage{Name: u.FirstName, Sender: u.AccountID != 0, Next: r.Next("/"), preferences: preferencesOf(r, u)}
+	if page.Name == "" {
+		page.Name = u.DisplayAddress
+	}
+	page.Base = r.Base(r.T("me.welcome", "name", page.Name))
+	return page
+}
+
+func (p *People) welcome(r *web.Request) error {
+	if mustSetPassword(r) {
+		return r.Redirect("/password")
+	}
+	return r.Render(p.pages, "welcome", newWelcomePage(r))
+}
+
+func (p *People) welcomed(r *web.Request) error {
+	if mustSetPassword(r) {
+		return r.Redirect("/password")
+	}
+	page := newWelcomePage(r)
+	if err := p.save(r); err != nil {
+		return r.Again(p.pages, "welcome", page, err)
+	}
+	if err := p.accounts.Welcome(r.Context(), r.Session); err != nil {
+		return err
+	}
+	r.Flash("ok", "c.saved")
+	return r.Redirect(page.Next)
+}
+
+// profilePage is R13.
+type profilePage struct {
+	web.Base
+	preferences
+	Devices []device
+}
+
+type device struct {
+	Name        string
+	Since, Seen time.Time
+	Current     bool
+}
+
+func (p *People) profilePage(r *web.Request) (*profilePage, error) {
+	page := &profilePage{Base: r.Base(r.T("pr.h1")), preferences: preferencesOf(r, r.User())}
+	list, err := p.accounts.Sessions(r.Context(), r.Session)
+	if err != nil {
+		return nil, err
+	}
+	for _, d := range list {
+		page.Devices = append(page.Devices, device{deviceName(r.Printer, d.Client), d.CreatedAt, d.SeenAt, d.Current})
+	}
+	return page, nil
+}
+
+func (p *People) profile(r *web.Request) error {
+	page, err := p.profilePage(r)
+	if err != nil {
+		return err
+	}
+	return r.Render(p.pages, "profile", page)
+}
+
+func (p *People) saveProfile(r *web.Request) error {
+	page, err := p.profilePage(r)
+	if err != nil {
+		return err
+	}
+	switch r.PostFormValue("do") {
+	case "password":
+		page.Input = r.PostForm
+		// The other form of the page was not sent: it keeps what is saved.
+		for name, value := range map[string]string{"first_name": page.FirstName, "last_name": page.LastName, "language": r.User().Language,
+			"time_zone": r.User().TimeZone, "theme": r.User().Theme, "notify_opened": tick(page.Notify)} {
+			page.Input.Set(name, value)
+		}
+		return p.changePassword(r, "profile", page, "/profile")
+	case "signout-others":
+		if _, err := p.accounts.SignOutOthers(r.Context(), r.Session); err != nil {
+			return err
+		}
+		r.Flash("ok", "me.outothers")
+	default:
+		if err := p.save(r); err != nil {
+			return r.Again(p.pages, "profile", page, err)
+		}
+		r.Flash("ok", "c.saved")
+	}
+	return r.Redirect("/profile")
+}
+
+func tick(b bool) string {
+	if b {
+		return "1"
+	}
+	return ""
+}
+
+// deviceName says in words what a User-Agent header says in code: the browser
+// and the system, where both are well known.
+func deviceName(p i18n.Printer, client string) string {
+	find := func(marks ...string) string {
+		for i := 0; i+1 < len(marks); i += 2 {
+			if strings.Contains(client, marks[i]) {
+				return marks[i+1]
+			}
+		}
+		return ""
+	}
+	if strings.HasPrefix(client, "pli") || strings.HasPrefix(client, "Go-http-client") {
+		return p.T("me.terminal")
+	}
+	// Order matters: each of these also names the ones after it.
+	browser := find("Edg/", "Edge", "OPR/", "Opera", "Firefox/", "Firefox", "Chrome/", "Chrome", "Safari/", "Safari")
+	system := find("Android", "Android", "iPhone", "iPhone", "iPad", "iPad", "Windows", "Windows", "Mac OS X", "macOS", "Linux", "Linux")
+	switch {
+	case browser == "":
+		return p.T("me.browser")
+	case system == "":
+		return browser
+	}
+	return browser + " – " + system
+}
