@@ -158,7 +158,7 @@ func parseRecoveryKey(s string) (keyVersion, error) {
 		return r
 	}, s)
 	b, err := letters.DecodeString(strings.ToUpper(s))
-	if err != nil || len(b) != recoverySize+checkSize || b[0] != recoveryFormat || b[1] == 0 ||
+	if err != nil || len(s) != letters.EncodedLen(recoverySize+checkSize) || len(b) != recoverySize+checkSize || b[0] != recoveryFormat || b[1] == 0 ||
 		!bytes.Equal(b[recoverySize:], check(b[:recoverySize])) {
 		return keyVersion{}, fault.New(fault.Invalid, "masterkey.recovery")
 	}

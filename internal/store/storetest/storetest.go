@@ -44,7 +44,9 @@ func open(t testing.TB, address string) *store.DB {
 	if err != nil {
 		t.Fatal(err)
 	}
+	addresses.Store(db, address)
 	t.Cleanup(func() {
+		addresses.Delete(db)
 		if err := db.Close(); err != nil {
 			t.Error(err)
 		}
