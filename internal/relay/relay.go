@@ -265,6 +265,8 @@ func (r *Relay) connect(ctx context.Context) (*smtp.Client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("relay: connect to %s: %w", r.cfg.Addr, err)
 	}
+	stop := context.AfterFunc(ctx, func() { c.Close() })
+	defer stop()
 	c.CommandTimeout, c.SubmissionTimeout = r.cfg.Timeout, 2*r.cfg.Timeout
 	if err := c.Hello(r.cfg.Hello); err != nil {
 		c.Close()
