@@ -169,7 +169,7 @@ func TestOnlyTheCommandExits(t *testing.T) {
 // Every package has its line in the code map, and every line its package.
 func TestCodeMap(t *testing.T) {
 	var listed []string
-	for _, m := range regexp.MustCompile("(?m)^\\| `([a-z/]+)` \\|").FindAllStringSubmatch(document(t), -1) {
+	for _, m := range regexp.MustCompile("(?m)^\\| `([a-z0-9/]+)` \\|").FindAllStringSubmatch(document(t), -1) {
 		listed = append(listed, name(m[1]))
 	}
 	row := rows(t)

@@ -1,0 +1,59 @@
+// Package desk is the sender's pages: write an envelope, see what became of it,
+// lock and unlock it.
+package desk
+
+import (
+	"embed"
+	"time"
+
+	"github.com/pli-mail/pli/internal/fault"
+	"github.com/pli-mail/pli/internal/keyserver"
+	"github.com/pli-mail/pli/internal/sealing"
+	"github.com/pli-mail/pli/internal/web"
+)
+
+//go:embed pages/*.html
+var files embed.FS
+
+// Config is what the desk is made of.
+type Config struct {
+	Kit     *web.Kit
+	Keys    *keyserver.Service
+	Sealing *sealing.Service
+	Now     func() time.Time
+}
+
+type desk struct {
+	Config
+	pages *web.Pages
+}
+
+// Register adds the sender's pages to the kit.
+func Register(c Config) error {
+	pages, err := c.Kit.Parse(files)
+	if err != nil {
+		return err
+	}
+	d := &desk{c, pages}
+	// Files somewhat over the limit still arrive whole, to be refused by name.
+	body := web.Body(c.Sealing.MaxFiles() + c.Sealing.MaxFiles()/4 + 4<<20)
+	c.Kit.Handle("GET /compose", d.compose, web.SignedIn)
+	c.Kit.Handle("POST /compose", d.send, web.SignedIn, body)
+	c.Kit.Handle("GET /sent", d.sent, web.SignedIn)
+	c.Kit.Handle("GET /sent/{id}", d.detail, web.SignedIn)
+	c.Kit.Handle("POST /sent/{id}/lock", d.lock, web.SignedIn)
+	c.Kit.Handle("POST /sent/{id}/unlock", d.unlock, web.SignedIn)
+	return nil
+}
+
+// allowed refuses those who belong to no account: they can open and nothing more.
+func allowed(r *web.Request) error {
+	if r.Session.Account == nil {
+		return fault.New(fault.Denied, "desk.noaccount")
+	}
+	return nil
+}
+
+func actor(r *web.Request) keyserver.Actor {
+	return keyserver.Actor{UserID: r.Session.UserID, Name: r.Actor().String(), Origin: r.Client(), AdminOf: r.Session.AdminOf}
+}
