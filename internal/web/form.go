@@ -36,7 +36,7 @@ type Option struct {
 //	"autocomplete", "inputmode", "pattern", "class" string
 //	"options" []Option    of a select
 //
-// A label may end in * as the seed writes it; required fields get one anyway.
+// A label may end in * as the seed writes it; other required fields are marked by the style sheet.
 func (b *Base) Field(name, labelKey string, pairs ...any) (Field, error) {
 	f := Field{Printer: b.Printer, ID: "f-" + name, Name: name, Type: "text", Label: b.T(labelKey)}
 	for i := 0; i+1 < len(pairs); i += 2 {
@@ -44,9 +44,7 @@ func (b *Base) Field(name, labelKey string, pairs ...any) (Field, error) {
 			return f, fmt.Errorf("field %s: %w", name, err)
 		}
 	}
-	if strings.HasSuffix(f.Label, "*") {
-		f.Label, f.Required = strings.TrimSuffix(f.Label, "*"), true
-	}
+	f.Required = f.Required || strings.HasSuffix(f.Label, "*")
 	if b.Input != nil && f.Type != "password" {
 		typed := b.Input.Get(name)
 		f.Checked = f.Type == "checkbox" && typed != ""
@@ -132,6 +130,11 @@ func (f *Field) set(b *Base, what string, v any) error {
 	}
 	return fmt.Errorf("unknown attribute %q", what)
 }
+
+// Marked reports whether the label gets an asterisk. It is drawn by the style
+// sheet: the label's words stay what the catalogue says, and the seed's own
+// asterisk is not doubled.
+func (f Field) Marked() bool { return f.Required && !strings.HasSuffix(f.Label, "*") }
 
 // DescribedBy lists the ids of the texts that explain the input.
 func (f Field) DescribedBy() string {
