@@ -75,7 +75,7 @@ func (k *Kit) Parse(fsys fs.FS) (*Pages, error) {
 	return p, nil
 }
 
-var loose = regexp.MustCompile(`[a-z]=('|\{\{)`)
+var loose = regexp.MustCompile(`\s[a-zA-Z-]+=('|\{\{)`)
 
 // checkQuotes refuses an attribute that is not in double quotes: render writes
 // apostrophes as they are.

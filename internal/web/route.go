@@ -51,8 +51,7 @@ type Route struct {
 // RouteOption says something unusual of an address.
 type RouteOption func(*Route)
 
-// AnyScope lets also those in who have something to settle first: a temporary
-// password, or the new-account page.
+// AnyScope lets also those in who have a temporary password to replace first.
 func AnyScope() RouteOption { return func(rt *Route) { rt.AnyScope = true } }
 
 // Body allows bodies of n bytes instead of 1 MiB.
@@ -155,10 +154,6 @@ func (k *Kit) admit(rt Route, r *Request) (done bool) {
 		} else {
 			k.redirect(r, "/password")
 		}
-		return true
-	}
-	if rt.Access >= SignedIn && !rt.JSON && !rt.AnyScope && safe(r.Method) && s.User.WelcomedAt.IsZero() {
-		k.redirect(r, "/welcome?next="+url.QueryEscape(r.URL.RequestURI()))
 		return true
 	}
 	if rt.Access == Admin && len(s.AdminOf) == 0 {
