@@ -13,6 +13,7 @@ import (
 // can help, and a way to ask them.
 type requestPage struct {
 	web.Base
+	Crumbs   []web.Link // none: they stand outside
 	Contacts []account.Contact
 	Operator bool   // the contact is of whoever runs the service
 	Asked    string // that they have asked already, "" if not
