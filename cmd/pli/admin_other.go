@@ -1,0 +1,125 @@
+package main
+
+import (
+	"context"
+
+	"github.com/spf13/cobra"
+
+	"github.com/pli-mail/pli/internal/account"
+	"github.com/pli-mail/pli/internal/store"
+)
+
+func (a *app) adminRequest(f *adminFlags) *cobra.Command {
+	list := a.command("list [NUMBER]", "admin.request.list", "", a.exactly("[NUMBER]"), a.act(f, func(ctx context.Context, o *operator, args []string) error {
+		numbers, err := o.accountNumbers(ctx, args)
+		if err != nil {
+			return err
+		}
+		t := &table{columns: []column{{"id", "cli.col.id"}, {"account", "cli.col.account"}, {"email", "cli.col.email"}, {"name", "cli.col.name"}, {"reason", "cli.col.reason"}, {"created_at", "cli.col.created"}}}
+		for _, n := range numbers {
+			list, err := o.Accounts.Requests(ctx, o.actor, n)
+			if err != nil {
+				return err
+			}
+			for _, r := range list {
+				t.add(r.ID, n, r.User.DisplayAddress, r.User.Name(), r.Reason, r.CreatedAt)
+			}
+		}
+		return o.write(t, f.format, false)
+	}))
+	decide := func(verb, key string, grant bool) *cobra.Command {
+		return a.command(verb+" ID", "admin.request."+verb, "", a.exactly("ID"), a.act(f, func(ctx context.Context, o *operator, args []string) error {
+			u, err := o.Accounts.DecideRequest(ctx, o.actor, args[0], grant)
+			if err != nil {
+				return err
+			}
+			o.say(key, "name", u.Name())
+			return nil
+		}))
+	}
+	return a.group("request", "admin.request", list, decide("grant", "adm.granted", true), decide("refuse", "adm.refused", false))
+}
+
+// accountNumbers is the account that was named; else all, and 0 for what is of none.
+func (o *operator) accountNumbers(ctx context.Context, args []string) ([]int64, error) {
+	if len(args) > 0 {
+		n, err := number(args[0])
+		return []int64{n}, err
+	}
+	out := []int64{0}
+	err := pages(0, func(after string, n int) (int, string, error) {
+		p, err := o.Accounts.Accounts(ctx, o.actor, after, n)
+		for _, v := range p.Accounts {
+			out = append(out, v.ID)
+		}
+		return len(p.Accounts), p.Next, err
+	})
+	return out, err
+}
+
+func (a *app) adminOutbox(f *adminFlags) *cobra.Command {
+	var state string
+	list := a.command("list", "admin.outbox.list", "", a.exactly(), a.act(f, func(ctx context.Context, o *operator, _ []string) error {
+		if state != "" && state != store.OutboxWaiting && state != store.OutboxFailed {
+			return usage("cli.usage.choice", "value", state, "choices", store.OutboxWaiting+", "+store.OutboxFailed)
+		}
+		t := &table{columns: []column{{"id", "cli.col.id"}, {"recipient", "cli.col.to"}, {"kind", "cli.col.kind"}, {"state", "cli.col.state"}, {"attempts", "cli.col.attempts"}, {"next_at", "cli.col.next"}, {"last_error", "cli.col.error"}, {"created_at", "cli.col.created"}}}
+		if err := pages(0, func(after string, n int) (int, string, error) {
+			rows, err := o.Outbox.List(ctx, state, after, n)
+			cursor := ""
+			for _, r := range rows {
+				t.add(r.ID, r.Recipient, r.Kind, r.State, r.Attempts, r.NextAt, r.LastError, r.CreatedAt)
+				cursor = r.ID
+			}
+			if len(rows) < n {
+				cursor = ""
+			}
+			return len(rows), cursor, err
+		}); err != nil {
+			return err
+		}
+		return o.write(t, f.format, false)
+	}))
+	list.Flags().StringVar(&state, "state", "", a.t("cli.outbox.state"))
+	retry := a.command("retry ID", "admin.outbox.retry", "", a.exactly("ID"), a.act(f, func(ctx context.Context, o *operator, args []string) error {
+		if err := o.Outbox.Retry(ctx, args[0]); err != nil {
+			return err
+		}
+		o.say("cli.outbox.retried")
+		return nil
+	}))
+	drop := a.command("drop ID", "admin.outbox.drop", "", a.exactly("ID"), a.act(f, func(ctx context.Context, o *operator, args []string) error {
+		if err := o.Outbox.Drop(ctx, args[0]); err != nil {
+			return err
+		}
+		o.say("cli.outbox.dropped")
+		return nil
+	}))
+	return a.group("outbox", "admin.outbox", list, retry, drop)
+}
+
+func (a *app) adminAudit(f *adminFlags) *cobra.Command {
+	var limit int
+	list := a.command("list [NUMBER]", "admin.audit.list", "", a.exactly("[NUMBER]"), a.act(f, func(ctx context.Context, o *operator, args []string) error {
+		var n int64
+		if len(args) > 0 {
+			var err error
+			if n, err = number(args[0]); err != nil {
+				return err
+			}
+		}
+		t := &table{columns: []column{{"id", "cli.col.id"}, {"at", "cli.col.at"}, {"sentence", "cli.col.what"}, {"actor", "cli.col.who"}, {"action", "cli.col.action"}, {"target", "cli.col.target"}, {"outcome", "cli.col.outcome"}, {"origin", "cli.col.origin"}}}
+		if err := pages(limit, func(after string, size int) (int, string, error) {
+			p, err := o.Accounts.Audit(ctx, o.actor, n, after, size)
+			for _, r := range p.Records {
+				t.add(r.ID, r.At, account.Sentence(o.p, r), r.Actor, r.Action, r.Target, r.Outcome, r.Origin)
+			}
+			return len(p.Records), p.Next, err
+		}); err != nil {
+			return err
+		}
+		return o.write(t, f.format, false)
+	}))
+	list.Flags().IntVar(&limit, "limit", 50, a.t("cli.flag.limit"))
+	return a.group("audit", "admin.audit", list)
+}

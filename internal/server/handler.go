@@ -1,0 +1,77 @@
+package server
+
+import (
+	"context"
+	"crypto/tls"
+	"log"
+	"net/http"
+	"time"
+
+	"github.com/pli-mail/pli/internal/console"
+	"github.com/pli-mail/pli/internal/desk"
+	"github.com/pli-mail/pli/internal/people"
+	"github.com/pli-mail/pli/internal/portal"
+	"github.com/pli-mail/pli/internal/web"
+)
+
+// handler builds every page and the API.
+func (s *Server) handler() (http.Handler, error) {
+	conf := s.conf.Config
+	kit, err := web.New(web.Config{
+		Accounts: s.Accounts, Catalogue: s.conf.Catalogue, Root: s.Root, Origin: conf.PublicURL,
+		Version: s.conf.Version, Demo: s.conf.Demo, MailboxURL: s.conf.MailboxURL,
+		Proxies: conf.TrustedProxies, Ready: s.ready, Log: s.conf.Log,
+	})
+	if err != nil {
+		return nil, err
+	}
+	_, from, err := conf.From()
+	if err != nil {
+		return nil, err
+	}
+	if err := people.New(kit, s.Accounts); err != nil {
+		return nil, err
+	}
+	if err := console.New(kit, s.Accounts); err != nil {
+		return nil, err
+	}
+	if err := portal.Register(portal.Config{Kit: kit, Accounts: s.Accounts, Keys: s.Keys, From: []string{from.String()}, Contact: contact(conf.Support).Address}); err != nil {
+		return nil, err
+	}
+	if err := desk.Register(desk.Config{Kit: kit, Keys: s.Keys, Sealing: s.Sealing, Now: s.DB.Now}); err != nil {
+		return nil, err
+	}
+	return kit, nil
+}
+
+// ready reports whether the service can do its work.
+func (s *Server) ready(ctx context.Context) error { return s.DB.Ping(ctx) }
+
+// secure reads the certificate, if there is one, and prepares the redirect.
+func (s *Server) secure(errorLog *log.Logger) (err error) {
+	conf := s.conf.Config.TLS
+	if conf.Cert == "" {
+		return nil
+	}
+	if s.cert, err = openCertificate(conf.Cert, conf.Key); err != nil {
+		return err
+	}
+	s.http.TLSConfig = &tls.Config{GetCertificate: s.cert.get, MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"}}
+	if conf.HTTPRedirect != "" {
+		s.redirect = &http.Server{Handler: http.HandlerFunc(s.toHTTPS), ErrorLog: errorLog, MaxHeaderBytes: 16 << 10,
+			ReadTimeout: 10 * time.Second, WriteTimeout: 10 * time.Second}
+	}
+	return nil
+}
+
+// toHTTPS sends people who typed the address without https to where it is
+// safe. The host is ours, whatever the request says.
+func (s *Server) toHTTPS(w http.ResponseWriter, r *http.Request) {
+	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		// What was posted in the clear must not be posted again.
+		http.Error(w, "use "+s.conf.Config.PublicURL, http.StatusForbidden)
+		return
+	}
+	w.Header().Set("Connection", "close")
+	http.Redirect(w, r, s.conf.Config.PublicURL+r.URL.RequestURI(), http.StatusMovedPermanently)
+}

@@ -1,0 +1,159 @@
+package server
+
+import (
+	"context"
+	"crypto"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+
+	"github.com/pli-mail/pli/internal/account"
+	"github.com/pli-mail/pli/internal/blob"
+	"github.com/pli-mail/pli/internal/config"
+	"github.com/pli-mail/pli/internal/keyserver"
+	"github.com/pli-mail/pli/internal/mailaddr"
+	"github.com/pli-mail/pli/internal/masterkey"
+	"github.com/pli-mail/pli/internal/message"
+	"github.com/pli-mail/pli/internal/notice"
+	"github.com/pli-mail/pli/internal/outbox"
+	"github.com/pli-mail/pli/internal/relay"
+	"github.com/pli-mail/pli/internal/sealing"
+	"github.com/pli-mail/pli/internal/store"
+)
+
+// Parts are the services of one configuration without their doors: what the
+// server serves, and what an operator's command uses beside a running server.
+type Parts struct {
+	DB       *store.DB
+	Root     *masterkey.Root
+	Blobs    *blob.Store
+	Outbox   *outbox.Outbox
+	Postman  *sealing.Postman
+	Accounts *account.Service
+	Keys     *keyserver.Service
+	Sealing  *sealing.Service
+
+	spool string // directory of encrypted scratch files
+}
+
+// Open opens the database, brings its schema up to date, opens the root key
+// and builds the services. The caller must Close the result.
+func Open(ctx context.Context, c Config) (_ *Parts, err error) {
+	conf := c.Config
+	p := &Parts{spool: filepath.Join(conf.DataDir, "spool")}
+	if p.Root, err = masterkey.Open(conf.MasterKeyFile); err != nil {
+		return nil, err
+	}
+	if p.Blobs, err = blob.New(filepath.Join(conf.DataDir, "blobs")); err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll(p.spool, 0o700); err != nil {
+		return nil, fmt.Errorf("make spool directory: %w", err)
+	}
+	url, err := conf.DatabaseURL()
+	if err != nil {
+		return nil, err
+	}
+	if p.DB, err = store.Open(ctx, url); err != nil {
+		return nil, err
+	}
+	if err := p.build(c); err != nil {
+		return nil, errors.Join(err, p.DB.Close())
+	}
+	return p, nil
+}
+
+func (p *Parts) build(c Config) error {
+	conf := c.Config
+	words, err := notice.New(c.Catalogue, conf.PublicURL)
+	if err != nil {
+		return err
+	}
+	name, from, err := conf.From()
+	if err != nil {
+		return err
+	}
+	p.Outbox = outbox.New(outbox.Config{DB: p.DB, Root: p.Root, Blobs: p.Blobs, Log: c.Log})
+	p.Postman = &sealing.Postman{Outbox: p.Outbox, Words: words,
+		From: message.Mailbox{Name: name, Addr: from}, Domains: conf.Mail.Domains}
+	p.Accounts = account.New(account.Config{DB: p.DB, Root: p.Root, Post: p.Postman, Wake: p.Outbox.Wake, Log: c.Log,
+		Hash: c.Hash, Hashers: int(conf.Limits.PasswordChecks), Contact: contact(conf.Support)})
+	p.Keys = keyserver.New(keyserver.Config{DB: p.DB, Root: p.Root, Blobs: p.Blobs, Origin: conf.PublicURL,
+		Post: p.Postman.Keys(), Log: c.Log})
+	p.Sealing = sealing.New(sealing.Config{DB: p.DB, Keys: p.Keys, Blobs: p.Blobs, Outbox: p.Outbox, Words: words, Post: p.Postman,
+		Spool: p.spool, Origin: conf.PublicURL, Log: c.Log, MaxFiles: conf.Limits.AttachmentsMiB << 20})
+	return nil
+}
+
+// Close closes the database.
+func (p *Parts) Close() error { return p.DB.Close() }
+
+// contact is whom to turn to where an account has no administrator.
+func contact(support string) account.Contact {
+	if a, err := mailaddr.Parse(support); err == nil {
+		return account.Contact{Address: a.String()}
+	}
+	return account.Contact{Name: support}
+}
+
+// NewRelay is the way out for mail.
+func NewRelay(conf *config.Config) (*relay.Relay, error) {
+	c := relay.Config{Addr: conf.Mail.Smarthost, TLS: conf.Mail.TLS, Username: conf.Mail.Username, CAFile: conf.Mail.CAFile,
+		Hello: conf.Origin().Hostname()}
+	if conf.Mail.PasswordFile != "" {
+		var err error
+		if c.Password, err = config.ReadSecret(conf.Mail.PasswordFile); err != nil {
+			return nil, fmt.Errorf("read the smart host's password: %w", err)
+		}
+	}
+	if d := conf.Mail.DKIM; d.KeyFile != "" {
+		key, err := readKey(d.KeyFile)
+		if err != nil {
+			return nil, fmt.Errorf("read DKIM key: %w", err)
+		}
+		c.DKIM = []relay.DKIM{{Domain: d.Domain, Selector: d.Selector, Key: key}}
+	}
+	return relay.New(c)
+}
+
+// readKey reads a private key in PEM: PKCS #8, or RSA in its own form.
+func readKey(path string) (crypto.Signer, error) {
+	raw, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	block, _ := pem.Decode(raw)
+	if block == nil {
+		return nil, fmt.Errorf("%s holds no PEM", path)
+	}
+	if k, err := x509.ParsePKCS1PrivateKey(block.Bytes); err == nil {
+		return k, nil
+	}
+	k, err := x509.ParsePKCS8PrivateKey(block.Bytes)
+	if err != nil {
+		return nil, fmt.Errorf("%s holds no private key in PKCS #8: %w", path, err)
+	}
+	signer, ok := k.(crypto.Signer)
+	if !ok {
+		return nil, fmt.Errorf("%s holds a key that cannot sign", path)
+	}
+	return signer, nil
+}
+
+// NewLogger is the log that the configuration asks for.
+func NewLogger(conf *config.Config, w io.Writer) *slog.Logger {
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(conf.Log.Level)); err != nil {
+		level = slog.LevelInfo // the configuration is checked: this does not happen
+	}
+	o := &slog.HandlerOptions{Level: level}
+	if conf.Log.Format == "json" {
+		return slog.New(slog.NewJSONHandler(w, o))
+	}
+	return slog.New(slog.NewTextHandler(w, o))
+}

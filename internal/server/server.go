@@ -1,0 +1,253 @@
+// Package server builds the service from its configuration, runs it, and stops
+// it without losing what is in hand.
+package server
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/pli-mail/pli/internal/account"
+	"github.com/pli-mail/pli/internal/config"
+	"github.com/pli-mail/pli/internal/i18n"
+	"github.com/pli-mail/pli/internal/relay"
+	"github.com/pli-mail/pli/internal/spool"
+)
+
+const (
+	drainTime   = 10 * time.Second // for requests under way when the server stops
+	letterTime  = 20 * time.Second // for mails being sent; one that is cut off is sent again
+	sweepPeriod = time.Hour
+	// A slow line may take this long for its 25 MiB, and no longer.
+	requestTime = 15 * time.Minute
+)
+
+// Config is what a Server is made of.
+type Config struct {
+	Config    *config.Config
+	Catalogue *i18n.Catalogue
+	Version   string
+	Log       *slog.Logger
+
+	Listeners  []net.Listener   // instead of Config.Listen
+	Demo       bool             // show the banner of the demonstration
+	MailboxURL string           // of the demonstration
+	Hash       account.HashCost // of passwords; the zero value is the real cost
+}
+
+// Server is the whole service. Run is called once.
+type Server struct {
+	*Parts
+	conf      Config
+	relay     *relay.Relay
+	http      *http.Server
+	redirect  *http.Server
+	cert      *certificate
+	listeners []net.Listener
+	plain     net.Listener // of redirect
+}
+
+// New builds the service and binds its addresses; nobody is answered before
+// Run. If Run is never called, the caller must call Close.
+func New(ctx context.Context, c Config) (_ *Server, err error) {
+	s := &Server{conf: c, listeners: c.Listeners}
+	defer func() {
+		if err != nil {
+			s.Close()
+		}
+	}()
+	if s.Parts, err = Open(ctx, c); err != nil {
+		return nil, err
+	}
+	if s.relay, err = NewRelay(c.Config); err != nil {
+		return nil, err
+	}
+	if n, err := spool.Sweep(s.spool); err != nil {
+		return nil, err
+	} else if n > 0 {
+		c.Log.Info("removed scratch files of an earlier run", "files", n)
+	}
+	handler, err := s.handler()
+	if err != nil {
+		return nil, err
+	}
+	errorLog := slog.NewLogLogger(c.Log.Handler(), slog.LevelDebug) // mostly strangers who cannot speak TLS
+	s.http = &http.Server{Handler: handler, ErrorLog: errorLog, MaxHeaderBytes: 64 << 10,
+		ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, ReadTimeout: requestTime, WriteTimeout: requestTime}
+	if err := s.secure(errorLog); err != nil {
+		return nil, err
+	}
+	return s, s.bind(ctx)
+}
+
+// bind opens the addresses of the configuration.
+func (s *Server) bind(ctx context.Context) error {
+	var lc net.ListenConfig
+	if s.listeners == nil {
+		for _, addr := range s.conf.Config.Listen {
+			l, err := lc.Listen(ctx, "tcp", addr)
+			if err != nil {
+				return fmt.Errorf("listen: %w", err)
+			}
+			s.listeners = append(s.listeners, l)
+		}
+	}
+	if s.redirect != nil {
+		l, err := lc.Listen(ctx, "tcp", s.conf.Config.TLS.HTTPRedirect)
+		if err != nil {
+			return fmt.Errorf("listen: %w", err)
+		}
+		s.plain = l
+	}
+	return nil
+}
+
+// Addrs are the addresses that it listens on.
+func (s *Server) Addrs() []net.Addr {
+	var out []net.Addr
+	for _, l := range s.listeners {
+		out = append(out, l.Addr())
+	}
+	return out
+}
+
+// Run answers until ctx ends, then lets requests and mails in hand finish, and
+// closes everything. It returns nil after such an end.
+func (s *Server) Run(ctx context.Context) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var doors, work sync.WaitGroup
+	// What works behind the doors stops after them: a last request may still write a mail.
+	working, stopWork := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopWork()
+	work.Go(func() {
+		if err := s.Outbox.Run(working, s.relay, s.Postman.Bounced); err != nil {
+			cancel(fmt.Errorf("outbox: %w", err))
+		}
+	})
+	work.Go(func() { s.sweep(working) })
+	if s.cert != nil {
+		work.Go(func() { s.watchCertificate(working) })
+	}
+	serve := func(h *http.Server, l net.Listener) {
+		doors.Go(func() {
+			if err := h.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+				cancel(fmt.Errorf("serve %s: %w", l.Addr(), err))
+			}
+		})
+	}
+	for _, l := range s.listeners {
+		s.conf.Log.Info("listening", "address", l.Addr().String(), "url", s.conf.Config.PublicURL, "tls", s.cert != nil)
+		if s.cert != nil {
+			l = tls.NewListener(l, s.http.TLSConfig)
+		}
+		serve(s.http, l)
+	}
+	if s.redirect != nil {
+		serve(s.redirect, s.plain)
+	}
+	<-ctx.Done()
+
+	s.conf.Log.Info("stopping")
+	drain, stop := context.WithTimeout(context.WithoutCancel(ctx), drainTime)
+	defer stop()
+	for _, h := range []*http.Server{s.redirect, s.http} {
+		if h != nil && h.Shutdown(drain) != nil {
+			h.Close()
+		}
+	}
+	doors.Wait()
+	stopWork()
+	if !finished(&work, letterTime) {
+		s.conf.Log.Warn("a mail was being sent for too long; it will be sent again")
+	}
+	err := s.Parts.Close()
+	if cause := context.Cause(ctx); !errors.Is(cause, context.Canceled) && !errors.Is(cause, context.DeadlineExceeded) {
+		err = errors.Join(cause, err)
+	}
+	return err
+}
+
+// finished waits for wg, but not longer than limit.
+func finished(wg *sync.WaitGroup, limit time.Duration) bool {
+	done := make(chan struct{})
+	go func() { wg.Wait(); close(done) }()
+	select {
+	case <-done:
+		return true
+	case <-time.After(limit):
+		return false
+	}
+}
+
+// Close gives back what New took, for a server that is not run.
+func (s *Server) Close() error {
+	var errs []error
+	for _, l := range append(s.listeners, s.plain) {
+		if l != nil {
+			errs = append(errs, l.Close())
+		}
+	}
+	if s.Parts != nil {
+		errs = append(errs, s.Parts.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// sweep removes what has ended, now and every hour.
+func (s *Server) sweep(ctx context.Context) {
+	for {
+		swept, err := s.Keys.Sweep(ctx)
+		switch {
+		case ctx.Err() != nil:
+			return
+		case err != nil:
+			s.conf.Log.Error("sweep", "error", err)
+		default:
+			s.conf.Log.Debug("swept", "result", swept)
+		}
+		select {
+		case <-time.After(sweepPeriod):
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// watchCertificate reads the certificate again on SIGHUP and when its file changes.
+func (s *Server) watchCertificate(ctx context.Context) {
+	hup := make(chan os.Signal, 1)
+	signal.Notify(hup, syscall.SIGHUP)
+	defer signal.Stop(hup)
+	tick := time.NewTicker(certificatePeriod)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-hup:
+			s.reload(true)
+		case <-tick.C:
+			s.reload(false)
+		}
+	}
+}
+
+func (s *Server) reload(force bool) {
+	changed, err := s.cert.reload(force)
+	switch {
+	case err != nil: // the old one is shown until the new one is good
+		s.conf.Log.Error("read certificate again", "error", err)
+	case changed:
+		s.conf.Log.Info("certificate read again", "until", s.cert.until())
+	}
+}
