@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/pli-mail/pli/internal/api"
 	"github.com/pli-mail/pli/internal/console"
 	"github.com/pli-mail/pli/internal/desk"
 	"github.com/pli-mail/pli/internal/people"
@@ -41,6 +42,7 @@ func (s *Server) handler() (http.Handler, error) {
 	if err := desk.Register(desk.Config{Kit: kit, Keys: s.Keys, Sealing: s.Sealing, Now: s.DB.Now}); err != nil {
 		return nil, err
 	}
+	api.Register(api.Config{Kit: kit, Accounts: s.Accounts, Keys: s.Keys, Domains: conf.Mail.Domains, Now: s.DB.Now})
 	return kit, nil
 }
 
