@@ -73,7 +73,7 @@ type form struct {
 	values url.Values
 	parts  *multipart.Reader
 	next   *multipart.Part // the first file, already begun
-	files  bool            // there were some
+	files  bool            // there are some; otherwise everything has been read
 }
 
 // readForm reads the fields, and stops where the first file begins.
@@ -113,6 +113,9 @@ func (f *form) file() (*sealing.File, error) {
 	for {
 		p := f.next
 		f.next = nil
+		if !f.files {
+			return nil, io.EOF
+		}
 		if p == nil {
 			var err error
 			if p, err = f.parts.NextPart(); err != nil {
