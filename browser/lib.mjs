@@ -68,7 +68,7 @@ export async function person(browser, { lang = 'en', width = 1280, dark = false,
 export async function sound(page, name, { lang } = {}) {
   await page.evaluate(() => document.fonts.ready);
   const seen = await page.evaluate(() => ({
-    h1: document.querySelectorAll('h1').length, title: document.title, lang: document.documentElement.lang,
+    h1: [...document.querySelectorAll('h1')].filter((h) => h.checkVisibility()).length, title: document.title, lang: document.documentElement.lang,
     overflow: document.documentElement.scrollWidth - document.documentElement.clientWidth,
     keys: (document.body.innerText.match(/\b(?:[a-z]+\d?)\.[a-z_]{2,}(?:\.[a-z_]+)?\b(?!@)/g) || []),
   }));
