@@ -1,0 +1,227 @@
+package console_test
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/pli-mail/pli/internal/account"
+	"github.com/pli-mail/pli/internal/store"
+	"github.com/pli-mail/pli/internal/web/webtest"
+)
+
+// routeRule is the declared result of one address for an administrator of the
+// account in it. For everybody else the results follow from outside.
+type routeRule struct {
+	status  int
+	outside bool // not of one account: also for other administrators
+}
+
+// matrix declares every address of the console. An address that is not here
+// fails the test (AT-56).
+var matrix = map[string]routeRule{
+	"GET /admin":          {303, true},
+	"GET /admin/{$}":      {303, true},
+	"GET /admin/accounts": {200, true},
+
+	"GET /admin/accounts/{n}":           {200, false},
+	"GET /admin/accounts/{n}/suggest":   {200, false},
+	"GET /admin/accounts/{n}/audit":     {200, false},
+	"GET /admin/accounts/{n}/requests":  {200, false},
+	"POST /admin/accounts/{n}/requests": {404, false}, // no such request
+
+	"GET /admin/accounts/{n}/groups":                                {200, false},
+	"POST /admin/accounts/{n}/groups":                               {422, false}, // no name
+	"GET /admin/accounts/{n}/groups/{group}":                        {200, false},
+	"POST /admin/accounts/{n}/groups/{group}":                       {422, false},
+	"GET /admin/accounts/{n}/groups/{group}/delete":                 {409, false}, // the built-in one
+	"POST /admin/accounts/{n}/groups/{group}/delete":                {409, false},
+	"GET /admin/accounts/{n}/groups/{group}/members":                {200, false},
+	"POST /admin/accounts/{n}/groups/{group}/members":               {422, false},
+	"GET /admin/accounts/{n}/groups/{group}/members/{user}/remove":  {200, false},
+	"POST /admin/accounts/{n}/groups/{group}/members/{user}/remove": {409, false}, // the last one
+
+	"POST /admin/accounts/{n}/invitations/{invitation}/resend": {303, false},
+	"GET /admin/accounts/{n}/invitations/{invitation}/revoke":  {200, false},
+	"POST /admin/accounts/{n}/invitations/{invitation}/revoke": {303, false},
+
+	"GET /admin/accounts/{n}/users":                 {200, false},
+	"GET /admin/accounts/{n}/users/new":             {200, false},
+	"POST /admin/accounts/{n}/users/new":            {422, false},
+	"GET /admin/accounts/{n}/users/invite":          {200, false},
+	"POST /admin/accounts/{n}/users/invite":         {422, false},
+	"GET /admin/accounts/{n}/users/{user}":          {200, false},
+	"POST /admin/accounts/{n}/users/{user}/block":   {409, false},
+	"POST /admin/accounts/{n}/users/{user}/unblock": {303, false},
+	"GET /admin/accounts/{n}/users/{user}/reset":    {200, false},
+	"POST /admin/accounts/{n}/users/{user}/reset":   {409, false}, // oneself
+	"GET /admin/accounts/{n}/users/{user}/delete":   {200, false},
+	"POST /admin/accounts/{n}/users/{user}/delete":  {409, false},
+}
+
+// objects are what stands in an address.
+type objects struct{ n, group, user, invitation string }
+
+func (o objects) path(pattern string) string {
+	_, path, _ := strings.Cut(pattern, " ")
+	return strings.NewReplacer("{$}", "", "{n}", o.n, "{group}", o.group, "{user}", o.user, "{invitation}", o.invitation).Replace(path)
+}
+
+func objectsOf(t *testing.T, h *webtest.House, number int64, text, address string) objects {
+	t.Helper()
+	ctx, op := t.Context(), account.Operator("test")
+	groups, err := h.Accounts.Groups(ctx, op, number, "", "", 5)
+	if err != nil {
+		t.Fatal(err)
+	}
+	i, err := h.Accounts.Invite(ctx, op, number, groups.Groups[0].ID, "guest-of-"+text+"@example.net")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return objects{text, groups.Groups[0].ID, idOf(t, h, address), i.ID}
+}
+
+// AT-56: every address of the console, for everybody, on objects of their own
+// account and of another, gives exactly the declared result.
+func TestMatrix(t *testing.T) {
+	t.Parallel()
+	h := house(t)
+	stranger(t, h)
+	ours := objectsOf(t, h, webtest.Account, "100042", webtest.Admin)
+	theirs := objectsOf(t, h, 200007, "200007", "clara@elsewhere.example")
+
+	nobody, user, admin, other := h.Browser(t), h.Browser(t), h.Browser(t), h.Browser(t)
+	temporary := h.Browser(t)
+	user.SignIn(t, webtest.User)
+	admin.SignIn(t, webtest.Admin)
+	other.SignIn(t, "clara@elsewhere.example")
+	temporary.SignIn(t, "paul@example.org")
+
+	ask := func(b *webtest.Browser, pattern string, o objects) (int, string) {
+		method, _, _ := strings.Cut(pattern, " ")
+		a := b.Do(t, method, o.path(pattern), nil)
+		return a.Status, a.Header.Get("Location")
+	}
+	seen := 0
+	for _, rt := range h.Kit.Routes() {
+		method, path, _ := strings.Cut(rt.Pattern, " ")
+		if !strings.HasPrefix(path, "/admin") || path == "/admin/signin" || path == "/admin/request" {
+			continue
+		}
+		seen++
+		rule, declared := matrix[rt.Pattern]
+		if !declared {
+			t.Errorf("AT-56: %s is not declared", rt.Pattern)
+			continue
+		}
+		check := func(who string, b *webtest.Browser, o objects, status int, to string) {
+			t.Helper()
+			got, at := ask(b, rt.Pattern, o)
+			if got != status || to != "" && !strings.HasPrefix(at, to) {
+				t.Errorf("AT-56: %s %s as %s: %d %s, not %d %s", method, o.path(rt.Pattern), who, got, at, status, to)
+			}
+		}
+		if method == http.MethodGet {
+			check("nobody", nobody, ours, 303, "/admin/signin?next=")
+			check("a user", user, ours, 303, "/admin/request")
+			check("one with a temporary password", temporary, ours, 303, "/password") // AT-42
+		} else {
+			check("nobody", nobody, ours, 401, "")
+			check("a user", user, ours, 403, "")
+			check("one with a temporary password", temporary, ours, 303, "/password")
+		}
+		// The answers that change something come last: what is asked for is still there.
+		if rule.outside {
+			check("an administrator of another account", other, ours, rule.status, "")
+		} else {
+			check("an administrator of another account", other, ours, 404, "")
+			check("the administrator, in another account", admin, theirs, 404, "")
+			check("the administrator, in no account", admin, objects{"999999", ours.group, ours.user, ours.invitation}, 404, "")
+			if strings.Contains(path, "{group}") || strings.Contains(path, "{user}") || strings.Contains(path, "{invitation}") {
+				mixed := objects{ours.n, theirs.group, theirs.user, theirs.invitation}
+				check("the administrator, with ids of another account", admin, mixed, 404, "") // AT-59
+			}
+		}
+		check("the administrator", admin, ours, rule.status, "")
+	}
+	if seen != len(matrix) {
+		t.Errorf("%d addresses are served, %d declared", seen, len(matrix))
+	}
+	if n := administrators(t, h); n != 1 {
+		t.Errorf("AT-58: after all that the account has %d administrators", n)
+	}
+}
+
+func administrators(t *testing.T, h *webtest.House) int {
+	t.Helper()
+	var left []store.User
+	if err := h.DB.View(t.Context(), func(tx *store.Tx) (err error) {
+		left, err = tx.ListAdministrators(webtest.Account, 10)
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	return len(left)
+}
+
+// AT-58: a user gives themselves no right, by any form.
+func TestUserGrantsThemselvesNothing(t *testing.T) {
+	t.Parallel()
+	h := house(t)
+	o := objectsOf(t, h, webtest.Account, "100042", webtest.User)
+	b := h.Browser(t)
+	b.SignIn(t, webtest.User)
+	path := "/admin/accounts/100042"
+	for _, form := range [][]string{
+		{path + "/groups/" + o.group + "/members", "user", webtest.User},
+		{path + "/groups/" + o.group + "/members", "do", "invite", "user", webtest.User},
+		{path + "/users/new", "do", "save", "address", "other@example.org", "password", "a password of mine", "confirm", "a password of mine", "group", o.group},
+		{path + "/users/" + idOf(t, h, webtest.Admin) + "/reset"},
+		{path + "/groups", "name", "Mine"},
+		{path + "/requests", "id", "x", "do", "grant"},
+	} {
+		if a := b.Post(t, form[0], form[1:]...); a.Status != 403 {
+			t.Errorf("AT-58: %v answers %d", form, a.Status)
+		}
+	}
+	if n := administrators(t, h); n != 1 {
+		t.Errorf("AT-58: %d administrators", n)
+	}
+	// A request names no account but one's own, whatever the form says.
+	if a := b.Post(t, "/admin/request", "reason", "x", "account", "200007"); a.Status != 303 {
+		t.Errorf("asking: %d", a.Status)
+	}
+}
+
+// AT-59: people and groups of another account, in bodies, filters and searches,
+// are as if they were not there.
+func TestOtherAccountsAreNotThere(t *testing.T) {
+	t.Parallel()
+	h := house(t)
+	_, group, user := stranger(t, h)
+	o := objectsOf(t, h, webtest.Account, "100042", webtest.Admin)
+	b := h.Browser(t)
+	b.SignIn(t, webtest.Admin)
+	path := "/admin/accounts/100042"
+
+	// Their people are nonexistent, in the very same words as nobody's.
+	theirs := b.Post(t, path+"/groups/"+o.group+"/members", "user", "clara@elsewhere.example")
+	nobodys := b.Post(t, path+"/groups/"+o.group+"/members", "user", "carla@elsewhere.example")
+	if theirs.Status != 422 || strings.ReplaceAll(theirs.Body, "clara@", "carla@") != nobodys.Body {
+		t.Errorf("AT-59: somebody of another account and nobody give %d and %d, or other words", theirs.Status, nobodys.Status)
+	}
+	if a := b.Post(t, path+"/users/new", "do", "save", "address", "new@example.org", "password", "a password of mine", "confirm", "a password of mine", "enforce", "1", "group", group); a.Status != 404 {
+		t.Errorf("AT-59: a group of another account in a form: %d", a.Status)
+	}
+	if a := b.Post(t, path+"/users/invite", "user", "new@example.org", "group", group); a.Status != 404 {
+		t.Errorf("AT-59: an invitation to a group of another account: %d", a.Status)
+	}
+	for _, q := range []string{"/users?q=clara", "/users?q=200007", "/groups?q=else", "/suggest?q=clara&group=" + group} {
+		if a := b.Get(t, path+q); strings.Contains(a.Body, "elsewhere.example") || strings.Contains(a.Body, user) {
+			t.Errorf("AT-59: %s shows somebody of another account", q)
+		}
+	}
+	if a := b.Get(t, "/admin/accounts"); strings.Contains(a.Body, "200007") || !strings.Contains(a.Body, "Showing 1 account(s).") {
+		t.Error("AT-59: the list knows of another account")
+	}
+}

@@ -1,0 +1,216 @@
+package people_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/pli-mail/pli/internal/account"
+	"github.com/pli-mail/pli/internal/people"
+	"github.com/pli-mail/pli/internal/web/webtest"
+)
+
+func house(t *testing.T) *webtest.House {
+	t.Helper()
+	h := webtest.New(t)
+	t.Cleanup(func() {
+		if log := h.Logged(); strings.Contains(log, "level=ERROR") {
+			t.Error(log)
+		}
+	})
+	if err := people.New(h.Kit, h.Accounts); err != nil {
+		t.Fatal(err)
+	}
+	return h
+}
+
+const own = "four blue owls sing at nine"
+
+func TestSignIn(t *testing.T) {
+	t.Parallel()
+	h := house(t)
+	b := h.Browser(t)
+	p := b.Visit(t, "/profile?lang=fr")
+	if p.Path != "/signin?next=%2Fprofile%3Flang%3Dfr" || p.Heading(t) != "Se connecter" || p.Title() != "Se connecter – Pli" {
+		t.Fatalf("%s %q", p.Path, p.Title())
+	}
+	p = p.Press(t, "Se connecter", "Adresse e-mail", webtest.User, "Mot de passe", webtest.Password)
+	if p.Heading(t) != "Bienvenue, Claire" {
+		t.Fatalf("the first time: %s %q", p.Path, p.Heading(t))
+	}
+	p = p.Press(t, "Enregistrer", "Langue", "Français", "Apparence", "Sombre", "Fuseau horaire", "Europe/Brussels")
+	if p.Heading(t) != "Votre profil" || !p.Has("Modifications enregistrées.") || !strings.Contains(p.Body, `data-theme="dark"`) {
+		t.Fatalf("after the preferences: %s %q", p.Path, p.Heading(t))
+	}
+	if p = p.Press(t, "Se déconnecter"); p.Path != "/signin" || !p.Has("Vous êtes déconnecté.") {
+		t.Fatalf("after signing out: %s", p.Path)
+	}
+	if again := b.Get(t, "/profile"); again.Status != 303 {
+		t.Errorf("the session answers %d after signing out", again.Status)
+	}
+
+	// Not twice to the new-account page, and only to our own addresses.
+	p = b.Visit(t, "/signin?next=https://evil.example/").Press(t, "Se connecter", "Adresse e-mail", webtest.User, "Mot de passe", webtest.Password)
+	if p.Path != "/" {
+		t.Errorf("signing in leads to %s", p.Path)
+	}
+}
+
+// AT-52: who is unknown and who types a wrong password read the same page.
+func TestSignInTellsNothing(t *testing.T) {
+	t.Parallel()
+	h := house(t)
+	answer := func(address string) string {
+		p := h.Browser(t).Visit(t, "/signin?lang=en").Press(t, "Sign in", "E-mail address", address, "Password", "not their password")
+		if p.Status != 422 || !p.Has("The address or the password is not right.") || p.Value(t, "E-mail address") != address {
+			t.Errorf("%s: %d %q", address, p.Status, p.Texts("p"))
+		}
+		code := h.Browser(t).Visit(t, "/signin/code").Press(t, "E-mail me a code", "E-mail address", address)
+		recover := h.Browser(t).Visit(t, "/recover").Press(t, "E-mail me a code", "E-mail address", address)
+		return strings.ReplaceAll(p.Body+code.Body+recover.Body, address, "x")
+	}
+	if answer(webtest.User) != answer("nobody@example.net") {
+		t.Error("AT-52: the pages tell who has an account")
+	}
+}
+
+func TestSignInWithCode(t *testing.T) {
+	t.Parallel()
+	h := house(t)
+	p := h.Browser(t).Visit(t, "/signin?lang=en").Follow(t, "E-mail me a code instead").Press(t, "E-mail me a code", "E-mail address", webtest.User)
+	if !p.Has("If claire.roux@example.org has an account, a code is on its way. It works for 10 minutes, on this device only.") {
+		t.Fatalf("%d %q", p.Status, p.Texts("p"))
+	}
+	code := h.Code(t)
+	wrong := p.Press(t, "Sign in", "Code (6 digits)", "000000")
+	if wrong.Status != 422 || !wrong.Has("That code is not right. You have 4 tries left.") {
+		t.Errorf("a wrong code: %d %q", wrong.Status, wrong.Texts("p"))
+	}
+	if done := wrong.Press(t, "Sign in", "Code (6 digits)", " "+code[:3]+" "+code[3:]); done.Heading(t) != "Welcome, Claire" {
+		t.Errorf("the right code: %d %s", done.Status, done.Path)
+	}
+}
+
+func TestRecover(t *testing.T) {
+	t.Parallel()
+	h := house(t)
+	elsewhere := h.Browser(t)
+	elsewhere.SignIn(t, webtest.User)
+	p := h.Browser(t).Visit(t, "/recover?lang=en").Press(t, "E-mail me a code", "E-mail address", webtest.User)
+	code := h.Code(t)
+	short := p.Press(t, "Set the new password", "Code (6 digits)", code, "New password", "short", "New password, again", "short")
+	if short.Status != 422 || short.Value(t, "Code (6 digits)") != code {
+		t.Errorf("a short password: %d, the code %q kept", short.Status, short.Value(t, "Code (6 digits)"))
+	}
+	done := short.Press(t, "Set the new password", "New password", own, "New password, again", own)
+	if !strings.Contains(done.Body, "Your password has been changed. Other devices have been signed out.") {
+		t.Errorf("%d %s", done.Status, done.Path)
+	}
+	if got := elsewhere.Get(t, "/profile"); got.Status != 303 {
+		t.Errorf("another device still sees %d", got.Status)
+	}
+}
+
+// A temporary password that was not used in time says so, to who knows it.
+func TestTemporaryPasswordExpires(t *testing.T) {
+	t.Parallel()
+	h := house(t)
+	now := time.Now().UTC().Add(account.TemporaryLimit + time.Minute)
+	h.DB.Now = func() time.Time { return now }
+	for lang, want := range map[string]string{
+		"en": "This temporary password has expired. Ask your account administrator for a new one.",
+		"fr": "Ce mot de passe temporaire a expiré. Demandez-en un nouveau à votre administrateur de compte.",
+	} {
+		p := h.Browser(t).Visit(t, "/signin?lang="+lang)
+		p = p.Press(t, p.Texts("h1")[0], p.Texts("label")[0], "paul@example.org", p.Texts("label")[1], webtest.Password)
+		if p.Status != 422 || !p.Has(want) {
+			t.Errorf("%s: %d %q", lang, p.Status, p.Texts("p"))
+		}
+	}
+}
+
+// AT-42: with a temporary password every address but the one that sets another
+// leads there, or is refused.
+func TestTemporaryPasswordOpensOnePage(t *testing.T) {
+	t.Parallel()
+	h := house(t)
+	b := h.Browser(t)
+	b.SignIn(t, "paul@example.org")
+	for _, rt := range h.Kit.Routes() {
+		method, path, _ := strings.Cut(rt.Pattern, " ")
+		path = strings.NewReplacer("{token}", "x").Replace(path)
+		a := b.Do(t, method, path, nil)
+		to := a.Header.Get("Location")
+		switch path {
+		case "/password", "/signout", "/recover":
+		case "/signin", "/admin/signin", "/signin/code":
+			if a.Status == 303 && to != "/password" {
+				t.Errorf("AT-42: %s leads to %s", rt.Pattern, to)
+			}
+		default:
+			if a.Status != 303 || to != "/password" {
+				t.Errorf("AT-42: %s answers %d %s", rt.Pattern, a.Status, to)
+			}
+		}
+		b.SignIn(t, "paul@example.org") // in case that address ended the session
+	}
+}
+
+// Enrolment belongs to an address that this session has just proved.
+func TestEnrol(t *testing.T) {
+	t.Parallel()
+	h := house(t)
+	b := h.Browser(t)
+	p := b.Visit(t, "/enrol?lang=en")
+	if p.Heading(t) != "Open an envelope first" || len(p.Texts("form")) > 1 {
+		t.Fatalf("without an address: %q", p.Heading(t))
+	}
+	if got := b.Post(t, "/enrol", "first_name", "Eve", "password", own, "confirm", own); got.Status != 200 || !strings.Contains(got.Body, "Open an envelope first") {
+		t.Errorf("a form without an address: %d", got.Status)
+	}
+	b.Prove(t, "jean@example.net")
+	p = b.Visit(t, "/enrol?lang=fr")
+	if p.Value(t, "Adresse e-mail") != "jean@example.net" || !strings.Contains(p.Body, "readonly") {
+		t.Fatalf("%d %q", p.Status, p.Texts("label"))
+	}
+	fill := func(password, confirm string) webtest.Page {
+		return p.Press(t, "Créer mon compte", "Prénom", "Jean", "Nom", "Petit", "Mot de passe", password, "Confirmation du mot de passe", confirm, "Langue", "Français")
+	}
+	for _, bad := range [][2]string{{"motdepasse", "motdepasse"}, {"jean petit jean petit", "jean petit jean petit"}, {own, own + "!"}} {
+		if q := fill(bad[0], bad[1]); q.Status != 422 || q.Value(t, "Prénom") != "Jean" || strings.Contains(q.Body, bad[0]) {
+			t.Errorf("AT-41: %q: %d", bad[0], q.Status)
+		}
+	}
+	q := fill(own, own)
+	if q.Heading(t) != "Bienvenue, Jean" || !q.Has("Votre compte est prêt.") {
+		t.Fatalf("%d %s %q", q.Status, q.Path, q.Heading(t))
+	}
+	// The address in the form is for reading: another one there changes nothing.
+	if strings.Contains(q.Body, "evil@") {
+		t.Error("the address of the form was taken")
+	}
+}
+
+func TestProfile(t *testing.T) {
+	t.Parallel()
+	h := house(t)
+	b, other := h.Browser(t), h.Browser(t)
+	b.SignIn(t, webtest.User)
+	other.SignIn(t, webtest.User)
+	p := b.Visit(t, "/profile?lang=en")
+	if !p.Has("2 devices") {
+		t.Errorf("%q", p.Texts("p"))
+	}
+	p = p.Press(t, "Sign out other devices")
+	if !p.Has("1 device") || other.Get(t, "/profile").Status != 303 {
+		t.Errorf("%q", p.Texts("p"))
+	}
+	wrong := p.Press(t, "Change my password", "Current password", "not mine", "New password", own, "New password, again", own)
+	if wrong.Status != 422 || !wrong.Has("That is not your current password.") || wrong.Value(t, "First Name") != "Claire" {
+		t.Errorf("a wrong current password: %d %q", wrong.Status, wrong.Texts("p"))
+	}
+	p = p.Press(t, "Change my password", "Current password", webtest.Password, "New password", own, "New password, again", own)
+	if !p.Has("Your password has been changed. Other devices have been signed out.") || p.Path != "/profile" {
+		t.Errorf("%d %q", p.Status, p.Texts("p"))
+	}
+}
