@@ -35,9 +35,41 @@ func (db *DB) updateBatched(ctx context.Context, fn func(*Tx) error) error {
 	return j.err
 }
 
+// startSQLite takes the writer's connection, which runBatches keeps.
+func (db *DB) startSQLite(ctx context.Context) error {
+	w, err := newStatements(ctx, db.writer)
+	if err != nil {
+		return err
+	}
+	db.readers = newReaders(db.reader, readersMost())
+	db.batches = make(chan *job)
+	go db.runBatches(w)
+	return nil
+}
+
+func (db *DB) viewSQLite(ctx context.Context, fn func(*Tx) error) error {
+	r, err := db.readers.take(ctx)
+	if err != nil {
+		return err
+	}
+	// A transaction whose context ends takes its connection with it. This one's
+	// statements are interrupted, and it is rolled back below.
+	t, err := r.conn.BeginTx(context.WithoutCancel(ctx), &sql.TxOptions{ReadOnly: true})
+	if err != nil {
+		db.readers.drop(r)
+		return fmt.Errorf("begin: %w", err)
+	}
+	defer db.readers.give(r)
+	defer t.Rollback()
+	tx := db.newTx(ctx, t)
+	tx.stmts = r
+	return fn(tx)
+}
+
 // runBatches owns the writer until Close.
-func (db *DB) runBatches() {
+func (db *DB) runBatches(w *statements) {
 	defer close(db.stopped)
+	defer func() { w.close() }()
 	for first := range db.batches {
 		jobs := []*job{first}
 	gather:
@@ -52,11 +84,17 @@ func (db *DB) runBatches() {
 				break gather
 			}
 		}
-		db.runBatch(jobs)
+		if !db.runBatch(w, jobs) {
+			if next, err := newStatements(context.Background(), db.writer); err == nil {
+				w.close()
+				w = next
+			}
+		}
 	}
 }
 
-func (db *DB) runBatch(jobs []*job) {
+// runBatch reports false when its connection could not begin.
+func (db *DB) runBatch(w *statements, jobs []*job) (began bool) {
 	fail := func(err error) {
 		for _, j := range jobs {
 			if j.err == nil {
@@ -69,41 +107,48 @@ func (db *DB) runBatch(jobs []*job) {
 			close(j.done)
 		}
 	}()
-	t, err := db.writer.BeginTx(context.Background(), nil)
+	t, err := w.conn.BeginTx(context.Background(), nil)
 	if err != nil {
 		fail(fmt.Errorf("begin: %w", err))
-		return
+		return false
 	}
 	for _, j := range jobs {
-		if err := db.runJob(t, j); err != nil {
+		if err := db.runJob(w, t, j); err != nil {
 			t.Rollback()
 			fail(err)
-			return
+			return true
 		}
 	}
 	if err := t.Commit(); err != nil {
 		t.Rollback()
 		fail(fmt.Errorf("commit: %w", err))
 	}
+	return true
 }
 
 // runJob returns an error only when the whole batch is lost.
-func (db *DB) runJob(t *sql.Tx, j *job) (err error) {
-	if _, err := t.Exec("SAVEPOINT job"); err != nil {
+func (db *DB) runJob(w *statements, t *sql.Tx, j *job) (err error) {
+	tx := db.newTx(j.ctx, t)
+	tx.stmts = w
+	if _, err := tx.exec("SAVEPOINT job"); err != nil {
 		return fmt.Errorf("savepoint: %w", err)
 	}
-	end := "RELEASE job"
+	done := false
 	defer func() {
 		if p := recover(); p != nil {
 			j.err = fmt.Errorf("panic in a transaction: %v", p)
-			end = "ROLLBACK TO job; RELEASE job"
 		}
-		if _, e := t.Exec(end); e != nil {
-			err = fmt.Errorf("savepoint: %w", e)
+		if !done {
+			_, err = tx.exec("ROLLBACK TO job")
+		}
+		if err == nil {
+			_, err = tx.exec("RELEASE job")
+		}
+		if err != nil {
+			err = fmt.Errorf("savepoint: %w", err)
 		}
 	}()
-	if j.err = j.fn(db.newTx(j.ctx, t)); j.err != nil {
-		end = "ROLLBACK TO job; RELEASE job"
-	}
+	j.err = j.fn(tx)
+	done = j.err == nil
 	return nil
 }

@@ -83,7 +83,7 @@ func openSQLite(path string) (writer, reader *sql.DB, err error) {
 	if writer, err = sql.Open("sqlite", sqliteDSN(path, true)); err != nil {
 		return nil, nil, err
 	}
-	writer.SetMaxOpenConns(1)
+	writer.SetMaxOpenConns(2)            // the one of the batches, and one to ask for the schema
 	if err = writer.Ping(); err != nil { // the file and its WAL exist before a reader comes
 		writer.Close()
 		return nil, nil, err
@@ -92,11 +92,12 @@ func openSQLite(path string) (writer, reader *sql.DB, err error) {
 		writer.Close()
 		return nil, nil, err
 	}
-	n := max(4, 2*runtime.NumCPU())
-	reader.SetMaxOpenConns(n)
-	reader.SetMaxIdleConns(n)
+	reader.SetMaxOpenConns(readersMost() + 1) // those of the views, and one for Ping
 	return writer, reader, nil
 }
+
+// readersMost is how many views of SQLite may run at once.
+func readersMost() int { return max(4, 2*runtime.NumCPU()) }
 
 func openPostgres(ctx context.Context, url string) (*sql.DB, error) {
 	pool, err := pgxpool.New(ctx, url)

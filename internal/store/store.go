@@ -32,12 +32,41 @@ type DB struct {
 	writer  *sql.DB
 	reader  *sql.DB
 	batches chan *job // SQLite only: see batch.go
+	readers *readers  // SQLite only: see statements.go
 	stopped chan struct{}
 }
 
 // Open opens the database at url, "sqlite:PATH" or "postgres://…", and brings
 // its schema up to date. It returns ErrNewerSchema for one that is ahead.
 func Open(ctx context.Context, url string) (*DB, error) {
+	db, err := connect(ctx, url)
+	if err != nil {
+		return nil, err
+	}
+	if err := db.migrate(ctx); err != nil {
+		db.closePools()
+		return nil, err
+	}
+	if db.dialect.batched {
+		db.batches = make(chan *job)
+		go db.runBatches()
+	} else {
+		close(db.stopped)
+	}
+	return db, nil
+}
+
+// Inspect returns what Schema does of the database at url, without changing its schema.
+func Inspect(ctx context.Context, url string) (current, known int64, err error) {
+	db, err := connect(ctx, url)
+	if err != nil {
+		return 0, 0, err
+	}
+	defer db.closePools()
+	return db.Schema(ctx)
+}
+
+func connect(ctx context.Context, url string) (*DB, error) {
 	db := &DB{Now: func() time.Time { return time.Now().UTC() }, stopped: make(chan struct{})}
 	var err error
 	switch {
@@ -54,16 +83,6 @@ func Open(ctx context.Context, url string) (*DB, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open database: %w", err)
 	}
-	if err := db.migrate(ctx); err != nil {
-		db.closePools()
-		return nil, err
-	}
-	if db.dialect.batched {
-		db.batches = make(chan *job)
-		go db.runBatches()
-	} else {
-		close(db.stopped)
-	}
 	return db, nil
 }
 
@@ -73,7 +92,11 @@ func (db *DB) Close() error {
 		close(db.batches)
 	}
 	<-db.stopped
-	return db.closePools()
+	var err error
+	if db.readers != nil {
+		err = db.readers.close()
+	}
+	return errors.Join(err, db.closePools())
 }
 
 func (db *DB) closePools() error {
@@ -146,6 +169,7 @@ type Tx struct {
 
 	ctx     context.Context
 	tx      *sql.Tx
+	stmts   *statements // SQLite only
 	dialect dialect
 }
 
@@ -186,6 +210,9 @@ func (db *DB) updateOnce(ctx context.Context, fn func(tx *Tx) error) error {
 
 // View runs fn in a transaction that only reads, from one snapshot.
 func (db *DB) View(ctx context.Context, fn func(tx *Tx) error) error {
+	if db.readers != nil {
+		return db.viewSQLite(ctx, fn)
+	}
 	t, err := db.reader.BeginTx(ctx, &sql.TxOptions{ReadOnly: true, Isolation: db.dialect.snapshot})
 	if err != nil {
 		return fmt.Errorf("begin: %w", err)
@@ -202,7 +229,13 @@ func (db *DB) newTx(ctx context.Context, t *sql.Tx) *Tx {
 func (tx *Tx) Context() context.Context { return tx.ctx }
 
 func (tx *Tx) exec(query string, args ...any) (int64, error) {
-	r, err := tx.tx.ExecContext(tx.ctx, query, args...)
+	var r sql.Result
+	stmt, err := tx.prepare(query)
+	if stmt != nil {
+		r, err = stmt.ExecContext(tx.ctx, args...)
+	} else if err == nil {
+		r, err = tx.tx.ExecContext(tx.ctx, query, args...)
+	}
 	if err != nil {
 		return 0, tx.dialect.wrap(err)
 	}
@@ -210,12 +243,29 @@ func (tx *Tx) exec(query string, args ...any) (int64, error) {
 }
 
 func (tx *Tx) row(query string, args ...any) *sql.Row {
+	if stmt, _ := tx.prepare(query); stmt != nil {
+		return stmt.QueryRowContext(tx.ctx, args...)
+	}
 	return tx.tx.QueryRowContext(tx.ctx, query, args...)
 }
 
 func (tx *Tx) rows(query string, args ...any) (*sql.Rows, error) {
-	r, err := tx.tx.QueryContext(tx.ctx, query, args...)
+	var r *sql.Rows
+	stmt, err := tx.prepare(query)
+	if stmt != nil {
+		r, err = stmt.QueryContext(tx.ctx, args...)
+	} else if err == nil {
+		r, err = tx.tx.QueryContext(tx.ctx, query, args...)
+	}
 	return r, tx.dialect.wrap(err)
+}
+
+// prepare returns nil where the driver keeps compiled statements itself.
+func (tx *Tx) prepare(query string) (*sql.Stmt, error) {
+	if tx.stmts == nil {
+		return nil, nil
+	}
+	return tx.stmts.prepare(tx.ctx, query)
 }
 
 // ErrNotFound is what a Find method returns when there is no such row, and
