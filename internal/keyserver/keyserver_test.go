@@ -9,6 +9,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -84,6 +85,7 @@ type house struct {
 	db    *store.DB
 	root  *masterkey.Root
 	blobs *blob.Store
+	dir   string // of the blobs
 	post  *letters
 	ana   keyserver.Sender
 	log   *bytes.Buffer
@@ -104,7 +106,8 @@ func newHouse(t testing.TB, db *store.DB) *house {
 	if h.root, err = masterkey.Open(path); err != nil {
 		t.Fatal(err)
 	}
-	if h.blobs, err = blob.New(t.TempDir()); err != nil {
+	h.dir = t.TempDir()
+	if h.blobs, err = blob.New(h.dir); err != nil {
 		t.Fatal(err)
 	}
 	h.Service = h.node()
@@ -143,6 +146,18 @@ func (h *house) update(t testing.TB, fn func(tx *store.Tx) error) {
 	if err := h.db.Update(context.Background(), fn); err != nil {
 		t.Fatal(err)
 	}
+}
+
+func (h *house) blobNames(t testing.TB) (names []string) {
+	t.Helper()
+	entries, err := os.ReadDir(h.dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		names = append(names, e.Name())
+	}
+	return names
 }
 
 func (h *house) user(t testing.TB, account int64, address string) string {
