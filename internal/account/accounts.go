@@ -121,9 +121,6 @@ func numberAfter(after string) (int64, error) {
 func (s *Service) Account(ctx context.Context, actor Actor, number int64) (AccountView, error) {
 	var out AccountView
 	err := s.look(ctx, actor, accountView, number, func(tx *store.Tx, a store.Account) (err error) {
-		if a.ID == 0 {
-			return notFound()
-		}
 		out, err = viewAccount(tx, a)
 		return err
 	})

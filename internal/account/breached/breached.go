@@ -65,6 +65,9 @@ func Common(password string) bool {
 
 // repeated returns the word that s is repetitions of, "" when it is none.
 func repeated(s string) string {
+	if s == "" {
+		return ""
+	}
 	i := strings.Index((s + s)[1:], s) + 1
 	if i < len(s) {
 		return s[:i]
