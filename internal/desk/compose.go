@@ -29,7 +29,7 @@ type composePage struct {
 	Today     string
 	Notify    bool
 	Languages []web.Option
-	Max       int64
+	Max       int64 // MB of all files together
 	KeptFiles bool // false after a form came back: a browser does not give its files back
 	Units     string
 	Point     string
@@ -51,7 +51,7 @@ func (d *desk) composePage(r *web.Request) (*composePage, error) {
 	now := d.Now().In(r.Printer.Zone)
 	p := &composePage{
 		Base: r.Base(r.T("new.h1")), From: u.Name() + ", " + acc.Name + " <" + u.DisplayAddress + ">",
-		Today: now.Format(time.DateOnly), Notify: u.NotifyOpened, Max: d.Sealing.MaxFiles(), KeptFiles: true,
+		Today: now.Format(time.DateOnly), Notify: u.NotifyOpened, Max: d.Sealing.MaxFiles() >> 20, KeptFiles: true,
 		Units: `["B","kB","MB","GB"]`, Point: ".",
 		Languages: []web.Option{
 			{Value: "en", Text: "English", Selected: r.Printer.Lang == "en"},
