@@ -47,11 +47,13 @@ func Open(ctx context.Context, url string) (*DB, error) {
 		db.closePools()
 		return nil, err
 	}
-	if db.dialect.batched {
-		db.batches = make(chan *job)
-		go db.runBatches()
-	} else {
+	if !db.dialect.batched {
 		close(db.stopped)
+		return db, nil
+	}
+	if err := db.startSQLite(ctx); err != nil {
+		db.closePools()
+		return nil, err
 	}
 	return db, nil
 }
