@@ -7,6 +7,7 @@ import (
 	"io"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/pli-mail/pli/envelope"
 	"github.com/pli-mail/pli/internal/blob"
@@ -94,10 +95,10 @@ type sealedAttach struct {
 	Without                                             *Body `json:",omitempty"`
 }
 
-// encode gives the plain text to seal. What every attempt must repeat exactly
+// encode gives what is to be sealed. What every attempt must repeat exactly
 // (date, message id, boundary) is fixed here, once.
-func (l *Letter) encode(now time.Time) ([]byte, error) {
-	s := sealed{
+func (l *Letter) encode(now time.Time) *sealed {
+	s := &sealed{
 		FromName: l.From.Name, From: l.From.Addr.Wire(), ReplyToName: l.ReplyTo.Name, ReplyTo: l.ReplyTo.Addr.Wire(),
 		Bounces: l.Bounces.Wire(), ToName: l.To.Name, To: l.To.Addr.Wire(),
 		Subject: l.Subject, Body: l.Body, Auto: l.Auto, MessageID: l.MessageID, InReplyTo: l.InReplyTo,
@@ -112,7 +113,7 @@ func (l *Letter) encode(now time.Time) ([]byte, error) {
 			E: a.E.Base64(), Head: a.Head, Payload: a.Payload, PayloadSize: a.PayloadSize, Without: a.Without,
 		}
 	}
-	return json.Marshal(s)
+	return s
 }
 
 // NewMessageID returns a message id in the service's domain, without angle brackets.
@@ -128,12 +129,17 @@ type Parcel struct {
 	Light    *message.Mail // the same without the attached envelope, for a next hop that takes no mail of that size; may be nil
 }
 
-// decode reads what encode wrote and composes the parcel.
-func decode(plain []byte, blobs *blob.Store) (Parcel, *sealed, error) {
+// decode reads what was sealed.
+func decode(plain []byte) (*sealed, error) {
 	var s sealed
 	if err := json.Unmarshal(plain, &s); err != nil {
-		return Parcel{}, nil, fmt.Errorf("read letter: %w", err)
+		return nil, fmt.Errorf("read letter: %w", err)
 	}
+	return &s, nil
+}
+
+// parcel composes the mail.
+func (s *sealed) parcel(blobs *blob.Store) (Parcel, error) {
 	var firstErr error
 	box := func(name, addr string) message.Mailbox {
 		if addr == "" {
@@ -161,7 +167,7 @@ func decode(plain []byte, blobs *blob.Store) (Parcel, *sealed, error) {
 	if a := s.Attach; a != nil {
 		e, err := envelope.ParseSecret(a.E)
 		if err != nil {
-			return Parcel{}, nil, fmt.Errorf("read letter: %w", err)
+			return Parcel{}, fmt.Errorf("read letter: %w", err)
 		}
 		if a.Without != nil {
 			light := m
@@ -173,7 +179,25 @@ func decode(plain []byte, blobs *blob.Store) (Parcel, *sealed, error) {
 			Open: func() (io.ReadCloser, error) { return openPage(a, e, blobs), nil },
 		}}
 	}
-	return p, &s, firstErr
+	return p, firstErr
+}
+
+// check refuses a letter that could not be written (AT-65): better now, when
+// its cause can still be refused, than at every attempt.
+func (s *sealed) check() error {
+	p, err := s.parcel(nil)
+	if err != nil {
+		return err
+	}
+	bare := *p.Mail
+	bare.Attachments = nil
+	if _, err := bare.WriteTo(io.Discard); err != nil {
+		return err
+	}
+	if a := s.Attach; a != nil && strings.ContainsFunc(a.Name, unicode.IsControl) {
+		return message.ErrInjection
+	}
+	return nil
 }
 
 // openPage gives the HTML file as a reader; it is written as it is read.

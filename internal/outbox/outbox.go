@@ -10,6 +10,7 @@ package outbox
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -98,7 +99,11 @@ func (o *Outbox) Enqueue(tx *store.Tx, letters ...Letter) error {
 		if l.From.Addr.IsZero() || l.To.Addr.IsZero() || l.Bounces.IsZero() {
 			return errors.New("enqueue letter: an address is missing")
 		}
-		plain, err := l.encode(tx.Now)
+		content := l.encode(tx.Now)
+		if err := content.check(); err != nil {
+			return fmt.Errorf("enqueue letter: %w", err)
+		}
+		plain, err := json.Marshal(content)
 		if err != nil {
 			return fmt.Errorf("enqueue letter: %w", err)
 		}
@@ -208,7 +213,7 @@ func (o *Outbox) Drop(ctx context.Context, rowID string) error {
 			return err
 		}
 		if r.SlotID != "" && r.State == store.OutboxWaiting {
-			if err := tx.SetDelivery(r.SlotID, "bounced", "removed by the operator"); err != nil {
+			if err := tx.SetDelivery(r.SlotID, store.DeliveryBounced, "removed by the operator"); err != nil {
 				return err
 			}
 		}

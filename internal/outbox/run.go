@@ -10,6 +10,7 @@ import (
 	"time"
 	"unicode"
 
+	"github.com/pli-mail/pli/internal/blob"
 	"github.com/pli-mail/pli/internal/mailaddr"
 	"github.com/pli-mail/pli/internal/store"
 )
@@ -112,14 +113,16 @@ func (r *run) deliver(row store.OutboxRow) {
 	var parcel Parcel
 	var letter *sealed
 	if err == nil {
-		parcel, letter, err = decode(plain, r.o.cfg.Blobs)
+		letter, err = decode(plain)
 		clear(plain)
 	}
+	if err == nil {
+		parcel, err = letter.parcel(r.o.cfg.Blobs)
+	}
 	if err != nil {
-		// Another root key or a damaged row: no later attempt can read it.
+		// Perhaps the wrong key file: giving up would empty every letter.
 		log.Error("outbox: letter cannot be read", "err", err)
-		letter = &sealed{To: row.Recipient}
-		r.end(ctx, row, letter, &Error{Permanent: true, Text: "the waiting mail could not be read", Cause: err})
+		r.end(ctx, row, &sealed{To: row.Recipient}, &Error{Text: "the waiting mail could not be read", Cause: err})
 		return
 	}
 	sending, stop := r.keep(row)
@@ -211,7 +214,7 @@ func (r *run) record(tx *store.Tx, row store.OutboxRow, letter *sealed, sent err
 			return "sent, but the row was gone or claimed again", nil
 		}
 		if row.SlotID != "" {
-			err = tx.SetDelivery(row.SlotID, "sent", "")
+			err = tx.SetDelivery(row.SlotID, store.DeliverySent, "")
 		}
 		return "sent", err
 	}
@@ -229,7 +232,7 @@ func (r *run) record(tx *store.Tx, row store.OutboxRow, letter *sealed, sent err
 		return "not sent, and the row was gone or claimed again", err
 	}
 	if row.SlotID != "" {
-		if err := tx.SetDelivery(row.SlotID, "bounced", reason); err != nil {
+		if err := tx.SetDelivery(row.SlotID, store.DeliveryBounced, reason); err != nil {
 			return "", err
 		}
 	}
@@ -263,6 +266,9 @@ func (r *run) tell(tx *store.Tx, row store.OutboxRow, letter *sealed, reason str
 // words gives what may be shown of a failed attempt, and whether it is final.
 func words(err error) (reason string, permanent bool) {
 	var e *Error
+	if errors.Is(err, blob.ErrNotFound) {
+		return "the encrypted message is no longer stored", true
+	}
 	if !errors.As(err, &e) {
 		// Not an answer of the next hop: our own trouble, whose text is for the log.
 		return "the next mail server could not be reached", false

@@ -149,7 +149,7 @@ func (tx *Tx) CountOutbox() (waiting, failed int64, oldest time.Time, err error)
 // said, on a bounce.
 func (tx *Tx) SetDelivery(slotID, delivery, text string) error {
 	var at time.Time
-	if delivery == "sent" {
+	if delivery == DeliverySent {
 		at = tx.Now
 	}
 	_, err := tx.exec(`UPDATE slots SET delivery = $2, delivered_at = $3, delivery_text = $4 WHERE id = $1`, slotID, delivery, ms(at), text)

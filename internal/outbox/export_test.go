@@ -1,0 +1,7 @@
+package outbox
+
+var (
+	Backoff  = backoff
+	Patience = patience
+	Clean    = clean
+)
