@@ -16,6 +16,7 @@ type Swept struct {
 
 const (
 	sweepBatch  = 100
+	clockSlack  = time.Minute        // by which the clocks of two nodes may differ
 	epochGrace  = 7 * 24 * time.Hour // after the month's end, in which a message may still be extended
 	codeKeep    = 24 * time.Hour     // so that a late try is told that its code was too old
 	throttleOld = 24 * time.Hour     // longer than any window that is counted in
@@ -50,14 +51,18 @@ func (s *Service) Sweep(ctx context.Context) (Swept, error) {
 // tick raises the mark of the clock, so that what has expired stays so, and
 // returns the time that counts.
 func (s *Service) tick(ctx context.Context) (now time.Time, err error) {
+	var behind time.Duration
 	err = s.c.DB.Update(ctx, func(tx *store.Tx) error {
 		mark, err := tx.ClockMark()
 		if err != nil {
 			return err
 		}
-		now = later(tx.Now, mark)
+		now, behind = later(tx.Now, mark), mark.Sub(tx.Now)
 		return keepMark(tx, mark)
 	})
+	if err == nil && behind > clockSlack {
+		s.c.Log.WarnContext(ctx, "the clock is behind the latest time seen; what expired before that stays expired", "seen", now, "behind", behind)
+	}
 	return now, err
 }
 
