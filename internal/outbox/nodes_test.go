@@ -61,7 +61,7 @@ func TestLease(t *testing.T) {
 	t.Parallel()
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
 		h := newHouse(t, db)
-		lease := func(c *outbox.Config) { c.Lease = 400 * time.Millisecond }
+		lease := func(c *outbox.Config) { c.Lease = 3 * time.Second }
 		h.enqueue(t, letter(outbox.Notice, "slow@x.test"))
 		var sends, atOnce atomic.Int64
 		slow := hopFunc(func(ctx context.Context, p outbox.Parcel) error {
@@ -71,7 +71,7 @@ func TestLease(t *testing.T) {
 			}
 			defer atOnce.Add(-1)
 			select {
-			case <-time.After(1500 * time.Millisecond):
+			case <-time.After(7 * time.Second):
 				return nil
 			case <-ctx.Done():
 				return ctx.Err()

@@ -72,6 +72,7 @@ func (r *run) turn(ctx context.Context) (time.Duration, error) {
 			continue // a worker that ends wakes us
 		}
 		var rows []store.OutboxRow
+		begun := time.Now()
 		err := r.o.cfg.DB.Update(ctx, func(tx *store.Tx) (err error) {
 			rows, err = tx.ClaimOutbox(lane.kind, free, tx.Now.Add(r.o.cfg.Lease))
 			return err
@@ -83,7 +84,7 @@ func (r *run) turn(ctx context.Context) (time.Duration, error) {
 			lane.slots <- struct{}{}
 			r.wg.Go(func() {
 				defer func() { <-lane.slots; r.o.Wake() }()
-				r.deliver(row)
+				r.deliver(row, begun.Add(r.o.cfg.Lease))
 			})
 		}
 		if lane.kind == "" && len(rows) < free {
@@ -105,8 +106,8 @@ func (r *run) turn(ctx context.Context) (time.Duration, error) {
 	return wait, nil
 }
 
-// deliver tries one claimed row once.
-func (r *run) deliver(row store.OutboxRow) {
+// deliver tries once a row that is claimed until expires.
+func (r *run) deliver(row store.OutboxRow, expires time.Time) {
 	ctx := context.WithoutCancel(r.sending) // what happened is recorded also after a cut
 	log := r.o.cfg.Log.With("letter", row.ID, "kind", row.Kind, "attempt", row.Attempts)
 	plain, err := r.o.cfg.Root.Open(purpose(row.ID), row.Letter)
@@ -125,7 +126,7 @@ func (r *run) deliver(row store.OutboxRow) {
 		r.end(ctx, row, &sealed{To: row.Recipient}, &Error{Text: "the waiting mail could not be read", Cause: err})
 		return
 	}
-	sending, stop := r.keep(row)
+	sending, stop := r.keep(row, expires)
 	err = r.sender.Send(sending, parcel)
 	lost := stop()
 	if lost && err != nil {
@@ -135,17 +136,19 @@ func (r *run) deliver(row store.OutboxRow) {
 	r.end(ctx, row, letter, err)
 }
 
-// keep renews the claim on row while it is being sent. The context it returns
-// ends when the claim is lost, so that a letter is not sent twice at once; stop
-// reports whether it was.
-func (r *run) keep(row store.OutboxRow) (sending context.Context, stop func() (lost bool)) {
-	sending, cancel := context.WithCancel(r.sending)
+// keep renews the claim on row, which ends at expires, while it is being sent.
+// The context that it returns ends before the claim does, or when another has
+// taken the row, so that a letter is not sent twice at once; stop reports
+// whether that happened.
+func (r *run) keep(row store.OutboxRow, expires time.Time) (sending context.Context, stop func() (lost bool)) {
+	lease := r.o.cfg.Lease
+	sending, cancel := context.WithCancelCause(r.sending)
+	// A renewal that hangs must not outlast the claim, hence a clock of its own.
+	clock := time.AfterFunc(time.Until(expires)-lease/8, func() { cancel(errClaimLost) })
 	done := make(chan struct{})
-	var lost bool
 	go func() {
 		defer close(done)
-		expires := time.Now().Add(r.o.cfg.Lease)
-		tick := time.NewTicker(r.o.cfg.Lease / 4)
+		tick := time.NewTicker(lease / 4)
 		defer tick.Stop()
 		for {
 			select {
@@ -156,25 +159,27 @@ func (r *run) keep(row store.OutboxRow) (sending context.Context, stop func() (l
 			var ours bool
 			begun := time.Now()
 			err := r.o.cfg.DB.Update(sending, func(tx *store.Tx) (err error) {
-				ours, err = tx.RenewOutbox(row.ID, row.Attempts, tx.Now.Add(r.o.cfg.Lease))
+				ours, err = tx.RenewOutbox(row.ID, row.Attempts, tx.Now.Add(lease))
 				return err
 			})
 			switch {
-			case err == nil && ours:
-				expires = begun.Add(r.o.cfg.Lease)
-			case err == nil, time.Now().After(expires.Add(-r.o.cfg.Lease / 4)):
-				lost = sending.Err() == nil
-				cancel()
-				return
+			case err != nil: // the clock runs on
+			case ours:
+				clock.Reset(time.Until(begun.Add(lease)) - lease/8)
+			default:
+				cancel(errClaimLost)
 			}
 		}
 	}()
 	return sending, func() bool {
-		cancel()
+		cancel(nil)
 		<-done
-		return lost
+		clock.Stop()
+		return errors.Is(context.Cause(sending), errClaimLost)
 	}
 }
+
+var errClaimLost = errors.New("the claim on the letter was lost")
 
 // end records the outcome of one attempt. If the database does not answer, it
 // tries until the lease is over: a letter that was sent but not recorded is sent again.
