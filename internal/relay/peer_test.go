@@ -36,6 +36,7 @@ type peer struct {
 
 	rcpt func(to string) error   // nil: all are welcome
 	data func(mail string) error // nil: all is taken
+	drop bool                    // keep nothing
 
 	mu    sync.Mutex // guards the rest
 	mails []received
@@ -50,7 +51,7 @@ type received struct {
 }
 
 // newPeer starts a peer on loopback; set changes its server before it listens.
-func newPeer(t *testing.T, set func(*peer)) *peer {
+func newPeer(t testing.TB, set func(*peer)) *peer {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -108,6 +109,10 @@ func (s *session) Rcpt(to string, _ *smtp.RcptOptions) error {
 }
 
 func (s *session) Data(r io.Reader) error {
+	if s.p.drop {
+		_, err := io.Copy(io.Discard, r)
+		return err
+	}
 	b, err := io.ReadAll(r)
 	if err != nil {
 		return err
@@ -165,7 +170,7 @@ func authority(t *testing.T, host string) (tls.Certificate, string) {
 	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, file
 }
 
-func newRelay(t *testing.T, cfg relay.Config) *relay.Relay {
+func newRelay(t testing.TB, cfg relay.Config) *relay.Relay {
 	t.Helper()
 	if cfg.Timeout == 0 {
 		cfg.Timeout = 20 * time.Second
@@ -185,7 +190,7 @@ func plain(t *testing.T, p *peer) *relay.Relay {
 const lines = 3000 // of the attached file, 75 octets each
 
 // parcel is a mail with an attached file and its lighter version.
-func parcel(t *testing.T, to string) outbox.Parcel {
+func parcel(t testing.TB, to string) outbox.Parcel {
 	t.Helper()
 	from := mailaddr.MustParse("envelopes@pli.example")
 	m := message.Mail{
