@@ -17,6 +17,7 @@ import (
 	"github.com/pli-mail/pli/internal/fault"
 	"github.com/pli-mail/pli/internal/id"
 	"github.com/pli-mail/pli/internal/keyserver"
+	"github.com/pli-mail/pli/internal/mailaddr"
 	"github.com/pli-mail/pli/internal/web"
 )
 
@@ -102,7 +103,7 @@ type landingPage struct {
 	web.Base
 	keyserver.Landing
 	Reference string // as people read it: 7KQ-42F
-	Other     string // the address this session has proved, when the envelope is for another one
+	Here      string // the address of this session, when the envelope is for another one
 	State     string // "" while it can be opened, else locked, expired, gone
 }
 
@@ -134,10 +135,24 @@ func (p *portal) landingPage(r *web.Request) (*landingPage, error) {
 	if card.Possession && card.State != keyserver.StateActive {
 		page.State = card.State
 	}
-	if card.Possession && !card.Proven && r.Session != nil {
-		page.Other = r.Session.Address
+	if card.Possession && !card.Proven {
+		page.Here = elsewhere(r, card.Masked)
 	}
 	return page, nil
+}
+
+// elsewhere is the address that the visitor signed in with or has proved, ""
+// if there is none, or if it may be the one that masked stands for.
+func elsewhere(r *web.Request, masked string) string {
+	typed := r.Session.Address
+	if u := r.User(); u != nil {
+		typed = u.DisplayAddress
+	}
+	a, err := mailaddr.Parse(typed)
+	if err != nil || a.Masked() == masked {
+		return ""
+	}
+	return a.String()
 }
 
 func (p *portal) landing(r *web.Request) error {

@@ -133,6 +133,10 @@ type Link struct {
 
 func (b *Base) base() *Base { return b }
 
+// Shell is what the layout shows of a page, also where the page has a field of
+// its own with the same name.
+func (b *Base) Shell() *Base { return b }
+
 // Base begins a page with its title: the page, then what it belongs to.
 func (r *Request) Base(title ...string) Base {
 	k := r.kit

@@ -21,7 +21,11 @@ var pages = fstest.MapFS{"pages/form.html": {Data: []byte(`{{define "main"}}<h1>
 <form method="post">{{template "field" (.Field "name" "seed.group_name" "hint" "g.hint")}}{{template "field" (.Field "secret" "seed.password" "type" "password")}}</form>
 <p>{{.T "seed.nonexistent"}}</p>{{end}}`)}}
 
-type formPage struct{ web.Base }
+// formPage has fields with the names of what the layout shows: they are not shown there.
+type formPage struct {
+	web.Base
+	Other, Address, Theme string
+}
 
 // house is a kit with one address for each access and each kind of failure.
 func house(t *testing.T) *webtest.House {
@@ -30,7 +34,7 @@ func house(t *testing.T) *webtest.House {
 	if err != nil {
 		t.Fatal(err)
 	}
-	page := func(r *web.Request) *formPage { return &formPage{r.Base("Form")} }
+	page := func(r *web.Request) *formPage { return &formPage{r.Base("Form"), "mine", "mine", "mine"} }
 	show := func(r *web.Request) error { return r.Render(p, "form", page(r)) }
 	h.Kit.Handle("GET /entry", show, web.Entry)
 	h.Kit.Handle("GET /public", show, web.Public)
@@ -290,6 +294,9 @@ func TestLanguage(t *testing.T) {
 		}
 	}
 	is(b.Get(t, "/public"), "en")
+	if a := b.Get(t, "/public"); !strings.Contains(a.Body, `lang="fr" hreflang="fr">Français`) || strings.Contains(a.Body, "mine") {
+		t.Errorf("the layout shows the page's own fields: %s", a.Body)
+	}
 	is(b.Do(t, "GET", "/public", nil, "Accept-Language", "de, fr-CA;q=0.8"), "fr")
 	is(b.Do(t, "GET", "/public", nil, "Accept-Language", "pt"), "en")
 	a := b.Get(t, "/public?q=a%26b&lang=fr")

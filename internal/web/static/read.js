@@ -8,7 +8,8 @@ import { safeName, isRisky, kind } from './files.js';
 const page = document.querySelector('[data-ref]');
 const d = page?.dataset;
 const $ = (name) => page.querySelector(`[data-${name}]`);
-const LIMIT = 150 * 2 ** 20;
+const LIMIT = 150 * 2 ** 20; // bytes of an envelope
+const MOST_TEXT = 1e6; // characters that a browser lays out without stopping
 
 function say(name, why) {
   $('wait').hidden = true;
@@ -109,14 +110,20 @@ async function render(manifest, message) {
   const body = $('text');
   for (const p of texts) {
     const block = document.createElement('div');
-    block.textContent = decodeText(await decodePart(message, p), p.charset);
+    const text = decodeText(await decodePart(message, p), p.charset);
+    block.textContent = text.slice(0, MOST_TEXT);
+    if (text.length > MOST_TEXT) $('long').hidden = false;
     body.append(block);
   }
   $('notext').hidden = texts.length + pages.length > 0;
 
   let source = '';
   for (const p of pages) source += decodeText(await decodePart(message, p), p.charset);
-  if (pages.length > 0) await offerFormatted(manifest, message, source, texts.length > 0);
+  if (source.length > MOST_TEXT) {
+    $('long').hidden = false;
+    source = '';
+  }
+  if (source !== '') await offerFormatted(manifest, message, source, texts.length > 0);
   body.hidden = texts.length === 0;
 
   // Pictures that the formatted text shows are not attachments as well.

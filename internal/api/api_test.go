@@ -1,0 +1,224 @@
+package api_test
+
+import (
+	"bytes"
+	"crypto/ed25519"
+	"crypto/rand"
+	"encoding/base64"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/pli-mail/pli/envelope"
+	"github.com/pli-mail/pli/internal/api"
+	"github.com/pli-mail/pli/internal/message"
+	"github.com/pli-mail/pli/internal/web/webtest"
+)
+
+func house(t *testing.T) *webtest.House {
+	t.Helper()
+	h := webtest.New(t)
+	api.Register(api.Config{Kit: h.Kit, Accounts: h.Accounts, Keys: h.Keys, Domains: []string{"example.org"}})
+	return h
+}
+
+func b64(b []byte) string { return base64.RawURLEncoding.EncodeToString(b) }
+
+type problem struct {
+	Title, Key, Detail string
+	Status             int
+	Fields             []struct{ Name, Detail string }
+}
+
+func refused(t *testing.T, a webtest.Answer, status int, key string) {
+	t.Helper()
+	var p problem
+	a.JSON(t, &p)
+	if a.Status != status || p.Status != status || p.Key != key || p.Detail == "" || p.Detail == key || a.Header.Get("Content-Type") != "application/problem+json" {
+		t.Errorf("%d %s, want %d %s", a.Status, a.Body, status, key)
+	}
+}
+
+// bearer is a program that has signed in.
+func bearer(t *testing.T, h *webtest.House, address string) *webtest.Browser {
+	t.Helper()
+	b := h.Browser(t)
+	var s struct {
+		Token, Scope string
+		ExpiresAt    time.Time `json:"expires_at"`
+		User         struct {
+			Email   string
+			Account int64
+		}
+	}
+	b.Do(t, "POST", "/api/v1/session", map[string]string{"email": address, "password": webtest.Password}).JSON(t, &s)
+	if s.Token == "" || s.User.Email != address || s.User.Account != webtest.Account || time.Until(s.ExpiresAt) < time.Hour {
+		t.Fatalf("session: %+v", s)
+	}
+	b.Header.Set("Authorization", "Bearer "+s.Token)
+	return b
+}
+
+func TestSession(t *testing.T) {
+	t.Parallel()
+	h := house(t)
+	b := h.Browser(t)
+	b.Header.Set("Accept-Language", "fr")
+	a := b.Do(t, "POST", "/api/v1/session", map[string]string{"email": webtest.User, "password": "wrong"})
+	refused(t, a, 401, "si.bad")
+	if !strings.Contains(a.Body, "L'adresse ou le mot de passe") {
+		t.Errorf("not in French: %s", a.Body)
+	}
+	if b.Cookie("pli") != "" {
+		t.Error("a program got a cookie")
+	}
+	ana := bearer(t, h, webtest.Admin)
+	if a := ana.Do(t, "DELETE", "/api/v1/session", nil); a.Status != 200 {
+		t.Fatalf("sign out: %d %s", a.Status, a.Body)
+	}
+	refused(t, ana.Do(t, "DELETE", "/api/v1/session", nil), 401, "sess.h1")
+	refused(t, ana.Do(t, "POST", "/api/v1/open/release", map[string]string{"slot": strings.Repeat("0", 32)}), 401, "sess.h1")
+	// AT-42: a temporary password opens nothing here but its end.
+	paul := h.Browser(t)
+	paul.SignIn(t, "paul@example.org")
+	refused(t, paul.Do(t, "POST", "/api/v1/messages", struct{}{}), 403, "si.mustchange")
+	refused(t, paul.Do(t, "POST", "/api/v1/open/release", map[string]string{"slot": strings.Repeat("0", 32)}), 403, "si.mustchange")
+	if a := paul.Do(t, "DELETE", "/api/v1/session", nil); a.Status != 200 || !strings.Contains(a.Header.Get("Clear-Site-Data"), "storage") {
+		t.Errorf("%d %v", a.Status, a.Header)
+	}
+}
+
+const raw = "From: claire.roux@example.org\r\nSubject: From the terminal\r\n\r\nAll is well.\r\n"
+
+// The road of the command line: seal at home, register, prove, code, release.
+func TestSealAndOpen(t *testing.T) {
+	t.Parallel()
+	h := house(t)
+	claire := bearer(t, h, webtest.User)
+	var server struct {
+		Origin  string
+		SealKey string `json:"seal_key"`
+	}
+	h.Browser(t).Get(t, "/api/v1/server").JSON(t, &server)
+	key, _ := base64.RawURLEncoding.DecodeString(server.SealKey)
+
+	manifest, err := message.Index(strings.NewReader(raw))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var mid envelope.MessageID
+	rand.Read(mid[:])
+	sealer, err := envelope.NewSealer(envelope.Header{ID: mid, Origin: server.Origin, SealedAt: time.Now().Truncate(time.Second)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var payload bytes.Buffer
+	p, err := sealer.Seal(&payload, manifest, strings.NewReader(raw))
+	if err != nil {
+		t.Fatal(err)
+	}
+	slot, err := sealer.NewSlot("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	hh := sealer.HH()
+	in := map[string]any{"mh": b64(sealer.MH()), "hh": b64(hh[:]), "ph": b64(p.Hash[:]), "payload_size": p.Size, "subject": "From the terminal", "note": "",
+		"slots": []map[string]string{{"slot": slot.ID.String(), "address": "jean@example.net", "rh": b64(slot.RH), "wrap": b64(slot.Wrap[:]),
+			"s": slot.S.Base64(), "pop": b64(slot.Pop[:])}}}
+	refused(t, h.Browser(t).Do(t, "POST", "/api/v1/messages", in), 401, "sess.h1")
+	var out struct {
+		Message, Seal string
+		Slots         []struct{ Slot, Ref string }
+	}
+	a := claire.Do(t, "POST", "/api/v1/messages", in)
+	a.JSON(t, &out)
+	seal, _ := base64.RawURLEncoding.DecodeString(out.Seal)
+	if a.Status != 200 || out.Message != mid.String() || len(out.Slots) != 1 || len(seal) != 64 ||
+		!envelope.VerifySeal(ed25519.PublicKey(key), hh, p.Hash, [64]byte(seal)) {
+		t.Fatalf("%d %s", a.Status, a.Body)
+	}
+	refused(t, claire.Do(t, "POST", "/api/v1/messages", in), 409, "register.exists") // AT-13
+
+	jean := h.Browser(t)
+	var visit struct{ Token string }
+	jean.Do(t, "POST", "/api/v1/visit", struct{}{}).JSON(t, &visit)
+	jean.Header.Set("Authorization", "Bearer "+visit.Token)
+	var c struct{ Nonce string }
+	jean.Do(t, "POST", "/api/v1/open/challenge", map[string]string{"slot": slot.ID.String()}).JSON(t, &c)
+	nonce, _ := base64.RawURLEncoding.DecodeString(c.Nonce)
+	proof := envelope.Possession(slot.Pop, nonce)
+	if a := jean.Do(t, "POST", "/api/v1/open/possession", map[string]string{"slot": slot.ID.String(), "proof": b64(proof[:])}); a.Status != 200 {
+		t.Fatal(a.Body)
+	}
+	one := map[string]string{"slot": slot.ID.String()}
+	refused(t, jean.Do(t, "POST", "/api/v1/open/release", one), 403, "release.code")
+	a = jean.Do(t, "POST", "/api/v1/open/code", map[string]string{"ref": out.Slots[0].Ref})
+	if a.Status != 200 || !strings.Contains(a.Body, "j•••@example.net") {
+		t.Fatal(a.Body)
+	}
+	var verified struct{ Token string }
+	jean.Do(t, "POST", "/api/v1/open/verify", map[string]string{"ref": out.Slots[0].Ref, "code": h.Code(t)}).JSON(t, &verified)
+	refused(t, jean.Do(t, "POST", "/api/v1/open/release", one), 401, "sess.h1") // AT-43: the old token is dead
+	jean.Header.Set("Authorization", "Bearer "+verified.Token)
+	var rel struct {
+		S, HH, PH string
+		Sender    struct {
+			Name, Organisation string
+			Verified           bool
+		}
+		Kept bool
+	}
+	jean.Do(t, "POST", "/api/v1/open/release", one).JSON(t, &rel)
+	if rel.S != slot.S.Base64() || rel.HH != b64(hh[:]) || rel.PH != b64(p.Hash[:]) || rel.Sender.Name != "Claire Roux" || !rel.Sender.Verified || rel.Kept {
+		t.Errorf("release: %+v", rel)
+	}
+	refused(t, jean.Get(t, "/api/v1/open/envelope/"+slot.ID.String()), 410, "release.notkept")
+}
+
+// What cannot be read is refused by name, and no answer or log repeats a key.
+func TestMalformed(t *testing.T) {
+	t.Parallel()
+	h := house(t)
+	claire := bearer(t, h, webtest.User)
+	secret := b64(bytes.Repeat([]byte{0xA5}, 31))
+	slot := map[string]string{"slot": strings.Repeat("a", 32), "address": "jean@example.net", "rh": "", "wrap": b64(make([]byte, 48)),
+		"s": b64(make([]byte, 32)), "pop": b64(make([]byte, 32))}
+	with := func(name, value string) map[string]any {
+		s := map[string]string{}
+		for k, v := range slot {
+			s[k] = v
+		}
+		if name != "" {
+			s[name] = value
+		}
+		return map[string]any{"mh": "", "hh": b64(make([]byte, 32)), "ph": b64(make([]byte, 32)), "payload_size": 1, "subject": "", "note": "", "slots": []any{s}}
+	}
+	for name, value := range map[string]string{"slot": "xyz", "rh": "!", "wrap": "AA", "pop": "AA", "s": secret, "address": "nobody"} {
+		a := claire.Do(t, "POST", "/api/v1/messages", with(name, value))
+		var p problem
+		a.JSON(t, &p)
+		if a.Status != 422 || len(p.Fields) != 1 || p.Fields[0].Name != name {
+			t.Errorf("%s: %d %s", name, a.Status, a.Body)
+		}
+		if strings.Contains(a.Body+h.Logged(), secret) {
+			t.Errorf("%s: a key is repeated", name)
+		}
+	}
+	b := h.Browser(t)
+	for path, body := range map[string]any{
+		"/api/v1/open/challenge":  map[string]string{"slot": "0"},
+		"/api/v1/open/possession": map[string]string{"slot": strings.Repeat("0", 32), "proof": "x"},
+		"/api/v1/open/code":       map[string]string{"ref": "O0"},
+		"/api/v1/open/verify":     map[string]string{"ref": "O0", "code": "1"},
+		"/api/v1/open/release":    map[string]string{"slot": strings.Repeat("G", 32)},
+	} {
+		if a := b.Do(t, "POST", path, body); a.Status != 422 {
+			t.Errorf("%s: %d %s", path, a.Status, a.Body)
+		}
+		if a := b.Do(t, "POST", path, `{}`, "Content-Type", "text/plain"); a.Status != 415 {
+			t.Errorf("%s as text: %d", path, a.Status)
+		}
+	}
+	refused(t, b.Get(t, "/api/v1/open/envelope/nonsense"), 404, "e404.p")
+	refused(t, b.Get(t, "/api/v1/nothing"), 404, "e404.p")
+}
