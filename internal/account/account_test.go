@@ -442,6 +442,7 @@ func TestPasswordRules(t *testing.T) {
 			{"hardly more than the address", "lea.martin@example.net1", "people.guessable"},
 			{"one letter", strings.Repeat("a", 40), "people.guessable"},
 			{"keyboard", "qwertyuiop[]asdfghjkl", "people.guessable"},
+			{"signs for letters", "p4$$w0rd c0mput3r", "people.guessable"},
 			{"64 characters", strings.Repeat("correct horse battery staple! ", 3)[:64], ""},
 			{"256 characters", strings.Repeat("seven unrelated quarrels, ", 10)[:256], ""},
 			{"emoji and spaces", "🦊 jumps over 7 naïve œufs", ""},

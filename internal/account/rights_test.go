@@ -285,6 +285,7 @@ func TestBlockAndSuspend(t *testing.T) {
 		_, err = w.SignIn(ctx, nil, "lea@example.org", better, here, "")
 		w.fails(err, fault.Unauthenticated, "si.bad")
 		get[store.User](w)(w.UnblockUser(ctx, ada.Actor(here), 100042, lea.ID))
+		w.dead(session) // it ended; it did not wait
 		session = w.signIn("lea@example.org", better)
 		w.ok(w.SuspendAccount(ctx, w.root, 100042))
 		w.dead(session)
@@ -292,6 +293,7 @@ func TestBlockAndSuspend(t *testing.T) {
 		_, err = w.SignIn(ctx, nil, "lea@example.org", better, here, "")
 		w.fails(err, fault.Unauthenticated, "si.bad")
 		w.ok(w.ResumeAccount(ctx, w.root, 100042))
+		w.dead(session)
 		w.signIn("lea@example.org", better)
 	})
 }
