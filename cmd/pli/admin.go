@@ -36,7 +36,7 @@ type adminFlags struct {
 
 func (a *app) adminCommand() *cobra.Command {
 	var f adminFlags
-	c := a.group("admin", "admin", a.adminAccount(&f), a.adminUser(&f), a.adminGroup(&f), a.adminRequest(&f), a.adminOutbox(&f), a.adminAudit(&f))
+	c := a.group("admin", "admin", a.adminAccount(&f), a.adminUser(&f), a.adminGroup(&f), a.adminRequest(&f), a.adminOutbox(&f), a.adminAudit(&f), a.adminClock(&f))
 	f.config = a.configFlag(c)
 	f.format.flags(a, c)
 	c.PersistentFlags().BoolVarP(&f.quiet, "quiet", "q", false, a.t("cli.flag.quiet"))
@@ -66,7 +66,7 @@ func (a *app) act(f *adminFlags, fn func(ctx context.Context, o *operator, args 
 		if err != nil {
 			return err
 		}
-		o := &operator{app: a, Parts: parts, actor: account.Operator(a.operatorName()), quiet: f.quiet}
+		o := &operator{app: a, Parts: parts, actor: operatorActor(a), quiet: f.quiet}
 		err = fn(ctx, o, args)
 		if e := parts.Close(); err == nil {
 			err = e
@@ -83,6 +83,8 @@ func (a *app) noDatabase(file string, err error) error {
 	f.hints = []string{"pli setup", "pli serve"}
 	return f
 }
+
+func operatorActor(a *app) account.Actor { return account.Operator(a.operatorName()) }
 
 // operatorName is who stands in the audit log: the person behind sudo, if there is one.
 func (a *app) operatorName() string {

@@ -6,6 +6,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/pli-mail/pli/internal/account"
+	"github.com/pli-mail/pli/internal/keyserver"
 	"github.com/pli-mail/pli/internal/store"
 )
 
@@ -122,4 +123,15 @@ func (a *app) adminAudit(f *adminFlags) *cobra.Command {
 	}))
 	list.Flags().IntVar(&limit, "limit", 50, a.t("cli.flag.limit"))
 	return a.group("audit", "admin.audit", list)
+}
+
+func (a *app) adminClock(f *adminFlags) *cobra.Command {
+	accept := a.command("accept", "admin.clock.accept", "", a.exactly(), a.act(f, func(ctx context.Context, o *operator, _ []string) error {
+		if err := o.Keys.AcceptClock(ctx, keyserver.Actor{Name: o.actor.String(), Origin: o.actor.Origin}); err != nil {
+			return err
+		}
+		o.say("cli.clock.accepted", "date", o.p.Time(o.DB.Now()))
+		return nil
+	}))
+	return a.group("clock", "admin.clock", accept)
 }

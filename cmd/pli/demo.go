@@ -78,7 +78,7 @@ func (a *app) demo(ctx context.Context, dir string, port int, asJSON, verbose bo
 // introduce says where everything is, and who can sign in.
 func (a *app) introduce(d *demo.Demo) error {
 	var b strings.Builder
-	row := func(label, value string) { fmt.Fprintf(&b, "  %-14s %s\n", label, value) }
+	row := func(label, value string) { fmt.Fprintf(&b, "  %-16s %s\n", label, value) }
 	fmt.Fprintf(&b, "%s\n\n", a.t("cli.demo.ready"))
 	row(a.t("cli.demo.site"), d.URL)
 	row(a.t("cli.demo.console"), d.URL+"/admin")

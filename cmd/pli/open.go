@@ -265,10 +265,10 @@ func (a *app) readCode(fromStdin bool) (string, error) {
 		fmt.Fprint(a.stderr, a.t("cli.open.askcode")+" ")
 	}
 	line, err := a.readLine("")
-	if err != nil {
-		return "", err
+	if err == nil && line == "" {
+		err = usage("cli.open.nocode")
 	}
-	return strings.ReplaceAll(line, " ", ""), nil
+	return strings.ReplaceAll(line, " ", ""), err
 }
 
 // readLine reads one line of standard input and nothing behind it.
@@ -286,7 +286,7 @@ func (a *app) readLine(use string) (string, error) {
 			break
 		}
 		line = append(line, one[:n]...)
-		if err == io.EOF && len(line) > 0 {
+		if err == io.EOF {
 			break
 		}
 		if err != nil {

@@ -25,7 +25,7 @@ func TestScripts(t *testing.T) {
 			e.Setenv("PLI_CONFIG", e.WorkDir+"/pli.toml")
 			return nil
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"flip": flip, "mode": mode},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"flip": flip, "mode": mode, "demo": demoOf, "opencode": openWithCode, "status": exits, "put": put},
 	})
 }
 
@@ -58,3 +58,13 @@ func mode(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("%s has mode %s", args[1], got)
 	}
 }
+
+// put writes a line into a file: put FILE TEXT.
+func put(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: put FILE TEXT")
+	}
+	ts.Check(writeFile(ts.MkAbs(args[0]), args[1]+"\n"))
+}
+
+func writeFile(path, text string) error { return os.WriteFile(path, []byte(text), 0o600) }

@@ -1,0 +1,8 @@
+//go:build !unix
+
+package main
+
+import "errors"
+
+// diskFree is not known on this system.
+func diskFree(string) (int64, error) { return 0, errors.ErrUnsupported }

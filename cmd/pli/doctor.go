@@ -1,0 +1,279 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/pli-mail/pli/internal/config"
+	"github.com/pli-mail/pli/internal/masterkey"
+	"github.com/pli-mail/pli/internal/server"
+	"github.com/pli-mail/pli/internal/store"
+)
+
+// How a check ended.
+const (
+	checkOK   = "OK"
+	checkWarn = "WARN"
+	checkFail = "FAIL"
+)
+
+// finding is the outcome of one check: its stable id, a sentence, and what to
+// do about it, which is nothing when it is OK.
+type finding struct {
+	id, status   string
+	text, remedy string // catalogue keys
+	args         []any
+}
+
+// doctor looks at everything that the service needs, one thing after the other.
+type doctor struct {
+	conf  *config.Config
+	found []finding
+}
+
+func (d *doctor) ok(id, text string, args ...any) {
+	d.found = append(d.found, finding{id: id, status: checkOK, text: text, args: args})
+}
+
+func (d *doctor) warn(id, text, remedy string, args ...any) {
+	d.found = append(d.found, finding{id, checkWarn, text, remedy, args})
+}
+
+func (d *doctor) fail(id, text, remedy string, args ...any) {
+	d.found = append(d.found, finding{id, checkFail, text, remedy, args})
+}
+
+func (a *app) doctorCommand() *cobra.Command {
+	var path *string
+	var asJSON bool
+	c := a.command("doctor [--config FILE] [--json]", "doctor", "  pli doctor --config /etc/pli/pli.toml", a.exactly(), func(cmd *cobra.Command, _ []string) error {
+		d := &doctor{}
+		if err := a.checkConfig(d, *path); err != nil {
+			return err
+		}
+		if d.conf != nil {
+			d.checkFiles()
+			d.checkDatabase(cmd.Context(), a)
+			d.checkCertificate(time.Now())
+			d.checkSmarthost(cmd.Context())
+		}
+		return a.report(d.found, asJSON)
+	})
+	c.Flags().BoolVar(&asJSON, "json", false, a.t("cli.flag.json"))
+	path = a.configFlag(c)
+	return c
+}
+
+func (a *app) report(found []finding, asJSON bool) error {
+	bad := false
+	p := a.p
+	if asJSON {
+		p = a.catalogue.Printer("en", nil) // for programs
+	}
+	list := []object{}
+	var b strings.Builder
+	for _, f := range found {
+		bad = bad || f.status != checkOK
+		text, remedy := p.T(f.text, f.args...), ""
+		if f.remedy != "" {
+			remedy = p.T(f.remedy, f.args...)
+		}
+		list = append(list, object{{"id", f.id}, {"status", f.status}, {"text", text}, {"remedy", remedy}})
+		fmt.Fprintf(&b, "%-5s %-12s %s\n", f.status, f.id, text)
+		if remedy != "" {
+			fmt.Fprintf(&b, "%-18s %s\n", "", remedy)
+		}
+	}
+	var err error
+	if asJSON {
+		err = encode(a.stdout, list)
+	} else {
+		_, err = a.stdout.Write([]byte(b.String()))
+	}
+	if err == nil && bad {
+		err = quiet(exitProblems)
+	}
+	return err
+}
+
+func (a *app) checkConfig(d *doctor, path string) error {
+	conf, err := config.Load(path)
+	var ps *config.Problems
+	switch {
+	case errors.As(err, &ps):
+		for _, sentence := range ps.Say(a.p) {
+			d.fail("config", "cli.said", "cli.doctor.config.do", "sentence", sentence)
+		}
+	case errors.Is(err, fs.ErrNotExist):
+		d.fail("config", "cli.nofile", "cli.doctor.noconfig.do", "file", path)
+	case err != nil:
+		return err
+	default:
+		d.conf = conf
+		d.ok("config", "cli.config.good", "file", path)
+	}
+	return nil
+}
+
+// checkFiles looks at the root key, at the other secrets and at the directories.
+func (d *doctor) checkFiles() {
+	if _, err := masterkey.Open(d.conf.MasterKeyFile); err != nil {
+		d.fail("masterkey", "cli.doctor.masterkey", "cli.doctor.masterkey.do", "file", d.conf.MasterKeyFile, "reason", reason(err))
+	} else {
+		d.ok("masterkey", "cli.doctor.masterkey.ok", "file", d.conf.MasterKeyFile)
+	}
+	for _, secret := range []string{d.conf.DatabasePasswordFile, d.conf.Mail.PasswordFile, d.conf.Mail.DKIM.KeyFile, d.conf.TLS.Key} {
+		if secret == "" {
+			continue
+		}
+		info, err := os.Stat(secret)
+		switch {
+		case err != nil:
+			d.fail("secrets", "cli.doctor.secret", "cli.doctor.secret.do", "file", secret, "reason", reason(err))
+		case info.Mode().Perm()&0o007 != 0:
+			d.warn("secrets", "cli.doctor.readable", "cli.doctor.readable.do", "file", secret)
+		default:
+			d.ok("secrets", "cli.doctor.secret.ok", "file", secret)
+		}
+	}
+	for _, dir := range []string{d.conf.DataDir, filepath.Join(d.conf.DataDir, "blobs"), filepath.Join(d.conf.DataDir, "spool")} {
+		_, err := os.Stat(dir)
+		if errors.Is(err, fs.ErrNotExist) && dir != d.conf.DataDir {
+			continue // made when it is needed
+		}
+		f, err := os.CreateTemp(dir, ".pli-doctor-*")
+		if err != nil {
+			d.fail("data", "cli.doctor.data", "cli.doctor.data.do", "file", dir, "reason", reason(err))
+			continue
+		}
+		f.Close()
+		os.Remove(f.Name())
+		d.ok("data", "cli.doctor.data.ok", "file", dir)
+	}
+	d.checkDisk()
+}
+
+const (
+	diskWarn = 1 << 30
+	diskFail = 100 << 20
+)
+
+func (d *doctor) checkDisk() {
+	free, err := diskFree(d.conf.DataDir)
+	args := []any{"file", d.conf.DataDir, "free", free >> 20}
+	switch {
+	case err != nil: // said by checkFiles already, or not to be known on this system
+	case free < diskFail:
+		d.fail("disk", "cli.doctor.disk", "cli.doctor.disk.do", args...)
+	case free < diskWarn:
+		d.warn("disk", "cli.doctor.disk", "cli.doctor.disk.do", args...)
+	default:
+		d.ok("disk", "cli.doctor.disk", args...)
+	}
+}
+
+func (d *doctor) checkDatabase(ctx context.Context, a *app) {
+	if file, ok := strings.CutPrefix(d.conf.Database, "sqlite:"); ok {
+		if _, err := os.Stat(file); errors.Is(err, fs.ErrNotExist) {
+			d.warn("database", "cli.nodatabase", "cli.doctor.nodatabase.do", "file", file)
+			return
+		}
+	}
+	url, err := d.conf.DatabaseURL()
+	if err != nil {
+		d.fail("database", "cli.doctor.database", "cli.doctor.database.do", "reason", reason(err))
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, 15*time.Second)
+	defer cancel()
+	current, known, err := store.Inspect(ctx, url)
+	args := []any{"current", current, "known", known}
+	switch {
+	case err != nil:
+		d.fail("database", "cli.doctor.database", "cli.doctor.database.do", "reason", reason(err))
+		return
+	case current > known:
+		d.fail("schema", "cli.doctor.newer", "cli.doctor.newer.do", args...)
+		return
+	case current < known:
+		d.warn("schema", "cli.doctor.older", "cli.doctor.older.do", args...)
+		return
+	}
+	d.ok("database", "cli.doctor.database.ok", args...)
+	parts, err := server.Open(ctx, server.Config{Config: d.conf, Catalogue: a.catalogue, Version: version, Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		return // for a reason that stands above already
+	}
+	defer parts.Close()
+	d.checkService(ctx, parts, &operator{app: a, Parts: parts, actor: operatorActor(a)})
+}
+
+// checkService looks at what only the open database can tell.
+func (d *doctor) checkService(ctx context.Context, parts *server.Parts, o *operator) {
+	err := parts.DB.View(ctx, func(tx *store.Tx) error {
+		_, err := tx.FindServiceKey("seal")
+		return err
+	})
+	if errors.Is(err, store.ErrNotFound) {
+		d.ok("unwrap", "cli.doctor.unwrap.none") // made at the first sealing
+	} else if _, err := parts.Keys.SealKey(ctx); err != nil {
+		d.fail("unwrap", "cli.doctor.unwrap", "cli.doctor.unwrap.do", "file", d.conf.MasterKeyFile, "reason", reason(err))
+	} else {
+		d.ok("unwrap", "cli.doctor.unwrap.ok")
+	}
+	if clock, err := parts.Keys.Clock(ctx); err == nil && clock.Seen.Sub(clock.Now) > time.Minute {
+		d.fail("clock", "cli.doctor.clock", "cli.doctor.clock.do", "now", clock.Now.Format(time.RFC3339), "seen", clock.Seen.Format(time.RFC3339))
+	} else if err == nil {
+		d.ok("clock", "cli.doctor.clock.ok", "now", clock.Now.Format(time.RFC3339))
+	}
+	if n, err := parts.Outbox.Count(ctx); err == nil {
+		args := []any{"waiting", n.Waiting, "failed", n.Failed}
+		if n.Failed > 0 || (!n.Oldest.IsZero() && time.Since(n.Oldest) > time.Hour) {
+			d.warn("outbox", "cli.doctor.outbox", "cli.doctor.outbox.do", args...)
+		} else {
+			d.ok("outbox", "cli.doctor.outbox", args...)
+		}
+	}
+	if err := d.checkAccounts(ctx, o); err != nil {
+		d.fail("accounts", "cli.doctor.database", "cli.doctor.database.do", "reason", reason(err))
+	}
+}
+
+// checkAccounts looks for accounts that nobody can administer.
+func (d *doctor) checkAccounts(ctx context.Context, o *operator) error {
+	return pages(0, func(after string, size int) (int, string, error) {
+		p, err := o.Accounts.Accounts(ctx, o.actor, after, size)
+		for _, v := range p.Accounts {
+			if v.Administrators > 0 || v.State != store.AccountActive {
+				continue
+			}
+			// Who must still set a password is not counted, and can do so.
+			admins, err := o.Accounts.Users(ctx, o.actor, v.ID, "", store.OnlyAdministrators, "", 1)
+			if err != nil {
+				return 0, "", err
+			}
+			if len(admins.Users) == 0 {
+				d.warn("accounts", "cli.doctor.noadmin", "cli.doctor.noadmin.do", "number", v.ID)
+			}
+		}
+		return len(p.Accounts), p.Next, err
+	})
+}
+
+// reason is a failure in the words of the system or of the catalogue.
+func reason(err error) string {
+	var p *fs.PathError
+	if errors.As(err, &p) {
+		return p.Err.Error()
+	}
+	return strings.TrimPrefix(err.Error(), "open database: ")
+}

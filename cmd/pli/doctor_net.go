@@ -1,0 +1,66 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"net"
+	"strings"
+	"time"
+
+	"github.com/pli-mail/pli/internal/config"
+	"github.com/pli-mail/pli/internal/server"
+)
+
+// checkCertificate looks at what browsers will be shown.
+func (d *doctor) checkCertificate(now time.Time) {
+	host := d.conf.Origin().Hostname()
+	if d.conf.TLS.Cert == "" {
+		if strings.HasPrefix(d.conf.PublicURL, "http:") {
+			d.ok("tls", "cli.doctor.tls.trial")
+			return
+		}
+		for _, addr := range d.conf.Listen {
+			if h, _, err := net.SplitHostPort(addr); err == nil && !config.IsLoopback(h) {
+				d.warn("tls", "cli.doctor.tls.plain", "cli.doctor.tls.plain.do", "address", addr)
+				return
+			}
+		}
+		d.ok("tls", "cli.doctor.tls.proxy")
+		return
+	}
+	pair, err := tls.LoadX509KeyPair(d.conf.TLS.Cert, d.conf.TLS.Key)
+	if err != nil {
+		d.fail("tls", "cli.doctor.tls.bad", "cli.doctor.tls.bad.do", "file", d.conf.TLS.Cert, "reason", reason(err))
+		return
+	}
+	leaf := pair.Leaf
+	args := []any{"file", d.conf.TLS.Cert, "host", host, "date", leaf.NotAfter.UTC().Format(time.RFC3339)}
+	switch {
+	case now.Before(leaf.NotBefore):
+		d.fail("tls", "cli.doctor.tls.early", "cli.doctor.tls.renew.do", append(args, "from", leaf.NotBefore.UTC().Format(time.RFC3339))...)
+	case now.After(leaf.NotAfter):
+		d.fail("tls", "cli.doctor.tls.ended", "cli.doctor.tls.renew.do", args...)
+	case leaf.VerifyHostname(host) != nil:
+		d.fail("tls", "cli.doctor.tls.host", "cli.doctor.tls.host.do", args...)
+	case leaf.NotAfter.Sub(now) < 14*24*time.Hour:
+		d.warn("tls", "cli.doctor.tls.ok", "cli.doctor.tls.renew.do", args...)
+	default:
+		d.ok("tls", "cli.doctor.tls.ok", args...)
+	}
+}
+
+// checkSmarthost connects, protects the connection and signs in, and sends nothing.
+func (d *doctor) checkSmarthost(ctx context.Context) {
+	args := []any{"host", d.conf.Mail.Smarthost}
+	relay, err := server.NewRelay(d.conf)
+	if err == nil {
+		ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
+		defer cancel()
+		err = relay.Check(ctx)
+	}
+	if err != nil {
+		d.fail("smarthost", "cli.doctor.smarthost", "cli.doctor.smarthost.do", append(args, "reason", err.Error())...)
+		return
+	}
+	d.ok("smarthost", "cli.doctor.smarthost.ok", args...)
+}
