@@ -406,8 +406,11 @@ func TestUsers(t *testing.T) {
 		t.Error("the search does not search")
 	}
 
-	// Everything but passwords is kept.
 	form := p.Follow(t, "Add User")
+	if q := form.Press(t, "Save", "User Name", "nurse@example.org"); q.Status != 422 || !q.Has("Enter First Name.") || !q.Has("Enter Last Name.") {
+		t.Errorf("without names: %d %q", q.Status, q.Texts("p"))
+	}
+	// Everything but passwords is kept.
 	q := form.Press(t, "Save", "User Name", "nurse@example.org", "First Name", "Nora", "Last Name", "Roy", "Password", "a password of mine", "Confirm password", "another password")
 	if q.Status != 422 || q.Value(t, "First Name") != "Nora" || q.Value(t, "User Name") != "nurse@example.org" || strings.Contains(q.Body, "a password of mine") {
 		t.Errorf("two different passwords: %d", q.Status)
@@ -419,7 +422,7 @@ func TestUsers(t *testing.T) {
 	if strings.Contains(q.Body, "a password of mine") {
 		t.Error("a password that somebody typed is shown")
 	}
-	if q = form.Press(t, "Save", "User Name", webtest.User, "Password", "a password of mine", "Confirm password", "a password of mine"); q.Status != 409 {
+	if q = form.Press(t, "Save", "User Name", webtest.User, "First Name", "Claire", "Last Name", "Roux", "Password", "a password of mine", "Confirm password", "a password of mine"); q.Status != 409 {
 		t.Errorf("a user who exists: %d", q.Status)
 	}
 

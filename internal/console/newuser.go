@@ -71,10 +71,13 @@ func (c *Console) addUser(r *web.Request) error {
 		page.Input, page.Generated, page.Enforce = r.PostForm, id.NewPassword(), form("enforce") != ""
 		return r.Render(c.pages, "user-new", page)
 	}
-	added, err := c.accounts.AddUser(r.Context(), r.Actor(), n, account.NewUser{
-		Address: form("address"), FirstName: form("first_name"), LastName: form("last_name"), Password: form("password"), Confirm: form("confirm"),
-		EnforceExpiry: form("enforce") != "", GroupID: form("group"), Language: form("language"),
-	})
+	added, err := account.Added{}, r.Required("first_name", "seed.first_name", "last_name", "seed.last_name")
+	if err == nil {
+		added, err = c.accounts.AddUser(r.Context(), r.Actor(), n, account.NewUser{
+			Address: form("address"), FirstName: form("first_name"), LastName: form("last_name"), Password: form("password"), Confirm: form("confirm"),
+			EnforceExpiry: form("enforce") != "", GroupID: form("group"), Language: form("language"),
+		})
+	}
 	if err != nil {
 		page, perr := c.newUserPage(r, r.PostForm)
 		if perr != nil {

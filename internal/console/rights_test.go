@@ -210,7 +210,7 @@ func TestOtherAccountsAreNotThere(t *testing.T) {
 	if theirs.Status != 422 || strings.ReplaceAll(theirs.Body, "clara@", "carla@") != nobodys.Body {
 		t.Errorf("AT-59: somebody of another account and nobody give %d and %d, or other words", theirs.Status, nobodys.Status)
 	}
-	if a := b.Post(t, path+"/users/new", "do", "save", "address", "new@example.org", "password", "a password of mine", "confirm", "a password of mine", "enforce", "1", "group", group); a.Status != 404 {
+	if a := b.Post(t, path+"/users/new", "do", "save", "address", "new@example.org", "first_name", "N", "last_name", "R", "password", "a password of mine", "confirm", "a password of mine", "enforce", "1", "group", group); a.Status != 404 {
 		t.Errorf("AT-59: a group of another account in a form: %d", a.Status)
 	}
 	if a := b.Post(t, path+"/users/invite", "user", "new@example.org", "group", group); a.Status != 404 {

@@ -36,13 +36,20 @@ func (p *People) enrolled(r *web.Request) error {
 	if page.Proven == "" {
 		return r.Render(p.pages, "enrol", page)
 	}
-	s, err := p.accounts.Enrol(r.Context(), r.Session, enrolment(r))
+	err := r.Required(names...)
+	var s *account.Session
+	if err == nil {
+		s, err = p.accounts.Enrol(r.Context(), r.Session, enrolment(r))
+	}
 	if err != nil {
 		return r.Again(p.pages, "enrol", page, err)
 	}
 	r.Flash("ok", "enrol.done")
 	return arrive(r, s, page.Next)
 }
+
+// names are the fields that a person who makes an account may not leave empty.
+var names = []string{"first_name", "seed.first_name", "last_name", "seed.last_name"}
 
 // enrolment is what a new person typed of themselves. Their address is not in it.
 func enrolment(r *web.Request) account.Enrolment {

@@ -1,6 +1,7 @@
 package people
 
 import (
+	"net/http"
 	"time"
 
 	"github.com/pli-mail/pli/internal/account"
@@ -55,7 +56,7 @@ func (p *People) invitationOf(r *web.Request) (id.Token, *invitationPage, error)
 func (p *People) invitation(r *web.Request) error {
 	_, page, err := p.invitationOf(r)
 	if page != nil && page.Ended {
-		return r.RenderStatus(410, p.pages, "invite", page)
+		return r.RenderStatus(http.StatusGone, p.pages, "invite", page)
 	}
 	if err != nil {
 		return err
@@ -66,7 +67,7 @@ func (p *People) invitation(r *web.Request) error {
 func (p *People) answerInvitation(r *web.Request) error {
 	token, page, err := p.invitationOf(r)
 	if page != nil && page.Ended {
-		return r.RenderStatus(410, p.pages, "invite", page)
+		return r.RenderStatus(http.StatusGone, p.pages, "invite", page)
 	}
 	if err != nil {
 		return err
@@ -83,9 +84,12 @@ func (p *People) answerInvitation(r *web.Request) error {
 	}
 	e := account.Enrolment{}
 	if !page.Known {
-		e = enrolment(r)
+		e, err = enrolment(r), r.Required(names...)
 	}
-	s, err := p.accounts.AcceptInvitation(r.Context(), r.Session, token, e)
+	var s *account.Session
+	if err == nil {
+		s, err = p.accounts.AcceptInvitation(r.Context(), r.Session, token, e)
+	}
 	if err != nil {
 		return r.Again(p.pages, "invite", page, err)
 	}

@@ -1,8 +1,6 @@
 package people
 
-import (
-	"github.com/pli-mail/pli/internal/web"
-)
+import "github.com/pli-mail/pli/internal/web"
 
 // recoverPage is R9: it asks for an address, and then for the code and the new password.
 type recoverPage struct {
@@ -54,11 +52,10 @@ func (p *People) password(r *web.Request) error {
 
 func (p *People) setPassword(r *web.Request) error {
 	page := newPasswordPage(r)
-	set := p.accounts.SetPassword
 	if !page.Must {
 		return p.changePassword(r, "password", page, page.Next)
 	}
-	s, err := set(r.Context(), r.Session, r.PostFormValue("password"), r.PostFormValue("confirm"))
+	s, err := p.accounts.SetPassword(r.Context(), r.Session, r.PostFormValue("password"), r.PostFormValue("confirm"))
 	if err != nil {
 		return r.Again(p.pages, "password", page, err)
 	}

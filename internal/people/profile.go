@@ -42,6 +42,9 @@ func (p *People) save(r *web.Request) error {
 		FirstName: r.PostFormValue("first_name"), LastName: r.PostFormValue("last_name"), Language: r.PostFormValue("language"),
 		TimeZone: r.PostFormValue("time_zone"), Theme: r.PostFormValue("theme"), NotifyOpened: r.PostFormValue("notify_opened") != "",
 	}
+	if err := r.Required(names...); err != nil {
+		return err
+	}
 	if err := p.accounts.SavePreferences(r.Context(), r.Session, prefs); err != nil {
 		return err
 	}
