@@ -1,0 +1,4 @@
+package server
+
+// Reload is what SIGHUP does.
+func (s *Server) Reload() { s.reload(true) }
