@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -55,9 +54,8 @@ func (a *app) demo(ctx context.Context, dir string, port int, asJSON, verbose bo
 		a.tell("cli.demo.porttaken", "port", port, "url", d.URL)
 	}
 	if asJSON {
-		err = json.NewEncoder(a.stdout).Encode(map[string]any{
-			"url": d.URL, "admin_url": d.URL + "/admin", "mailbox_url": d.MailboxURL,
-			"account": fmt.Sprint(demo.Account), "users": demo.Users()})
+		err = encode(a.stdout, object{{"url", d.URL}, {"admin_url", d.URL + "/admin"}, {"mailbox_url", d.MailboxURL},
+			{"account", fmt.Sprint(demo.Account)}, {"users", demo.Users()}})
 	} else {
 		err = a.introduce(d)
 	}
