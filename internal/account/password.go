@@ -13,7 +13,7 @@ import (
 	"github.com/ccojocar/zxcvbn-go/matching"
 	"golang.org/x/text/unicode/norm"
 
-	"github.com/pli-mail/pli/internal/account/breached"
+	"github.com/pli-mail/pli/internal/breached"
 	"github.com/pli-mail/pli/internal/fault"
 	"github.com/pli-mail/pli/internal/store"
 )
