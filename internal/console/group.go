@@ -134,12 +134,15 @@ type confirmPage struct {
 	Back         string
 }
 
-// ask begins a confirm page about something of an account.
-func confirm(r *web.Request, a account.AccountView, question, back string, between ...web.Link) *confirmPage {
-	return &confirmPage{
+// confirm begins a confirm page about something of an account; act names it in
+// the breadcrumb.
+func confirm(r *web.Request, a account.AccountView, act, question, back string, between ...web.Link) *confirmPage {
+	page := &confirmPage{
 		head: headOf(r, a, question, between...), Question: question, Back: back,
 		Sub: r.T("adm.account", "number", a.ID) + " · " + a.Name,
 	}
+	page.Crumbs[len(page.Crumbs)-1].Text = act
+	return page
 }
 
 // refuse answers with the confirm page once more and what stands in the way.
@@ -156,7 +159,7 @@ func (c *Console) deletePage(r *web.Request) (*confirmPage, error) {
 	if g.Builtin {
 		return nil, fault.New(fault.Conflict, "g.nodelete")
 	}
-	page := confirm(r, a, r.T("adm.groupdelq", "group", g.Name), accountPath(a.ID)+"/groups", groupsLink(r, a.ID))
+	page := confirm(r, a, r.T("c.delete"), r.T("adm.groupdelq", "group", g.Name), accountPath(a.ID)+"/groups", groupsLink(r, a.ID))
 	page.Lines = []string{r.T("adm.groupdelwhat", "n", g.Members)}
 	if g.Members == 0 {
 		page.Lines = []string{r.T("adm.groupdel0")}

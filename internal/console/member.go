@@ -195,7 +195,7 @@ func (c *Console) removePage(r *web.Request) (*confirmPage, error) {
 	}
 	group, name := groupName(r.Printer, g), nameOf(u.User)
 	back := accountPath(a.ID) + "/groups/" + g.ID + "/members"
-	page := confirm(r, a, r.T("m.removeq", "name", name, "group", group), back, groupsLink(r, a.ID), web.Link{URL: back, Text: group})
+	page := confirm(r, a, r.T("m.remove"), r.T("m.removeq", "name", name, "group", group), back, groupsLink(r, a.ID), web.Link{URL: back, Text: group})
 	page.Keep, page.Button = r.T("adm.keepmember", "name", name), r.T("adm.removename", "name", name)
 	if g.Builtin {
 		page.Lines = []string{r.T("m.removewhat", "number", a.ID)}
@@ -266,7 +266,7 @@ func (c *Console) confirmRevokeInvitation(r *web.Request) error {
 	if err != nil {
 		return err
 	}
-	page := confirm(r, a, r.T("adm.revokeq", "email", i.Address), backFrom(a.ID, i), usersLink(r, a.ID))
+	page := confirm(r, a, r.T("adm.revoke"), r.T("adm.revokeq", "email", i.Address), backFrom(a.ID, i), usersLink(r, a.ID))
 	page.Lines = []string{r.T("adm.revokewhat")}
 	page.Keep, page.Button = r.T("adm.revokekeep"), r.T("adm.revoke")
 	return r.Render(c.pages, "confirm", page)

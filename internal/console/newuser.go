@@ -139,7 +139,7 @@ func (c *Console) resetPage(r *web.Request) (*confirmPage, error) {
 		return nil, err
 	}
 	name, back := nameOf(u.User), userPath(a.ID, u.ID)
-	page := confirm(r, a, r.T("adm.resetq", "name", name), back, usersLink(r, a.ID), web.Link{URL: back, Text: name})
+	page := confirm(r, a, r.T("u.reset"), r.T("adm.resetq", "name", name), back, usersLink(r, a.ID), web.Link{URL: back, Text: name})
 	page.Lines = []string{r.T("adm.resetwhat")}
 	if !u.Managed {
 		page.Lines = []string{r.T("adm.resetno")}

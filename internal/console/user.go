@@ -169,7 +169,7 @@ func (c *Console) deleteUserPage(r *web.Request) (*confirmPage, error) {
 		return nil, err
 	}
 	name, back := nameOf(u.User), userPath(a.ID, u.ID)
-	page := confirm(r, a, r.T("ud.deleteq", "name", name), back, usersLink(r, a.ID), web.Link{URL: back, Text: name})
+	page := confirm(r, a, r.T("c.delete"), r.T("ud.deleteq", "name", name), back, usersLink(r, a.ID), web.Link{URL: back, Text: name})
 	page.Keep, page.Button = r.T("adm.keepuser", "name", name), r.T("adm.deletename", "name", name)
 	page.Lines = []string{r.T("ud.deletewhat")}
 	if !u.Managed {

@@ -68,6 +68,7 @@ func newWelcomePage(r *web.Request) *welcomePage {
 	if page.Name == "" {
 		page.Name = u.DisplayAddress
 	}
+	page.Languages = languages(r, r.Printer.Lang) // what they read now, not what somebody chose for them
 	page.Base = r.Base(r.T("me.welcome", "name", page.Name))
 	return page
 }
