@@ -9,7 +9,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/pli-mail/pli/internal/account/breached"
+	"github.com/pli-mail/pli/internal/breached"
 )
 
 func TestCommon(t *testing.T) {
