@@ -35,7 +35,7 @@ func demoOf(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Defer(func() {
 		cmd.Process.Signal(syscall.SIGTERM)
 		if err := cmd.Wait(); err != nil || !strings.Contains(log.String(), "kept in "+dir) {
-			ts.Logf("the demonstration ended with %v:\n%s", err, log.String())
+			ts.Fatalf("the demonstration ended with %v:\n%s", err, log.String())
 		}
 	})
 	line, err := bufio.NewReader(out).ReadString('\n')

@@ -15,6 +15,7 @@ func main() { os.Exit(run()) }
 func run() int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	context.AfterFunc(ctx, stop) // a second Ctrl-C ends the program at once
 	a, err := newApp(os.Stdin, os.Stdout, os.Stderr, os.Getenv, os.Args[1:])
 	if err != nil {
 		os.Stderr.WriteString("error: " + err.Error() + "\n")

@@ -3,7 +3,9 @@ package main
 import (
 	"fmt"
 	"os"
+	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 )
@@ -25,7 +27,7 @@ func TestScripts(t *testing.T) {
 			e.Setenv("PLI_CONFIG", e.WorkDir+"/pli.toml")
 			return nil
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"flip": flip, "mode": mode, "demo": demoOf, "opencode": openWithCode, "status": exits, "put": put},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"flip": flip, "mode": mode, "demo": demoOf, "opencode": openWithCode, "status": exits, "put": put, "waitfor": waitFor},
 	})
 }
 
@@ -65,6 +67,19 @@ func put(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("usage: put FILE TEXT")
 	}
 	ts.Check(writeFile(ts.MkAbs(args[0]), args[1]+"\n"))
+}
+
+// waitFor waits until there is a file that matches a pattern.
+func waitFor(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: waitfor PATTERN")
+	}
+	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
+		if found, err := filepath.Glob(ts.MkAbs(args[0])); err == nil && len(found) > 0 {
+			return
+		}
+	}
+	ts.Fatalf("there is no %s", args[0])
 }
 
 func writeFile(path, text string) error { return os.WriteFile(path, []byte(text), 0o600) }
