@@ -30,7 +30,7 @@ type composePage struct {
 	Notify    bool
 	Languages []web.Option
 	Max       int64 // MB of all files together
-	KeptFiles bool // false after a form came back: a browser does not give its files back
+	KeptFiles bool  // false after a form came back: a browser does not give its files back
 	Units     string
 	Point     string
 }
