@@ -2,6 +2,7 @@ package desk
 
 import (
 	"net/url"
+	"strings"
 
 	"github.com/pli-mail/pli/internal/id"
 	"github.com/pli-mail/pli/internal/keyserver"
@@ -184,8 +185,12 @@ func sentence(r *web.Request, e keyserver.Event) string {
 	if !known {
 		return e.Action
 	}
-	if e.Recipient != "" && (e.Action == "envelope.lock" || e.Action == "envelope.unlock") {
-		key += "one"
+	if e.Action == "envelope.lock" || e.Action == "envelope.unlock" {
+		if e.Refused {
+			key += "denied"
+		} else if e.Recipient != "" {
+			key += "one"
+		}
 	}
 	return r.T(key, "actor", name(e.Actor), "target", e.Recipient, "reason", reason(r, e.Reason))
 }
@@ -202,10 +207,8 @@ func reason(r *web.Request, reason string) string {
 }
 
 func name(actor string) string {
-	for i := range actor {
-		if actor[i] == ':' {
-			return actor[i+1:]
-		}
+	if _, name, ok := strings.Cut(actor, ":"); ok {
+		return name
 	}
 	return actor
 }

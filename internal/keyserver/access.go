@@ -15,6 +15,22 @@ import (
 	"github.com/pli-mail/pli/internal/store"
 )
 
+// Why a release, or a lock, was refused, as its audit record says it. The pages
+// have a text for each.
+const (
+	ReasonSession    = "session"    // it has ended
+	ReasonPassword   = "password"   // the session may only set one (security case I3)
+	ReasonBlocked    = "blocked"    // the user is
+	ReasonStranger   = "stranger"   // neither the mail nor the address was proved
+	ReasonPossession = "possession" // the mail was not
+	ReasonCode       = "code"       // no address was
+	ReasonAddress    = "address"    // another address was
+	ReasonLocked     = "locked"
+	ReasonExpired    = "expired"
+	ReasonGone       = "gone"   // the key has been destroyed
+	ReasonRights     = "rights" // to lock: neither the sender nor an administrator
+)
+
 // refusal is why a visitor does not get what they asked: reason for the audit
 // record, fault for the answer.
 type refusal struct {
@@ -58,11 +74,11 @@ func stateOf(o store.Opening, now time.Time) string {
 func stateFault(o store.Opening, now time.Time) *refusal {
 	switch stateOf(o, now) {
 	case StateLocked:
-		return &refusal{"locked", fault.New(fault.Closed, "open.locked").With("sender", senderName(o.Message))}
+		return &refusal{ReasonLocked, fault.New(fault.Closed, "open.locked").With("sender", senderName(o.Message))}
 	case StateExpired:
-		return &refusal{"expired", fault.New(fault.Closed, "open.expired").With("sender", senderName(o.Message)).With("date", o.Message.ExpiresAt)}
+		return &refusal{ReasonExpired, fault.New(fault.Closed, "open.expired").With("sender", senderName(o.Message)).With("date", o.Message.ExpiresAt)}
 	case StateGone:
-		return &refusal{"destroyed", fault.New(fault.Gone, "release.gone").With("sender", senderName(o.Message))}
+		return &refusal{ReasonGone, fault.New(fault.Gone, "release.gone").With("sender", senderName(o.Message))}
 	}
 	return nil
 }
@@ -75,13 +91,13 @@ func senderName(m store.Message) string {
 }
 
 // checkSession refuses a session that has ended, and one whose only right is to
-// set a password (security case I3).
+// set a password.
 func checkSession(found bool, scope string, ends, now time.Time) *refusal {
 	if !found || !ends.After(now) {
-		return &refusal{"session", fault.New(fault.Unauthenticated, "sess.h1")}
+		return &refusal{ReasonSession, fault.New(fault.Unauthenticated, "sess.h1")}
 	}
 	if scope != store.ScopeVisitor && scope != store.ScopeFull {
-		return &refusal{"set-password", fault.New(fault.Denied, "si.mustchange")}
+		return &refusal{ReasonPassword, fault.New(fault.Denied, "si.mustchange")}
 	}
 	return nil
 }
@@ -98,17 +114,17 @@ func checkAccess(o store.Opening, now time.Time) *refusal {
 		return r
 	}
 	if o.UserAddress != "" && o.UserState != store.UserActive {
-		return &refusal{"user locked", fault.New(fault.Unauthenticated, "sess.h1")}
+		return &refusal{ReasonBlocked, fault.New(fault.Unauthenticated, "sess.h1")}
 	}
 	switch {
 	case !o.Possession && !addressed(o):
-		return &refusal{"stranger", notFound()}
+		return &refusal{ReasonStranger, notFound()}
 	case !o.Possession:
-		return &refusal{"possession", fault.New(fault.Denied, "release.possession")}
+		return &refusal{ReasonPossession, fault.New(fault.Denied, "release.possession")}
 	case !addressed(o) && o.Proven == "" && o.UserAddress == "":
-		return &refusal{"address not proven", fault.New(fault.Denied, "release.code")}
+		return &refusal{ReasonCode, fault.New(fault.Denied, "release.code")}
 	case !addressed(o):
-		return &refusal{"other address", fault.New(fault.Denied, "release.address").With("masked", masked(o.Slot))}
+		return &refusal{ReasonAddress, fault.New(fault.Denied, "release.address").With("masked", masked(o.Slot))}
 	}
 	return stateFault(o, now)
 }

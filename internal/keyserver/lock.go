@@ -50,7 +50,7 @@ func (s *Service) setLock(ctx context.Context, a Actor, messageID, slotID, actio
 			return err
 		}
 		if !may {
-			denied, row.Outcome, row.Detail["reason"] = true, store.Refused, "neither sender nor administrator"
+			denied, row.Outcome, row.Detail["reason"] = true, store.Refused, ReasonRights
 			return tx.InsertAudit(row)
 		}
 		if out, err = s.lockRows(tx, m, slotID, action == "envelope.lock", row.Detail); err != nil {

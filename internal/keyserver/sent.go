@@ -72,7 +72,7 @@ type Event struct {
 	Actor     string // user:<address>, recipient:<address>, operator:<name>, visitor, system
 	Action    string // envelope.seal, .release, .release_denied, .lock, .unlock
 	Refused   bool
-	Reason    string // of a refusal
+	Reason    string // of a refusal: ReasonLocked and so on
 	Recipient string // whom it concerns, "" for the whole message
 	Ref       string
 	Origin    string

@@ -1,0 +1,35 @@
+package desk
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/pli-mail/pli/internal/i18n"
+	"github.com/pli-mail/pli/internal/keyserver"
+	"github.com/pli-mail/pli/internal/web"
+)
+
+// A refusal is told as one, with its reason, in both languages.
+func TestRefusalsAreTold(t *testing.T) {
+	cat, err := i18n.Load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, lang := range i18n.Languages {
+		r := &web.Request{Printer: cat.Printer(lang, nil)}
+		for _, why := range []string{keyserver.ReasonSession, keyserver.ReasonPassword, keyserver.ReasonBlocked, keyserver.ReasonStranger,
+			keyserver.ReasonPossession, keyserver.ReasonCode, keyserver.ReasonAddress, keyserver.ReasonLocked, keyserver.ReasonExpired,
+			keyserver.ReasonGone, keyserver.ReasonRights} {
+			said := reason(r, why)
+			if said == why {
+				t.Errorf("%s: no text for the reason %s", lang, why)
+			}
+			for _, action := range []string{"envelope.release_denied", "envelope.lock", "envelope.unlock"} {
+				e := keyserver.Event{Actor: "user:eve@x.test", Recipient: "bob@x.test", Action: action, Refused: true, Reason: why}
+				if s := sentence(r, e); !strings.Contains(s, said) {
+					t.Errorf("%s: a refused %s is told as %q", lang, action, s)
+				}
+			}
+		}
+	}
+}
