@@ -54,7 +54,6 @@ type OpenedLetter struct {
 	SenderUserID  string
 	SenderAddress string
 	MessageID     string
-	Subject       string
 	Ref           string
 	Recipient     string // address as the sender wrote it
 	At            time.Time

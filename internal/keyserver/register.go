@@ -31,7 +31,7 @@ type card struct {
 // Register makes a sealed message known: from then on its recipients can open
 // it. It signs the seal, keeps every S under the account's key, gives each slot
 // its reference, writes the audit record envelope.seal and runs m.Then, in one
-// transaction. Faults: register.form, register.recipients, register.size,
+// transaction; after it, it wakes the outbox. Faults: register.form, register.recipients, register.size,
 // register.exists (the message id is known already), register.suspended, exp.past.
 func (s *Service) Register(ctx context.Context, m NewMessage) (Registered, error) {
 	private, err := s.signer(ctx)

@@ -114,13 +114,9 @@ func (s *Service) tellSender(tx *store.Tx, o store.Opening) (bool, error) {
 	if !m.NotifyOpened || m.SenderID == "" || !o.Slot.FirstOpenedAt.IsZero() {
 		return false, nil
 	}
-	c, err := s.openCard(o.AccountKey, o.Epoch, m)
-	if err != nil {
-		return false, err
-	}
 	return true, s.c.Post.Opened(tx, OpenedLetter{
 		AccountID: m.AccountID, SenderUserID: m.SenderID, SenderAddress: m.SenderAddress, MessageID: m.ID,
-		Subject: c.Subject, Ref: o.Slot.Ref, Recipient: o.Slot.DisplayAddress, At: tx.Now,
+		Ref: o.Slot.Ref, Recipient: o.Slot.DisplayAddress, At: tx.Now,
 	})
 }
 

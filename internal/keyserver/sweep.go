@@ -25,7 +25,7 @@ const (
 
 // Sweep forgets what is over: kept ciphertext past its time, the epoch keys of
 // past months with all that they opened, and sessions, codes, stages, counters
-// and blobs that nothing needs. It is to be called every minute or so, on every
+// and blobs that nothing needs. It is to be called every hour or so, on every
 // node: each step is its own transaction, and of two nodes one does it. A step
 // that fails does not stop the others.
 func (s *Service) Sweep(ctx context.Context) (Swept, error) {

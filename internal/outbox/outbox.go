@@ -232,7 +232,6 @@ type Bounce struct {
 	SenderID  string // user to tell, never ""
 	To        mailaddr.Address
 	Subject   string // of the mail, which never is that of the sealed message
-	MessageID string // of the mail
 	SentAt    time.Time
 	Reason    string // the next hop's words
 }

@@ -257,7 +257,7 @@ func (r *run) tell(tx *store.Tx, row store.OutboxRow, letter *sealed, reason str
 	}
 	notices, err := r.bounced(tx, Bounce{
 		AccountID: row.AccountID, SlotID: row.SlotID, SenderID: row.SenderID, To: to,
-		Subject: letter.Subject, MessageID: letter.MessageID, SentAt: row.CreatedAt, Reason: reason,
+		Subject: letter.Subject, SentAt: row.CreatedAt, Reason: reason,
 	})
 	if err != nil {
 		return fmt.Errorf("write bounce notice: %w", err)

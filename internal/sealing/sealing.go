@@ -248,7 +248,6 @@ func (j *job) register(ctx context.Context) (Result, error) {
 		j.discard(ctx)
 		return Result{}, fmt.Errorf("seal message: %w", err)
 	}
-	j.s.cfg.Outbox.Wake()
 	out := Result{MessageID: reg.MessageID}
 	for _, slot := range reg.Slots {
 		out.Refs = append(out.Refs, slot.Ref)
