@@ -11,8 +11,6 @@ package api
 import (
 	"encoding/base64"
 	"fmt"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/pli-mail/pli/envelope"
@@ -188,9 +186,9 @@ func (a *api) register(r *web.Request) error {
 	m := keyserver.NewMessage{
 		AccountID: acc.ID, Subject: in.Subject, Note: in.Note, PayloadSize: in.PayloadSize,
 		Sender: keyserver.Sender{UserID: u.ID, Address: sender.Canonical(), Name: u.Name(),
-			Verified: slices.ContainsFunc(a.Domains, func(d string) bool { return strings.EqualFold(d, sender.Domain()) })},
+			Verified: sender.InDomains(a.Domains)},
 		NotifyOpened: u.NotifyOpened, Carrier: keyserver.CarrierFile,
-		Actor: keyserver.Actor{UserID: u.ID, Name: "user:" + sender.Canonical(), Origin: r.Client(), AdminOf: r.Session.AdminOf},
+		Actor: keyserver.Actor{UserID: u.ID, Name: r.Actor().String(), Origin: r.Client(), AdminOf: r.Session.AdminOf},
 	}
 	if err := a.fill(&m, in.MH, in.HH, in.PH, in.Slots); err != nil {
 		return err

@@ -2,7 +2,6 @@ package sealing
 
 import (
 	"errors"
-	"slices"
 	"strings"
 	"time"
 
@@ -38,7 +37,7 @@ type identity struct{ From, ReplyTo message.Mailbox }
 // allowed us to send for it, and DMARC would rightly refuse the mail. Nor does
 // a local part beyond ASCII, which not every mail server takes.
 func (p *Postman) identity(lang, name string, address mailaddr.Address, org string) (identity, bool) {
-	verified := slices.ContainsFunc(p.Domains, func(d string) bool { return strings.EqualFold(d, address.Domain()) })
+	verified := address.InDomains(p.Domains)
 	if verified && address.IsASCII() {
 		return identity{From: message.Mailbox{Name: p.Words.SenderName(lang, name, org, true), Addr: address}}, true
 	}
