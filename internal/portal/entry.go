@@ -5,12 +5,18 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"time"
 
 	"github.com/pli-mail/pli/envelope"
 	"github.com/pli-mail/pli/internal/fault"
 	"github.com/pli-mail/pli/internal/id"
 	"github.com/pli-mail/pli/internal/web"
 )
+
+// maxEnvelope is the largest file that the entry pages take, in bytes.
+const maxEnvelope = 150 << 20
+
+var errNoEnvelope = errors.New("the form has no envelope")
 
 // entryPage is a page that takes an envelope, or what leads to one, into the
 // browser's own storage and goes on to /open (envelope-v1.md 6). Which of them
@@ -30,7 +36,7 @@ func (p *portal) registerEntries() {
 	k.Handle("GET /r", p.entry("receive"), web.Entry)
 	k.Handle("GET /l", p.entry("link"), web.Entry)
 	k.Handle("GET /m/{ref}", p.mail, web.Entry)
-	k.Handle("POST /u", p.upload, web.Entry, web.Body(MaxEnvelope), web.CrossSite())
+	k.Handle("POST /u", p.upload, web.Entry, web.Body(maxEnvelope), web.CrossSite())
 	k.Handle("GET /s/{id}", p.staged, web.Entry)
 	k.Handle("POST /s/{id}/data", p.stagedData, web.Entry)
 	k.Handle("GET /up", p.drop, web.Public)
@@ -77,7 +83,7 @@ func (p *portal) upload(r *web.Request) error {
 	if err != nil {
 		return err
 	}
-	stage, token, err := p.Keys.Stage(r.Context(), r.Client(), body, MaxEnvelope)
+	stage, token, err := p.Keys.Stage(r.Context(), r.Client(), body, maxEnvelope)
 	if err != nil {
 		return err
 	}
@@ -145,4 +151,19 @@ func (p *portal) stagedData(r *web.Request) error {
 	}
 	defer file.Close()
 	return r.Stream(file, size)
+}
+
+// setStageCookie keeps a staged envelope for the browser that posted it.
+func (p *portal) setStageCookie(r *web.Request, token id.Token) {
+	http.SetCookie(r.W, &http.Cookie{
+		Name: p.stageCookie(), Value: token.Reveal(), Path: "/", MaxAge: int(10 * time.Minute / time.Second),
+		Secure: p.Kit.Secure(), HttpOnly: true, SameSite: http.SameSiteStrictMode,
+	})
+}
+
+func (p *portal) stageCookie() string {
+	if p.Kit.Secure() {
+		return "__Host-stage"
+	}
+	return "stage"
 }

@@ -8,10 +8,7 @@ import (
 	"crypto/sha256"
 	"embed"
 	"encoding/base64"
-	"fmt"
-	"net/http"
 	"strings"
-	"time"
 
 	"github.com/pli-mail/pli/internal/account"
 	"github.com/pli-mail/pli/internal/fault"
@@ -37,9 +34,6 @@ type portal struct {
 	Config
 	pages *web.Pages
 }
-
-// MaxEnvelope is the largest file that the entry pages take, in bytes.
-const MaxEnvelope = 150 << 20
 
 // Register adds the recipients' pages to the kit.
 func Register(c Config) error {
@@ -209,9 +203,6 @@ func (p *portal) verify(r *web.Request) error {
 			return perr
 		}
 		page.Title = r.T("code.h1")
-		if f := fault.Of(err); len(f.Fields) == 0 && f.Kind == fault.Invalid {
-			err = f.In("code", f.Key, f.Args)
-		}
 		return r.Again(p.pages, "code", page, err)
 	}
 	r.SetToken(token)
@@ -243,12 +234,9 @@ func (p *portal) message(r *web.Request) error {
 	if err != nil {
 		return err
 	}
-	if !card.Proven && r.Session != nil && !card.Possession && r.Session.Address != "" {
-		// The address is proved and the mail is not: the page asks for the file.
-		card.Title = r.T("portal.message")
-		return r.Render(p.pages, "message", p.messageOf(r, card))
-	}
-	if !card.Proven || card.State != "" {
+	// Where the address is proved and the mail is not, the page asks for the file.
+	withoutMail := !card.Possession && r.Session != nil && r.Session.Address != ""
+	if !withoutMail && (!card.Proven || card.State != "") {
 		return r.Redirect(card.Path())
 	}
 	card.Title = r.T("portal.message")
@@ -284,20 +272,3 @@ func (p *portal) help(r *web.Request) error {
 func (p *portal) accessibility(r *web.Request) error {
 	return r.Render(p.pages, "accessibility", &helpPage{Base: r.Base(r.T("portal.a11y")), Contact: p.Contact})
 }
-
-// setStageCookie keeps a staged envelope for the browser that posted it.
-func (p *portal) setStageCookie(r *web.Request, token id.Token) {
-	http.SetCookie(r.W, &http.Cookie{
-		Name: p.stageCookie(), Value: token.Reveal(), Path: "/", MaxAge: int(10 * time.Minute / time.Second),
-		Secure: p.Kit.Secure(), HttpOnly: true, SameSite: http.SameSiteStrictMode,
-	})
-}
-
-func (p *portal) stageCookie() string {
-	if p.Kit.Secure() {
-		return "__Host-stage"
-	}
-	return "stage"
-}
-
-var errNoEnvelope = fmt.Errorf("the form has no envelope")
