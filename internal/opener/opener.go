@@ -56,18 +56,6 @@ func Name(t time.Time) string {
 	return "securedoc_" + t.UTC().Format("20060102T150405") + ".html"
 }
 
-// Size is the number of octets WriteTo writes; the payload is not read.
-func Size(p Page) (int64, error) {
-	p.Payload = func() (io.ReadCloser, error) {
-		return io.NopCloser(io.LimitReader(zeros{}, p.PayloadSize)), nil
-	}
-	return p.WriteTo(io.Discard)
-}
-
-type zeros struct{}
-
-func (zeros) Read(p []byte) (int, error) { clear(p); return len(p), nil }
-
 // WriteTo writes the file. The payload is read once; a large one is never held in memory.
 func (p Page) WriteTo(w io.Writer) (int64, error) {
 	c := &crlfWriter{w: w}

@@ -68,17 +68,10 @@ func (tx *Tx) InsertMessage(m Message) error {
 }
 
 // FindMessage returns one message.
-func (tx *Tx) FindMessage(id string) (Message, error) { return tx.findMessage(id, "") }
-
-// LockMessage is FindMessage that holds the row until the transaction ends.
-func (tx *Tx) LockMessage(id string) (Message, error) {
-	return tx.findMessage(id, tx.dialect.forUpdate)
-}
-
-func (tx *Tx) findMessage(id, suffix string) (Message, error) {
+func (tx *Tx) FindMessage(id string) (Message, error) {
 	var m Message
 	var s messageScan
-	err := tx.row(`SELECT `+messageColumns+` FROM messages m WHERE m.id = $1`+suffix, id).Scan(s.into(&m)...)
+	err := tx.row(`SELECT `+messageColumns+` FROM messages m WHERE m.id = $1`, id).Scan(s.into(&m)...)
 	s.finish(&m)
 	return m, found(err)
 }

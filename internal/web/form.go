@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/pli-mail/pli/internal/fault"
 	"github.com/pli-mail/pli/internal/i18n"
@@ -180,25 +179,13 @@ func (b *Base) ProblemLines() []ProblemLine {
 	return out
 }
 
-// ProblemIs reports whether the failure, or one of its fields, has the catalogue key.
-func (b *Base) ProblemIs(key string) bool {
-	if b.Problem == nil {
-		return false
-	}
-	return b.Problem.Key == key || slices.ContainsFunc(b.Problem.Fields, func(f fault.Field) bool { return f.Key == key })
-}
-
 // say fills a failure's text. A placeholder {field} whose value is the
-// catalogue key of a label becomes that label, without the seed's asterisk, and
-// a time becomes a day.
+// catalogue key of a label becomes that label, without the seed's asterisk.
 func say(p i18n.Printer, key string, args fault.Args) string {
 	filled := make(map[string]any, len(args))
 	for name, v := range args {
 		if s, ok := v.(string); ok && name == "field" {
 			v = strings.TrimSuffix(p.T(s), "*")
-		}
-		if t, ok := v.(time.Time); ok {
-			v = p.Date(t)
 		}
 		filled[name] = v
 	}

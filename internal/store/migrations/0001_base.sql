@@ -102,7 +102,7 @@ CREATE TABLE possessions (
   PRIMARY KEY (token_hash, slot_id)
 );
 
--- Mailed codes. One live code per session, purpose and address.
+-- Mailed codes. One live code per session, purpose and slot.
 CREATE TABLE codes (
   id          TEXT PRIMARY KEY,
   token_hash  TEXT NOT NULL,                 -- of the session that asked
@@ -128,7 +128,7 @@ CREATE TABLE throttles (
 CREATE INDEX throttles_by_time ON throttles (since);
 
 CREATE TABLE service_keys (
-  name        TEXT PRIMARY KEY,              -- seal, outbox, ...
+  name        TEXT PRIMARY KEY,              -- what it is for: seal, password
   version     BIGINT NOT NULL,               -- of the root key that wraps it
   key_box     BYTEA NOT NULL,
   created_at  BIGINT NOT NULL
