@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"strings"
+	"unicode"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
@@ -73,7 +74,18 @@ func (a *app) t(key string, pairs ...any) string { return a.p.T(key, pairs...) }
 
 // tell writes a sentence for people on standard error.
 func (a *app) tell(key string, pairs ...any) {
-	io.WriteString(a.stderr, a.t(key, pairs...)+"\n") // nobody to tell when that fails
+	io.WriteString(a.stderr, printable(a.t(key, pairs...))+"\n") // nobody to tell when that fails
+}
+
+// printable takes out what a terminal would obey: names and texts may come from
+// a server that an envelope chose.
+func printable(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r != '\n' && (unicode.IsControl(r) || unicode.Is(unicode.Cf, r)) {
+			return -1
+		}
+		return r
+	}, s)
 }
 
 // isTerminal reports whether f is a terminal.

@@ -104,10 +104,10 @@ func (a *app) fail(err error) int {
 		return int(q)
 	}
 	code, sentence, hints := a.explain(err)
-	fmt.Fprintf(a.stderr, "%s %s\n", a.t("cli.error"), sentence)
+	fmt.Fprintf(a.stderr, "%s %s\n", a.t("cli.error"), printable(sentence))
 	for _, h := range hints {
 		for line := range strings.SplitSeq(h, "\n") {
-			fmt.Fprintf(a.stderr, "  %s\n", line)
+			fmt.Fprintf(a.stderr, "  %s\n", printable(line))
 		}
 	}
 	return code
