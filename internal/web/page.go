@@ -232,7 +232,11 @@ func (b *Base) stamp(t time.Time, text string) template.HTML {
 	if t.IsZero() || t.UnixMilli() == 0 {
 		return "–"
 	}
-	return template.HTML(`<time datetime="` + t.UTC().Format(time.RFC3339) + `" title="` +
+	utc := ""
+	if b.Zone == time.UTC {
+		utc = ` data-utc` // page.js says it in the browser's zone, which the service does not know
+	}
+	return template.HTML(`<time` + utc + ` datetime="` + t.UTC().Format(time.RFC3339) + `" title="` +
 		template.HTMLEscapeString(b.ago(t)) + `">` + template.HTMLEscapeString(text) + `</time>`)
 }
 

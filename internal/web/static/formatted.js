@@ -66,7 +66,17 @@ function link(node) {
   } catch {
     node.removeAttribute('href');
   }
-  if (host && !node.textContent.toLowerCase().includes(host)) node.append(` [${host}]`);
+  if (host && hostOf(node.textContent) !== host) node.append(` [${host}]`);
+}
+
+// hostOf is the host that a link's text, read as a whole, names; "" if it is no address.
+function hostOf(text) {
+  const s = text.trim().toLowerCase();
+  try {
+    return new URL(s.includes('://') ? s : 'https://' + s).host;
+  } catch {
+    return '';
+  }
 }
 
 // picturesOf decodes the message's own pictures that the text refers to, by

@@ -11,3 +11,6 @@ document.addEventListener('keydown', e => {
 });
 // A control that says why it cannot be used does nothing when pressed.
 document.addEventListener('click', e => { if (e.target.closest('[aria-disabled=true]')) e.preventDefault(); });
+// Where nobody has said which zone is theirs, the browser knows.
+const zoned = new Intl.DateTimeFormat(document.documentElement.lang === 'fr' ? 'fr-FR' : 'en-GB', { dateStyle: 'long', timeStyle: 'short' });
+for (const t of document.querySelectorAll('time[data-utc]')) if (/\d:\d/.test(t.textContent)) t.textContent = zoned.format(new Date(t.dateTime));
