@@ -323,7 +323,7 @@ func (s *vectors) recipients() {
 	toB := *f
 	toB.slot = b
 	s.accept("accept-second-recipient", "the same message and payload, another recipient's slot", &toB, toB.file())
-	v = s.reject("reject-other-slot", "wrong-key", "one recipient's slot in another's envelope", f, toB.file(), "AT-08")
+	s.reject("reject-other-slot", "wrong-key", "one recipient's slot in another's envelope", f, toB.file(), "AT-08")
 	crossed := toB
 	crossed.slot.RH = f.slot.RH
 	s.reject("reject-other-wrap", "wrong-key", "another recipient's wrap under one's own slot", f, crossed.file(), "AT-08")
