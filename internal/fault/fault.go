@@ -1,7 +1,7 @@
 // Package fault says what went wrong in the two ways that Pli needs it said:
 // a kind and a catalogue key, which are safe to show to anyone, and a cause,
-// which is for the log only. Every door (page, JSON, SMTP, command) maps the
-// kind once; nobody else writes a status, a reply code or an exit status.
+// which is for the log only. Every door (page, JSON, command) maps the kind
+// once; nobody else writes a status or an exit status.
 package fault
 
 import "errors"
