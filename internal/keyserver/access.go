@@ -103,9 +103,11 @@ func checkSession(found bool, scope string, ends, now time.Time) *refusal {
 }
 
 // addressed reports whether the session has proved the slot's address: by a
-// code, or by being signed in with it.
+// code, or by being signed in as somebody who proved it to have a user at all.
+// A user whom an administrator made proves nothing by signing in: whoever
+// administers an account can make one of any address and knows its password.
 func addressed(o store.Opening) bool {
-	return o.Proven == o.Slot.Address || o.Scope == store.ScopeFull && o.UserAddress == o.Slot.Address
+	return o.Proven == o.Slot.Address || o.Scope == store.ScopeFull && !o.UserManaged && o.UserAddress == o.Slot.Address
 }
 
 // checkAccess is all that stands between a visitor and S.
@@ -121,7 +123,7 @@ func checkAccess(o store.Opening, now time.Time) *refusal {
 		return &refusal{ReasonStranger, notFound()}
 	case !o.Possession:
 		return &refusal{ReasonPossession, fault.New(fault.Denied, "release.possession")}
-	case !addressed(o) && o.Proven == "" && o.UserAddress == "":
+	case !addressed(o) && o.Proven == "" && (o.UserAddress == "" || o.UserAddress == o.Slot.Address):
 		return &refusal{ReasonCode, fault.New(fault.Denied, "release.code")}
 	case !addressed(o):
 		return &refusal{ReasonAddress, fault.New(fault.Denied, "release.address").With("masked", masked(o.Slot))}

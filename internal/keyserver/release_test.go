@@ -491,3 +491,42 @@ func TestTypesThatHoldSecrets(t *testing.T) {
 		walk(typ, typ, map[reflect.Type]bool{})
 	}
 }
+
+// AT-28, I4: an administrator can make a user of any address and knows the
+// password, so that signing in with it opens nothing: the mailbox must have
+// answered too.
+func TestManagedUserNeedsACode(t *testing.T) {
+	t.Parallel()
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		h := newHouse(t, db)
+		m := h.seal(t, "bob@hospital.example")
+		u := store.User{ID: id.New(), AccountID: account, Managed: true, Address: "bob@hospital.example", DisplayAddress: "bob@hospital.example",
+			Language: "en", TimeZone: "UTC", Theme: "auto", State: store.UserActive}
+		h.update(t, func(tx *store.Tx) error { return tx.InsertUser(u, store.Password{}) })
+		v := h.visitor(t, as(u.ID, store.ScopeFull))
+		h.prove(t, v, m, 0)
+		if l, err := h.Landing(t.Context(), v, m.ref(0)); err != nil || l.Proven {
+			t.Errorf("the card says that it can be opened: %+v, %v", l, err)
+		}
+		r, err := h.Release(t.Context(), v, m.slot(0))
+		wantKey(t, "signed in, with the mail, without a code", err, fault.Denied, "release.code")
+		if r != (keyserver.Release{}) {
+			t.Error("something was released")
+		}
+		if f, _, err := h.Ciphertext(t.Context(), v, m.slot(0)); err == nil {
+			f.Close()
+			t.Error("got the ciphertext")
+		}
+		if err := h.SendCode(t.Context(), v, m.ref(0), ""); err != nil {
+			t.Fatal(err)
+		}
+		token, err := h.VerifyCode(t.Context(), v, m.ref(0), h.post.lastCode(t).Code)
+		if err != nil {
+			t.Fatal(err)
+		}
+		v.Session = token.Hash()
+		if r, err := h.Release(t.Context(), v, m.slot(0)); err != nil || r.S != m.secret(0) {
+			t.Errorf("with a code: %v", err)
+		}
+	})
+}

@@ -148,6 +148,27 @@ func plain(t testing.TB, e webtest.Envelope, s string) string {
 	return out.String()
 }
 
+// AT-28: a user whom an administrator made is offered the code as any visitor
+// is, though they are signed in with the envelope's address.
+func TestManagedUserIsOfferedTheCode(t *testing.T) {
+	t.Parallel()
+	h := house(t)
+	e := h.Send(t, webtest.Mail{To: webtest.Admin, Subject: "Your results", Note: note, Raw: raw, Expires: time.Now().AddDate(0, 1, 0)})
+	b := h.Browser(t)
+	b.SignIn(t, webtest.Admin)
+	prove(t, b, e)
+	card := b.Get(t, "/e/"+e.Ref+"?lang=en")
+	has(t, card, 200, "Send me a code by e-mail", `action="/e/`+e.Ref+`/code"`)
+	if strings.Contains(card.Body, "/signin?next=") {
+		t.Error("the password is offered, which would not do")
+	}
+	if a := release(t, b, e); a.Status != 403 || strings.Contains(a.Body, `"s"`) {
+		t.Fatalf("released without a code: %d %s", a.Status, a.Body)
+	}
+	opened(t, h, b, e)
+	has(t, release(t, b, e), 200, `"s"`)
+}
+
 // Who only has the reference learns nothing of the envelope, not even whether
 // there is one, and may ask for a code by naming the address.
 func TestReferenceAlone(t *testing.T) {

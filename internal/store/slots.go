@@ -120,6 +120,7 @@ type Opening struct {
 	SessionEnds time.Time
 	UserAddress string // canonical, "" = a visitor
 	UserState   string
+	UserManaged bool // an administrator typed their first password
 	Possession  bool
 }
 
@@ -128,7 +129,7 @@ const openingQuery = `SELECT ` + slotColumns + `, ` + messageColumns + `, a.name
 	COALESCE(e.version, 0), e.key_box, COALESCE(e.destroyed_at, 0), k.key_box,
 	COALESCE((SELECT until FROM throttles WHERE name = '` + clockMark + `'), 0),
 	v.scope, COALESCE(v.address, ''), COALESCE(v.nonce, ''), COALESCE(v.expires_at, 0),
-	COALESCE(u.address, ''), COALESCE(u.state, ''), p.slot_id
+	COALESCE(u.address, ''), COALESCE(u.state, ''), COALESCE(u.managed, 1), p.slot_id
 	FROM slots s
 	JOIN messages m ON m.id = s.message_id
 	JOIN accounts a ON a.id = m.account_id
@@ -163,11 +164,11 @@ func (tx *Tx) findOpening(where, value, session string) (Opening, error) {
 	var o Opening
 	var slot slotScan
 	var message messageScan
-	var destroyed, seen, ends int64
+	var destroyed, seen, ends, managed int64
 	var scope, possession sql.NullString
 	dest := append(slot.into(&o.Slot), message.into(&o.Message)...)
 	dest = append(dest, &o.Organisation, &o.Epoch.Version, &o.Epoch.Box, &destroyed, &o.AccountKey, &seen,
-		&scope, &o.Proven, &o.Nonce, &ends, &o.UserAddress, &o.UserState, &possession)
+		&scope, &o.Proven, &o.Nonce, &ends, &o.UserAddress, &o.UserState, &managed, &possession)
 	if err := tx.row(openingQuery+where, value, session).Scan(dest...); err != nil {
 		return Opening{}, found(err)
 	}
@@ -175,6 +176,6 @@ func (tx *Tx) findOpening(where, value, session string) (Opening, error) {
 	message.finish(&o.Message)
 	o.Epoch.AccountID, o.Epoch.Month, o.Epoch.DestroyedAt = o.Message.AccountID, o.Message.Epoch, fromMs(destroyed)
 	o.Seen, o.SessionEnds = fromMs(seen), fromMs(ends)
-	o.Session, o.Scope, o.Possession = scope.Valid, scope.String, possession.Valid
+	o.Session, o.Scope, o.UserManaged, o.Possession = scope.Valid, scope.String, managed != 0, possession.Valid
 	return o, nil
 }
