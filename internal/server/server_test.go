@@ -205,7 +205,7 @@ func TestCannotStart(t *testing.T) {
 		"already in use":    func(c *server.Config) { c.Config.Listen = []string{taken.Addr().String()} },
 		"no such file":      func(c *server.Config) { c.Config.TLS.Cert, c.Config.TLS.Key = "missing.pem", "missing.pem" },
 		"masterkey.missing": func(c *server.Config) { c.Config.MasterKeyFile += ".lost" },
-		"unable to open": func(c *server.Config) {
+		"create the file": func(c *server.Config) {
 			c.Config.Database = "sqlite:" + filepath.Join(c.Config.DataDir, "no", "such", "dir.db")
 		},
 		"smart host's password": func(c *server.Config) { c.Config.Mail.Username, c.Config.Mail.PasswordFile = "pli", "missing" },

@@ -5,7 +5,9 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/url"
+	"os"
 	"runtime"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -79,7 +81,25 @@ func sqliteDSN(path string, write bool) string {
 	return "file:" + (&url.URL{Path: path}).EscapedPath() + "?" + q.Encode()
 }
 
+// createSQLite makes the file, if there is none, for its owner alone. SQLite
+// would ask the umask, and gives its journal files the mode of this one. A file
+// that is there is not opened: closing it would let go of the locks that this
+// process holds on it.
+func createSQLite(path string) error {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	if errors.Is(err, fs.ErrExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("create the file: %w", err)
+	}
+	return f.Close()
+}
+
 func openSQLite(path string) (writer, reader *sql.DB, err error) {
+	if err := createSQLite(path); err != nil {
+		return nil, nil, err
+	}
 	if writer, err = sql.Open("sqlite", sqliteDSN(path, true)); err != nil {
 		return nil, nil, err
 	}

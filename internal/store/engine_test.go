@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -31,6 +32,30 @@ func TestNewerSchema(t *testing.T) {
 	}
 	if _, err := store.Open(t.Context(), url); !errors.Is(err, store.ErrNewerSchema) || !strings.Contains(err.Error(), "backup") {
 		t.Fatalf("got %v", err)
+	}
+}
+
+// AT-74: the database is its owner's to read, whatever the umask lets through,
+// and so is the journal that stands beside it.
+func TestFilesAreTheOwners(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "pli.db")
+	for range 2 { // when it is made, and when it is opened again
+		db, err := store.Open(t.Context(), "sqlite:"+path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, more := range []string{"", "-wal", "-shm"} {
+			info, err := os.Stat(path + more)
+			if err != nil {
+				t.Error(err)
+			} else if info.Mode().Perm() != 0o600 {
+				t.Errorf("pli.db%s has mode %v", more, info.Mode())
+			}
+		}
+		if err := db.Close(); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 
