@@ -14,6 +14,14 @@ CREATE TABLE accounts (
   created_at    BIGINT NOT NULL
 );
 
+-- Mail domains whose senders write under their own address; each is one account's.
+CREATE TABLE domains (
+  domain      TEXT PRIMARY KEY,              -- A-labels, lower case
+  account_id  BIGINT NOT NULL REFERENCES accounts(id),
+  created_at  BIGINT NOT NULL
+);
+CREATE INDEX domains_by_account ON domains (account_id, domain);
+
 CREATE TABLE users (
   id               TEXT PRIMARY KEY,
   account_id       BIGINT REFERENCES accounts(id),  -- NULL: a recipient who enrolled and belongs to no account
