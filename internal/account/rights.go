@@ -68,6 +68,10 @@ const (
 	accountResume  action = "account.resume"
 	accountAdmin   action = "account.add_administrator"
 
+	domainList   action = "domain.list"
+	domainAdd    action = "domain.add"
+	domainRemove action = "domain.remove"
+
 	groupView   action = "group.view"
 	groupAdd    action = "group.add"
 	groupRename action = "group.rename"
@@ -113,6 +117,9 @@ var actions = map[action]roles{
 	accountSuspend: operators,
 	accountResume:  operators,
 	accountAdmin:   operators,
+	domainList:     administrators | operators,
+	domainAdd:      operators,
+	domainRemove:   operators,
 	groupView:      administrators | operators,
 	groupAdd:       administrators | operators,
 	groupRename:    administrators | operators,

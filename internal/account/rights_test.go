@@ -23,6 +23,7 @@ func calls(w *world, number int64, group, user, invitation, request string) map[
 	n := account.NewUser{Address: id.New() + "@example.org", Password: temp, Confirm: temp, EnforceExpiry: true}
 	return map[string]func(a account.Actor) error{
 		"account.view":       func(a account.Actor) error { _, err := w.Account(ctx, a, number); return err },
+		"domain.list":        func(a account.Actor) error { _, err := w.Domains(ctx, a, number); return err },
 		"group.view":         func(a account.Actor) error { _, err := w.Groups(ctx, a, number, "", "", 5); return err },
 		"group.view one":     func(a account.Actor) error { _, err := w.Group(ctx, a, number, group); return err },
 		"group.view name":    func(a account.Actor) error { _, err := w.GroupNamed(ctx, a, number, "x"); return err },
@@ -64,6 +65,8 @@ func onlyOperators(w *world, number int64) map[string]func(a account.Actor) erro
 		},
 		"account.suspend": func(a account.Actor) error { return w.SuspendAccount(ctx, a, number) },
 		"account.resume":  func(a account.Actor) error { return w.ResumeAccount(ctx, a, number) },
+		"domain.add":      func(a account.Actor) error { _, _, err := w.AddDomain(ctx, a, number, "example.org"); return err },
+		"domain.remove":   func(a account.Actor) error { return w.RemoveDomain(ctx, a, number, "example.org") },
 		"account.add_administrator": func(a account.Actor) error {
 			_, err := w.AddAdministrator(ctx, a, number, account.NewUser{Address: "eve@example.com"}, false)
 			return err
