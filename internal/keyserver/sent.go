@@ -50,7 +50,7 @@ type SentRecipient struct {
 	Locked        bool   // for this recipient, whatever the message's state
 	Delivery      string // queued, sent, bounced, none
 	DeliveredAt   time.Time
-	DeliveryText  string // what the next hop said, on a bounce
+	DeliveryText  string // on a bounce: what the next hop said, or the catalogue key of our own reason
 	FirstOpenedAt time.Time
 	LastOpenedAt  time.Time
 	Openings      int

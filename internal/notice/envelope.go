@@ -142,7 +142,7 @@ type Bounce struct {
 	MessageID string // of the message, "" where the mail was not an envelope
 	Recipient string
 	SentAt    time.Time
-	Reason    string // the next hop's words
+	Reason    string // the next hop's words, or the catalogue key of our own
 }
 
 // Bounce writes the notice of a mail that could not be delivered.
@@ -157,7 +157,7 @@ func (w *Writer) Bounce(l Languages, b Bounce) (Mail, error) {
 		} else {
 			s.Before = []string{p.T("mail.bounce.other", "subject", line(b.Subject, 200), "recipient", recipient, "date", date)}
 		}
-		if reason := line(b.Reason, 500); reason != "" {
+		if reason := line(p.T(b.Reason), 500); reason != "" {
 			s.Before = append(s.Before, p.T("mail.bounce.reason", "reason", reason))
 		}
 		s.Before = append(s.Before, p.T("mail.bounce.next"))

@@ -78,6 +78,7 @@ func mails(t *testing.T) map[string]notice.Mail {
 		add("bounce-other-" + lang)(w.Bounce(l, notice.Bounce{Subject: "Hello", Recipient: "jean@example.net", SentAt: at}))
 		add("invitation-" + lang)(w.Invitation(l, notice.Invitation{Admin: "Ana Silva", Organisation: "Example Health", Token: "TOKEN", Until: at}))
 		add("adminadded-" + lang)(w.AdminAdded(l, notice.AdminAdded{Admin: "Ana Silva", Organisation: "Example Health", Number: 100042}))
+		add("joined-" + lang)(w.Joined(l, notice.Joined{Admin: "Ana Silva", Organisation: "Example Health", Group: "Nurses", Number: 100042}))
 		add("access-" + lang)(w.AccessRequested(l, notice.AccessRequested{Person: "Marc Roy", Address: "marc@example.org", Reason: "I run the desk.",
 			Organisation: "Example Health", Number: 100042}))
 		add("pwchanged-" + lang)(w.PasswordChanged(l, at, "192.0.2.7"))
@@ -206,6 +207,20 @@ func TestLanguageChoice(t *testing.T) {
 	} {
 		if got := strings.Join(notice.In(c.choice, c.own, nil).Order, " "); got != c.want {
 			t.Errorf("In(%q, %q) = %s, want %s", c.choice, c.own, got, c.want)
+		}
+	}
+}
+
+// A reason of our own is said in the reader's language, the next hop's as it is.
+func TestBounceReason(t *testing.T) {
+	w := newWriter(t)
+	for reason, want := range map[string]string{
+		"mail.fail.size":            "dépasse la taille",
+		"550 5.1.1 no such {user}!": "550 5.1.1 no such {user}!",
+	} {
+		m, err := w.Bounce(langs("fr"), notice.Bounce{Recipient: "jean@example.net", Reason: reason})
+		if err != nil || !strings.Contains(strings.ReplaceAll(m.Text, "\n", " "), want) {
+			t.Errorf("%s: %v\n%s", reason, err, m.Text)
 		}
 	}
 }

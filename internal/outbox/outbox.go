@@ -74,7 +74,8 @@ type Sender interface {
 type Error struct {
 	Permanent bool   // trying again is of no use
 	Code      int    // SMTP reply code, 0 when the next hop did not speak
-	Text      string // what it said, or our own reason; safe to show to the sender
+	Text      string // what it said, or our own reason, for operators; safe to show to the sender
+	Key       string // catalogue key of our own reason, for people; "" shows them Text
 	Cause     error  // for the log; may be nil
 }
 
@@ -213,7 +214,7 @@ func (o *Outbox) Drop(ctx context.Context, rowID string) error {
 			return err
 		}
 		if r.SlotID != "" && r.State == store.OutboxWaiting {
-			if err := tx.SetDelivery(r.SlotID, store.DeliveryBounced, "removed by the operator"); err != nil {
+			if err := tx.SetDelivery(r.SlotID, store.DeliveryBounced, "mail.fail.removed"); err != nil {
 				return err
 			}
 		}
@@ -233,5 +234,5 @@ type Bounce struct {
 	To        mailaddr.Address
 	Subject   string // of the mail, which never is that of the sealed message
 	SentAt    time.Time
-	Reason    string // the next hop's words
+	Reason    string // the next hop's words, or the catalogue key of our own
 }

@@ -509,7 +509,7 @@ func TestOperators(t *testing.T) {
 		if err := h.box.Drop(t.Context(), first[0].ID); err != nil {
 			t.Fatal(err)
 		}
-		if s := h.slot(t, l.SlotID); s.Delivery != store.DeliveryBounced {
+		if s := h.slot(t, l.SlotID); s.Delivery != store.DeliveryBounced || s.DeliveryText != "mail.fail.removed" {
 			t.Errorf("slot %+v", s)
 		}
 		for _, err := range []error{h.box.Drop(t.Context(), first[0].ID), h.box.Retry(t.Context(), first[0].ID)} {

@@ -123,7 +123,7 @@ func (r *run) deliver(row store.OutboxRow, expires time.Time) {
 	if err != nil {
 		// Perhaps the wrong key file: giving up would empty every letter.
 		log.Error("outbox: letter cannot be read", "err", err)
-		r.end(ctx, row, &sealed{To: row.Recipient}, &Error{Text: "the waiting mail could not be read", Cause: err})
+		r.end(ctx, row, &sealed{To: row.Recipient}, &Error{Text: "the waiting mail could not be read", Key: "mail.fail.unreadable", Cause: err})
 		return
 	}
 	sending, stop := r.keep(row, expires)
@@ -223,7 +223,7 @@ func (r *run) record(tx *store.Tx, row store.OutboxRow, letter *sealed, sent err
 		}
 		return "sent", err
 	}
-	reason, permanent := words(sent)
+	reason, shown, permanent := words(sent)
 	next := tx.Now.Add(backoff(row.Kind, row.Attempts))
 	if !permanent && next.Before(row.GiveUpAt) {
 		ours, err := tx.PostponeOutbox(row.ID, row.Attempts, next, reason)
@@ -237,11 +237,11 @@ func (r *run) record(tx *store.Tx, row store.OutboxRow, letter *sealed, sent err
 		return "not sent, and the row was gone or claimed again", err
 	}
 	if row.SlotID != "" {
-		if err := tx.SetDelivery(row.SlotID, store.DeliveryBounced, reason); err != nil {
+		if err := tx.SetDelivery(row.SlotID, store.DeliveryBounced, shown); err != nil {
 			return "", err
 		}
 	}
-	return "given up", r.tell(tx, row, letter, reason)
+	return "given up", r.tell(tx, row, letter, shown)
 }
 
 // tell enqueues the notice of a bounce. Only a user of this service is ever
@@ -268,21 +268,25 @@ func (r *run) tell(tx *store.Tx, row store.OutboxRow, letter *sealed, reason str
 	return r.o.Enqueue(tx, notices...)
 }
 
-// words gives what may be shown of a failed attempt, and whether it is final.
-func words(err error) (reason string, permanent bool) {
+// words gives what operators and what people are told of a failed attempt, the
+// latter as a catalogue key where the reason is our own, and whether it is final.
+func words(err error) (reason, shown string, permanent bool) {
 	var e *Error
-	if errors.Is(err, blob.ErrNotFound) {
-		return "the encrypted message is no longer stored", true
-	}
-	if !errors.As(err, &e) {
+	switch {
+	case errors.Is(err, blob.ErrNotFound):
+		return "the encrypted message is no longer stored", "mail.fail.gone", true
+	case !errors.As(err, &e):
 		// Not an answer of the next hop: our own trouble, whose text is for the log.
-		return "the next mail server could not be reached", false
+		return "the next mail server could not be reached", "mail.fail.unreachable", false
 	}
 	reason = e.Text
 	if e.Code != 0 {
 		reason = fmt.Sprintf("%d %s", e.Code, e.Text)
 	}
-	return clean(reason), e.Permanent
+	if reason = clean(reason); e.Key != "" {
+		return reason, e.Key, e.Permanent
+	}
+	return reason, reason, e.Permanent
 }
 
 // clean makes one line of printable text out of what a foreign server said.

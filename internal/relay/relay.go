@@ -154,7 +154,8 @@ func (r *Relay) Send(ctx context.Context, p outbox.Parcel) error {
 		}
 	}
 	if !fits {
-		return &outbox.Error{Permanent: true, Code: 552, Text: "5.3.4 the mail is larger than the next mail server accepts"}
+		return &outbox.Error{Permanent: true, Code: 552, Key: "mail.fail.size",
+			Text: "5.3.4 the mail is larger than the next mail server accepts"}
 	}
 	err = r.transact(c, p, m, size)
 	if m == p.Mail && p.Light != nil && tooLarge(err) {
@@ -196,7 +197,7 @@ func (r *Relay) transact(c *smtp.Client, p outbox.Parcel, m *message.Mail, size 
 	}
 	utf8 := m.NeedsUTF8() || !p.To.IsASCII() || !p.From.IsASCII()
 	if utf8 && !offered {
-		return &outbox.Error{Permanent: true, Code: 553,
+		return &outbox.Error{Permanent: true, Code: 553, Key: "mail.fail.address",
 			Text: "5.6.7 the next mail server does not take addresses with letters beyond ASCII (SMTPUTF8)"}
 	}
 	signature, err := r.sign(m)

@@ -214,7 +214,7 @@ func TestTooLargeGoesWithoutTheFile(t *testing.T) {
 			err := plain(t, p).Send(t.Context(), parcel(t, "bob@x.test"))
 			m := p.all()
 			if !c.light {
-				if e := refusal(t, err); !e.Permanent || e.Code != 552 || len(m) != 0 {
+				if e := refusal(t, err); !e.Permanent || e.Code != 552 || len(m) != 0 || (e.Key == "") != (c.name == "mailbox full") {
 					t.Errorf("%v, %d mails", err, len(m))
 				}
 				return
