@@ -62,6 +62,17 @@ func checkName(p *problems, field, name string) {
 	}
 }
 
+// checkPerson finds what is wrong with a person's names. They stand before an
+// address in cards and mails, where one that looks like an address lies (AT-66).
+func checkPerson(p *problems, first, last string) {
+	for _, f := range []struct{ field, name string }{{"first_name", first}, {"last_name", last}} {
+		checkName(p, f.field, f.name)
+		if strings.ContainsAny(norm.NFKC.String(f.name), "@<>") { // also in their wide forms
+			p.add(f.field, "people.namechars", nil)
+		}
+	}
+}
+
 func language(s string) string {
 	if i18n.Known(s) {
 		return s
@@ -138,8 +149,7 @@ func (s *Service) Enrol(ctx context.Context, sess *Session, e Enrolment) (*Sessi
 
 func (s *Service) checkEnrolment(u store.User, e Enrolment) error {
 	var p problems
-	checkName(&p, "first_name", u.FirstName)
-	checkName(&p, "last_name", u.LastName)
+	checkPerson(&p, u.FirstName, u.LastName)
 	s.checkPassword(&p, e.Password, e.Confirm, false, u.FirstName, u.LastName, u.Address)
 	return p.err()
 }
@@ -162,8 +172,7 @@ func (s *Service) SavePreferences(ctx context.Context, sess *Session, f Preferen
 		Language: f.Language, TimeZone: f.TimeZone, Theme: f.Theme, NotifyOpened: f.NotifyOpened,
 	}
 	var p problems
-	checkName(&p, "first_name", u.FirstName)
-	checkName(&p, "last_name", u.LastName)
+	checkPerson(&p, u.FirstName, u.LastName)
 	if !i18n.Known(u.Language) {
 		p.add("language", "people.choice", nil)
 	}
