@@ -65,6 +65,7 @@ type Post interface {
 	Code(tx *store.Tx, l CodeLetter) error
 	Invitation(tx *store.Tx, l InvitationLetter) error
 	AdminAdded(tx *store.Tx, l AdminAddedLetter) error
+	Joined(tx *store.Tx, l JoinedLetter) error
 	AccessRequested(tx *store.Tx, l AccessRequestedLetter) error
 	PasswordChanged(tx *store.Tx, l PasswordChangedLetter) error
 }
@@ -95,6 +96,16 @@ type AdminAddedLetter struct {
 	To           mailaddr.Address
 	Language     string
 	Organisation string
+	Admin        string // who added them
+}
+
+// JoinedLetter tells a person, who had a user of their own, that an account took them in.
+type JoinedLetter struct {
+	AccountID    int64
+	To           mailaddr.Address
+	Language     string
+	Organisation string
+	Group        string
 	Admin        string // who added them
 }
 

@@ -33,6 +33,7 @@ func (m *mailbag) put(l any) error {
 func (m *mailbag) Code(_ *store.Tx, l account.CodeLetter) error             { return m.put(l) }
 func (m *mailbag) Invitation(_ *store.Tx, l account.InvitationLetter) error { return m.put(l) }
 func (m *mailbag) AdminAdded(_ *store.Tx, l account.AdminAddedLetter) error { return m.put(l) }
+func (m *mailbag) Joined(_ *store.Tx, l account.JoinedLetter) error         { return m.put(l) }
 func (m *mailbag) AccessRequested(_ *store.Tx, l account.AccessRequestedLetter) error {
 	return m.put(l)
 }
@@ -268,7 +269,7 @@ func TestAddWhoEnrolled(t *testing.T) {
 		ctx := w.Context()
 		ada, group := w.account(100042, "ada@example.org")
 		other, theirs := w.account(100043, "eve@example.com")
-		w.envelope(100042, "lea@example.net")
+		slot := w.envelope(100042, "lea@example.net")
 		_, err := w.AddMembers(ctx, ada.Actor(here), 100042, group, "lea@example.net")
 		w.fails(err, fault.Invalid, "seed.nonexistent")
 
@@ -283,11 +284,17 @@ func TestAddWhoEnrolled(t *testing.T) {
 		_, err = w.Enrol(ctx, w.visit(), account.Enrolment{Password: better, Confirm: better})
 		w.fails(err, fault.Unauthenticated, "sess.p")
 
+		// An account that only addressed her an envelope, which costs a line of a
+		// script, is told what it is told of an address that is free.
+		w.envelope(100043, "lea@example.net")
+		_, free := w.AddMembers(ctx, other.Actor(here), 100043, theirs, "free@example.net")
+		w.fails(free, fault.Invalid, "seed.nonexistent")
 		r, err := w.AddMembers(ctx, other.Actor(here), 100043, theirs, "lea@example.net")
 		w.fails(err, fault.Invalid, "seed.nonexistent")
 		if len(r.Added) != 0 || len(r.Meant) != 0 {
 			t.Errorf("the other account learnt %+v", r)
 		}
+		w.opened(slot)
 		get[account.AddResult](w)(w.AddMembers(ctx, ada.Actor(here), 100042, group, "lea@example.net"))
 		lea = get[*account.Session](w)(w.Session(ctx, lea.Token))
 		if len(lea.AdminOf) != 1 || lea.User.Managed || lea.User.Theme != "dark" || lea.User.FirstName != "Léa" || lea.User.WelcomedAt.IsZero() {
@@ -304,18 +311,26 @@ func TestAddWhoEnrolled(t *testing.T) {
 	})
 }
 
-// envelope writes a message of the account with one recipient.
-func (w *world) envelope(number int64, address string) {
+// envelope writes a message of the account with one recipient, and returns their slot.
+func (w *world) envelope(number int64, address string) (slot string) {
 	w.Helper()
+	slot = id.New()
 	w.ok(w.db.Update(w.Context(), func(tx *store.Tx) error {
 		m := store.Message{ID: id.New(), AccountID: number, SenderAddress: "ada@example.org", SealedAt: tx.Now, Carrier: "mail",
 			Card: []byte{}, MH: []byte{}, HH: []byte{}, PH: []byte{}, Seal: []byte{}}
 		if err := tx.InsertMessage(m); err != nil {
 			return err
 		}
-		return tx.InsertSlot(store.Slot{ID: id.New(), MessageID: m.ID, Ref: id.NewReference(), Address: address, DisplayAddress: address,
+		return tx.InsertSlot(store.Slot{ID: slot, MessageID: m.ID, Ref: id.NewReference(), Address: address, DisplayAddress: address,
 			RH: []byte{}, Wrap: []byte{}, Box: []byte{}, Pop: []byte{}, Delivery: "queued"})
 	}))
+	return slot
+}
+
+// opened counts an opening, as the key server does.
+func (w *world) opened(slot string) {
+	w.Helper()
+	w.ok(w.db.Update(w.Context(), func(tx *store.Tx) error { return tx.CountOpening(slot) }))
 }
 
 // Remedy B of the seed, and AT-42: the temporary password opens one page, is not

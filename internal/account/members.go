@@ -87,9 +87,9 @@ type AddResult struct {
 }
 
 // AddMembers adds the people whose addresses are in raw, as pasted: each who is
-// a user of this account, and each who belongs to no account and enrolled to
-// open an envelope of this one, who thereby joins it. Anybody else is
-// nonexistent, whatever other accounts know.
+// a user of this account, and each who belongs to no account and has opened an
+// envelope of this one, who thereby joins it and is told by mail. Anybody else
+// is nonexistent, whatever other accounts know.
 //
 // Those who can be added are, also when the result comes with a fault about the
 // others: seed.nonexistent, err.email or people.blocked, in the field "user".
@@ -157,6 +157,17 @@ func (s *Service) addMember(tx *store.Tx, actor Actor, a store.Account, out *Add
 		if err := record(tx, actor, "user.join", a.ID, u.Address); err != nil {
 			return err
 		}
+		if !out.Group.Builtin { // join tells an administrator
+			to, err := mailbox(u)
+			if err != nil {
+				return err
+			}
+			if err := s.c.Post.Joined(tx, JoinedLetter{
+				AccountID: a.ID, To: to, Language: u.Language, Organisation: a.Name, Group: out.Group.Name, Admin: actor.Name,
+			}); err != nil {
+				return err
+			}
+		}
 	}
 	added, err := s.join(tx, actor, memberAdd, a, out.Group, u)
 	if added {
@@ -175,7 +186,9 @@ func known(tx *store.Tx, number int64, address mailaddr.Address) (store.User, er
 		return u, err
 	}
 	if u.AccountID == 0 {
-		ours, err := tx.HasEnvelopeFrom(number, u.Address)
+		// To be addressed is not enough: whoever can register an envelope could
+		// then take in, and find out, anybody who enrolled.
+		ours, err := tx.HasOpenedFrom(number, u.Address)
 		if err != nil || ours {
 			return u, err
 		}

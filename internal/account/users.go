@@ -141,8 +141,7 @@ func (s *Service) prepareUser(n NewUser) (preparedUser, error) {
 	}
 	u := newUser(address, Enrolment{FirstName: n.FirstName, LastName: n.LastName, Language: n.Language})
 	u.Managed = true
-	checkName(&p, "first_name", u.FirstName)
-	checkName(&p, "last_name", u.LastName)
+	checkPerson(&p, u.FirstName, u.LastName)
 	s.checkPassword(&p, n.Password, n.Confirm, n.EnforceExpiry, u.FirstName, u.LastName, u.Address)
 	return preparedUser{u}, p.err()
 }
@@ -181,14 +180,10 @@ func (s *Service) AddUser(ctx context.Context, actor Actor, number int64, n NewU
 				return err
 			}
 		}
-		address, err := mailbox(*u)
-		if err != nil {
-			return err
-		}
-		if _, err := known(tx, a.ID, address); err == nil {
+		if was, err := tx.FindUserByAddress(u.Address); err == nil && was.AccountID == a.ID {
 			args := fault.Args{"email": u.DisplayAddress}
 			return fault.New(fault.Conflict, "un.exists").With("email", u.DisplayAddress).In("address", "un.exists", args)
-		} else if !errors.Is(err, store.ErrNotFound) {
+		} else if err != nil && !errors.Is(err, store.ErrNotFound) {
 			return err
 		}
 		p := store.Password{Hash: phc}
@@ -217,7 +212,9 @@ func (s *Service) AddUser(ctx context.Context, actor Actor, number int64, n NewU
 }
 
 // BlockUser ends a user's sessions and keeps them from signing in. The last
-// active administrator cannot be blocked.
+// active administrator cannot be blocked. Only the operator blocks one who
+// enrolled on their own: that login is not the account's, which can remove them
+// from itself (DeleteUser).
 func (s *Service) BlockUser(ctx context.Context, actor Actor, number int64, userID string) (store.User, error) {
 	var u store.User
 	err := s.act(ctx, actor, userBlock, number, func(tx *store.Tx, a store.Account) (err error) {
@@ -226,6 +223,9 @@ func (s *Service) BlockUser(ctx context.Context, actor Actor, number int64, user
 		}
 		if err := notLast(tx, a.ID, u); err != nil {
 			return err
+		}
+		if !u.Managed && actor.Kind != KindOperator {
+			return &refusal{fault.New(fault.Conflict, "people.blockown").With("name", u.Name()), a.ID, u.Address}
 		}
 		if err := tx.SetUserState(u.ID, store.UserLocked); err != nil {
 			return err
@@ -341,6 +341,9 @@ func remove(tx *store.Tx, u store.User) error {
 	}
 	if err := tx.DeleteMemberships(u.ID); err != nil {
 		return err
+	}
+	if err := tx.EndRequestsOf(u.ID, u.AccountID, store.RequestRefused); err != nil {
+		return err // nobody could decide it: they are no user of the account any more
 	}
 	if err := tx.SetUserState(u.ID, store.UserActive); err != nil {
 		return err // nobody would be there to unblock them

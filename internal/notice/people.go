@@ -76,6 +76,29 @@ func (w *Writer) AdminAdded(l Languages, a AdminAdded) (Mail, error) {
 	})
 }
 
+// Joined tells a person that an account took them in.
+type Joined struct {
+	Admin        string // who added them
+	Organisation string
+	Group        string
+	Number       int64
+}
+
+// Joined writes the notice to a person whom an account took in.
+func (w *Writer) Joined(l Languages, j Joined) (Mail, error) {
+	return w.write(l, nil, func(p i18n.Printer) (string, section) {
+		admin, org, group, number := line(j.Admin, 100), line(j.Organisation, 100), line(j.Group, 100), strconv.FormatInt(j.Number, 10)
+		title := p.T("mail.joined.subject", "group", group, "org", org)
+		return title, section{
+			Brand:   org,
+			Heading: title,
+			Before:  []string{p.T("mail.joined.body", "admin", admin, "group", group, "org", org, "number", number)},
+			Small:   []string{p.T("mail.never"), p.T("mail.joined.unexpected")},
+			Links:   []link{{Text: p.T("mail.check"), URL: w.origin + "/help/check"}},
+		}
+	})
+}
+
 // AccessRequested tells an administrator that somebody asks to become one.
 type AccessRequested struct {
 	Person       string

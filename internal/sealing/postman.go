@@ -93,6 +93,13 @@ func (p *Postman) AdminAdded(tx *store.Tx, a account.AdminAddedLetter) error {
 	return p.enqueue(tx, outbox.Letter{Kind: outbox.Notice, AccountID: a.AccountID, To: to(a.To)}, m, err)
 }
 
+// Joined mails the notice to a person whom an account took in.
+func (p *Postman) Joined(tx *store.Tx, j account.JoinedLetter) error {
+	zone, lang := accountZone(tx, j.AccountID)
+	m, err := p.Words.Joined(notice.In(j.Language, lang, zone), notice.Joined{Admin: j.Admin, Organisation: j.Organisation, Group: j.Group, Number: j.AccountID})
+	return p.enqueue(tx, outbox.Letter{Kind: outbox.Notice, AccountID: j.AccountID, To: to(j.To)}, m, err)
+}
+
 // AccessRequested mails the notice of a request to an administrator.
 func (p *Postman) AccessRequested(tx *store.Tx, a account.AccessRequestedLetter) error {
 	zone, lang := accountZone(tx, a.AccountID)

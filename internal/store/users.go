@@ -148,12 +148,12 @@ func (tx *Tx) oneUser(query string, args ...any) error {
 	return err
 }
 
-// HasEnvelopeFrom reports whether some envelope of an account is addressed to
-// the canonical address.
-func (tx *Tx) HasEnvelopeFrom(account int64, address string) (bool, error) {
+// HasOpenedFrom reports whether whoever reads the canonical address's mail has
+// opened some envelope of an account.
+func (tx *Tx) HasOpenedFrom(account int64, address string) (bool, error) {
 	var n int
 	err := tx.row(`SELECT COUNT(*) FROM (SELECT 1 FROM slots s JOIN messages m ON m.id = s.message_id
-		WHERE s.address = $1 AND m.account_id = $2 LIMIT 1) AS one`, address, account).Scan(&n)
+		WHERE s.address = $1 AND s.first_opened_at > 0 AND m.account_id = $2 LIMIT 1) AS one`, address, account).Scan(&n)
 	return n > 0, err
 }
 

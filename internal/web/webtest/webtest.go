@@ -180,6 +180,7 @@ func (p accountPost) Invitation(_ *store.Tx, l account.InvitationLetter) error {
 	return nil
 }
 func (accountPost) AdminAdded(*store.Tx, account.AdminAddedLetter) error           { return nil }
+func (accountPost) Joined(*store.Tx, account.JoinedLetter) error                   { return nil }
 func (accountPost) AccessRequested(*store.Tx, account.AccessRequestedLetter) error { return nil }
 func (accountPost) PasswordChanged(*store.Tx, account.PasswordChangedLetter) error { return nil }
 

@@ -1,0 +1,76 @@
+package account_test
+
+import (
+	"testing"
+
+	"github.com/pli-mail/pli/internal/account"
+	"github.com/pli-mail/pli/internal/fault"
+	"github.com/pli-mail/pli/internal/store"
+)
+
+// enrolled is a person of no account who has opened an envelope of one.
+func (w *world) enrolled(number int64, address string) *account.Session {
+	w.Helper()
+	w.opened(w.envelope(number, address))
+	return get[*account.Session](w)(w.Enrol(w.Context(), w.proven(address), account.Enrolment{FirstName: "Lea", Password: better, Confirm: better}))
+}
+
+// A login that somebody made for themselves stays theirs, whatever account took
+// them in: they are told of it, it cannot be locked there, and it survives leaving.
+func TestOwnLogin(t *testing.T) {
+	each(t, func(w *world) {
+		ctx := w.Context()
+		ada, admins := w.account(100042, "ada@example.org")
+		actor := ada.Actor(here)
+		group := get[store.Group](w)(w.AddGroup(ctx, actor, 100042, "Nurses"))
+		lea := w.enrolled(100042, "lea@example.net")
+
+		// Who is in no account is told from nobody else who is unavailable.
+		_, err := w.AddUser(ctx, actor, 100042, account.NewUser{Address: "lea@example.net", Password: temp, Confirm: temp, EnforceExpiry: true})
+		w.fails(err, fault.Conflict, "people.unavailable")
+
+		get[account.AddResult](w)(w.AddMembers(ctx, actor, 100042, group.ID, "lea@example.net"))
+		if l, n := last[account.JoinedLetter](w.mail); n != 1 || l.To.Canonical() != "lea@example.net" || l.Group != "Nurses" || l.Organisation != "Example Health" || l.Admin != "Ada Min" {
+			t.Errorf("%d letters, the last %+v", n, l)
+		}
+		_, err = w.BlockUser(ctx, actor, 100042, lea.UserID)
+		w.fails(err, fault.Conflict, "people.blockown")
+		if n := w.audit(100042, "user.block", store.Refused); n != 1 {
+			t.Errorf("%d refusals recorded", n)
+		}
+		again := w.signIn("lea@example.net", better)
+
+		// AT-57's other side: a request of somebody who left waits for nobody.
+		w.ok(w.RequestAccess(ctx, again, 100042, "I run the desk"))
+		get[store.User](w)(w.DeleteUser(ctx, actor, 100042, lea.UserID))
+		w.dead(again)
+		if r := get[[]account.Request](w)(w.Requests(ctx, actor, 100042)); len(r) != 0 {
+			t.Errorf("still asked by %+v", r)
+		}
+		if v := get[account.AccountView](w)(w.Account(ctx, actor, 100042)); v.Requests != 0 {
+			t.Errorf("%d requests", v.Requests)
+		}
+		w.signIn("lea@example.net", better)
+
+		// Taken in as an administrator they are told by the letter for those.
+		get[account.AddResult](w)(w.AddMembers(ctx, actor, 100042, admins, "lea@example.net"))
+		if l, _ := last[account.AdminAddedLetter](w.mail); l.To.Canonical() != "lea@example.net" {
+			t.Errorf("the last letter is %+v", l)
+		}
+	})
+}
+
+// AT-66: a name that looks like an address lies beside the real one.
+func TestNameIsNoAddress(t *testing.T) {
+	each(t, func(w *world) {
+		ctx := w.Context()
+		ada, _ := w.account(100042, "ada@example.org")
+		for _, name := range []string{"ceo@example.com", "Ana <ana@example.org>", "a>b", "ceo\uff20example.com", "\uff1cx"} {
+			_, err := w.Enrol(ctx, w.proven("lea@example.net"), account.Enrolment{FirstName: name, Password: better, Confirm: better})
+			w.fails(err, fault.Invalid, "people.namechars")
+			w.fails(w.SavePreferences(ctx, ada, account.Preferences{LastName: name, Language: "en", TimeZone: "UTC", Theme: "auto"}), fault.Invalid, "people.namechars")
+			_, err = w.AddUser(ctx, ada.Actor(here), 100042, account.NewUser{Address: "bo@example.org", LastName: name, Password: better, Confirm: better})
+			w.fails(err, fault.Invalid, "people.namechars")
+		}
+	})
+}
