@@ -31,8 +31,6 @@ type composePage struct {
 	Languages []web.Option
 	Max       int64 // MB of all files together
 	KeptFiles bool  // false after a form came back: a browser does not give its files back
-	Units     string
-	Point     string
 }
 
 func (d *desk) compose(r *web.Request) error {
@@ -52,15 +50,11 @@ func (d *desk) composePage(r *web.Request) (*composePage, error) {
 	p := &composePage{
 		Base: r.Base(r.T("new.h1")), From: u.Name() + ", " + acc.Name + " <" + u.DisplayAddress + ">",
 		Today: now.Format(time.DateOnly), Notify: u.NotifyOpened, Max: d.Sealing.MaxFiles() >> 20, KeptFiles: true,
-		Units: `["B","kB","MB","GB"]`, Point: ".",
 		Languages: []web.Option{
 			{Value: "en", Text: "English", Selected: r.Printer.Lang == "en"},
 			{Value: "fr", Text: "Français", Selected: r.Printer.Lang == "fr"},
 			{Value: "both", Text: r.T("desk.both")},
 		},
-	}
-	if r.Printer.Lang == "fr" {
-		p.Units, p.Point = `["o","ko","Mo","Go"]`, ","
 	}
 	if acc.ExpiryDays > 0 {
 		p.Until = now.AddDate(0, 0, acc.ExpiryDays).Format(time.DateOnly)

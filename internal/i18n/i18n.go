@@ -146,10 +146,7 @@ func (p Printer) format(t time.Time, minutes bool) string {
 
 // Bytes is a size for people: "248 kB", "1,2 Mo".
 func (p Printer) Bytes(n int64) string {
-	units := []string{"B", "kB", "MB", "GB"}
-	if p.Lang == "fr" {
-		units = []string{"o", "ko", "Mo", "Go"}
-	}
+	units := strings.Fields(p.T("web.units"))
 	v, u := float64(n), 0
 	for v >= 1000 && u < len(units)-1 {
 		v, u = v/1000, u+1

@@ -1,5 +1,7 @@
 /* New envelope: shows how far the upload is, and keeps the files when something has to be corrected.
    Without this file the form posts itself, and the page comes back with everything but the files. */
+import { bytes } from './files.js';
+
 const form = document.querySelector('form[data-compose]');
 if (form) {
   const files = form.querySelector('input[type=file]');
@@ -8,12 +10,6 @@ if (form) {
   const status = form.querySelector('[data-progress]');
   const summary = document.getElementById('compose-problems');
   const d = form.dataset;
-  const size = (n) => {
-    const units = JSON.parse(d.units);
-    let u = 0;
-    while (n >= 1000 && u < units.length - 1) { n /= 1000; u++; }
-    return `${n >= 10 || u === 0 ? Math.round(n) : Math.round(n * 10) / 10}\u00a0${units[u]}`.replace('.', d.point);
-  };
 
   // The chosen files, gathered over several choices; each can be taken out again.
   let chosen = [];
@@ -23,7 +19,7 @@ if (form) {
       row.className = 'file';
       const name = document.createElement('span');
       name.className = 'grow';
-      name.textContent = `${f.name} (${size(f.size)})`;
+      name.textContent = `${f.name} (${bytes(f.size, d.units)})`;
       const out = document.createElement('button');
       out.type = 'button';
       out.className = 'btn quiet';

@@ -1,4 +1,4 @@
-// What an attachment is called and whether it can do harm (AT-78, AT-79).
+// What an attachment is called, how large it is, and whether it can do harm (AT-78, AT-79).
 
 const DANGEROUS = new Set(('ade adp apk app appref-ms appx bat chm cmd com cpl dll dmg docm dotm exe gadget hlp hta htm html img inf ins iso ' +
   'jar js jse lnk mde mht mhtml msc msi msix msp mst ocx one pif pkg ppam pptm ps1 psm1 py pyw reg scf scr sct settingcontent-ms sh shs ' +
@@ -35,4 +35,13 @@ export function isRisky(name, type) {
 // kind is what to call the file's type: its extension, or its media type.
 export function kind(name, type) {
   return extension(name).toUpperCase() || type;
+}
+
+// bytes is a size for people; units are those of the page, from bytes upwards.
+export function bytes(n, units) {
+  const names = units.split(' ');
+  let u = 0;
+  while (n >= 1000 && u < names.length - 1) { n /= 1000; u++; }
+  const number = new Intl.NumberFormat(document.documentElement.lang, { maximumFractionDigits: u > 0 && n < 10 ? 1 : 0 });
+  return number.format(n) + '\u00a0' + names[u];
 }

@@ -3,7 +3,7 @@
 import { parseArmor, parseHead, open, decodePart, decodeText, fromB64url } from './envelope.js';
 import { find, put, update } from './shelf.js';
 import { ask } from './ask.js';
-import { safeName, isRisky, kind } from './files.js';
+import { safeName, isRisky, kind, bytes } from './files.js';
 
 const page = document.querySelector('[data-ref]');
 const d = page?.dataset;
@@ -167,7 +167,7 @@ function listFiles(files, message) {
     const name = safeName(part.name, part.type);
     const item = row.content.cloneNode(true);
     item.querySelector('[data-name]').textContent = name;
-    item.querySelector('[data-size]').textContent = bytes(part.size) + ' · ' + kind(name, part.type);
+    item.querySelector('[data-size]').textContent = bytes(part.size, d.units) + ' · ' + kind(name, part.type);
     item.querySelector('[data-risk]').hidden = !isRisky(name, part.type);
     item.querySelector('[data-which]').textContent = ' ' + name;
     item.querySelector('button').addEventListener('click', async () => {
@@ -192,11 +192,6 @@ function save(content, name) {
   a.download = name;
   a.click();
   setTimeout(() => URL.revokeObjectURL(url), 60000);
-}
-
-function bytes(n) {
-  return new Intl.NumberFormat(document.documentElement.lang, { maximumFractionDigits: n < 1e4 ? 1 : 0 })
-    .format(n < 1000 ? n : n < 1e6 ? n / 1e3 : n / 1e6) + '\u00a0' + d.units.split(' ')[n < 1000 ? 0 : n < 1e6 ? 1 : 2];
 }
 
 // ---- the file instead: dropped here, it may bring what this browser has not got
