@@ -26,7 +26,6 @@ type composePage struct {
 	web.Base
 	From      string
 	Until     string // yyyy-mm-dd, the account's default
-	Today     string
 	Notify    bool
 	Languages []web.Option
 	Max       int64 // MB of all files together
@@ -49,7 +48,7 @@ func (d *desk) composePage(r *web.Request) (*composePage, error) {
 	now := d.Now().In(r.Printer.Zone)
 	p := &composePage{
 		Base: r.Base(r.T("new.h1")), From: u.Name() + ", " + acc.Name + " <" + u.DisplayAddress + ">",
-		Today: now.Format(time.DateOnly), Notify: u.NotifyOpened, Max: d.Sealing.MaxFiles() >> 20, KeptFiles: true,
+		Notify: u.NotifyOpened, Max: d.Sealing.MaxFiles() >> 20, KeptFiles: true,
 		Languages: []web.Option{
 			{Value: "en", Text: "English", Selected: r.Printer.Lang == "en"},
 			{Value: "fr", Text: "Français", Selected: r.Printer.Lang == "fr"},

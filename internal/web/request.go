@@ -36,9 +36,6 @@ type Request struct {
 // T says a catalogue text in the visitor's language.
 func (r *Request) T(key string, pairs ...any) string { return r.Printer.T(key, pairs...) }
 
-// Kit is the kit that serves this request.
-func (r *Request) Kit() *Kit { return r.kit }
-
 // User is the person who signed in, or nil.
 func (r *Request) User() *store.User {
 	if r.Session == nil || r.Session.UserID == "" {
