@@ -11,7 +11,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"log/slog"
-	"net/netip"
 	"runtime"
 	"strings"
 	"sync"
@@ -29,8 +28,8 @@ import (
 
 // How long things last.
 const (
-	IdleLimit       = 30 * time.Minute // a session that is not used ends
-	SessionLimit    = 12 * time.Hour   // a session ends
+	IdleLimit       = 30 * time.Minute   // a session that is not used ends
+	SessionLimit    = store.SessionLimit // a session ends
 	CodeLimit       = 10 * time.Minute
 	CodeTries       = 5
 	TemporaryLimit  = 7 * 24 * time.Hour // an unused temporary password ends
@@ -185,28 +184,6 @@ func orNotFound(err error) error {
 		return notFound().Because(err)
 	}
 	return err
-}
-
-// network is the part of a network address that belongs to one subscriber: /24
-// or /64. What is no address ("terminal") is its own network.
-func network(origin string) string {
-	if ap, err := netip.ParseAddrPort(origin); err == nil {
-		origin = ap.Addr().String()
-	}
-	a, err := netip.ParseAddr(origin)
-	if err != nil {
-		return origin
-	}
-	a = a.Unmap().WithZone("")
-	bits := 64
-	if a.Is4() {
-		bits = 24
-	}
-	p, err := a.Prefix(bits)
-	if err != nil {
-		return origin
-	}
-	return p.String()
 }
 
 // typed is an address as somebody typed it: its canonical form, which for what

@@ -50,7 +50,7 @@ func (s *Service) sendCode(ctx context.Context, sess *Session, purpose, address,
 
 func (s *Service) mailCode(tx *store.Tx, session, purpose, address, origin string) (answer, err error) {
 	canonical, counter := typed(address)
-	net := network(origin)
+	net := store.Network(origin)
 	refuse := func(wait time.Duration) error {
 		return fault.New(fault.TooMany, "code.toomany").With("n", minutes(wait))
 	}
@@ -175,7 +175,7 @@ func (s *Service) SignInWithCode(ctx context.Context, sess *Session, code, origi
 		}
 		_, counter := typed(c.Address)
 		actor := Actor{Kind: KindUser, UserID: u.ID, Address: u.Address, Origin: origin}
-		out, err = enter(tx, sess, u, true, triesOf(counter, network(origin)), actor, "code", client)
+		out, err = enter(tx, sess, u, true, triesOf(counter, store.Network(origin)), actor, "code", client)
 		return nil, err
 	})
 	return out, err
@@ -251,7 +251,7 @@ func (s *Service) Recover(ctx context.Context, sess *Session, code, password, co
 			return nil, err
 		}
 		_, counter := typed(c.Address)
-		out, err = enter(tx, sess, u, true, triesOf(counter, network(sess.Origin)), actor, "recover", sess.Client)
+		out, err = enter(tx, sess, u, true, triesOf(counter, store.Network(sess.Origin)), actor, "recover", sess.Client)
 		return nil, err
 	})
 	return out, err

@@ -106,7 +106,7 @@ func badPassword() *fault.Error { return fault.New(fault.Unauthenticated, "si.ba
 // used in time is refused, and says so, since whoever types it knows it.
 func (s *Service) SignIn(ctx context.Context, prev *Session, address, password, origin, client string) (*Session, error) {
 	canonical, counter := typed(address)
-	t := triesOf(counter, network(origin))
+	t := triesOf(counter, store.Network(origin))
 	var u store.User
 	var was store.Password
 	err := s.decide(ctx, func(tx *store.Tx) (answer, err error) {

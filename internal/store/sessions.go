@@ -12,6 +12,9 @@ const (
 	ScopeFull        = "full"
 )
 
+// SessionLimit is how long a session lasts at most that has proved an address.
+const SessionLimit = 12 * time.Hour
+
 // Session is a browser or a terminal: a visitor's, or a signed-in person's.
 type Session struct {
 	TokenHash string // SHA-256 of the token, hex

@@ -1,6 +1,9 @@
 package store
 
-import "time"
+import (
+	"net/netip"
+	"time"
+)
 
 // Throttle is one counter. What it counts is in its name.
 type Throttle struct {
@@ -74,4 +77,26 @@ func (tx *Tx) DeleteThrottle(name string) error {
 // DeleteOldThrottles forgets counters that began before t and hold nobody back now.
 func (tx *Tx) DeleteOldThrottles(t time.Time) (int64, error) {
 	return tx.exec(`DELETE FROM throttles WHERE since < $1 AND until <= $2`, ms(t), ms(tx.Now))
+}
+
+// Network is the part of a network address that belongs to one subscriber, /24
+// or /64, as counters name it. What is no address ("terminal") is its own network.
+func Network(origin string) string {
+	if ap, err := netip.ParseAddrPort(origin); err == nil {
+		origin = ap.Addr().String()
+	}
+	a, err := netip.ParseAddr(origin)
+	if err != nil {
+		return origin
+	}
+	a = a.Unmap().WithZone("")
+	bits := 64
+	if a.Is4() {
+		bits = 24
+	}
+	p, err := a.Prefix(bits)
+	if err != nil {
+		return origin
+	}
+	return p.String()
 }
