@@ -23,8 +23,11 @@ const (
 	codeEvery    = 30 * time.Second // one session
 	codesPerHour = 10               // to one address, asked for by holders of its mail
 
-	// Asked for without proof of possession: to one address, and in all. These are
-	// counters of their own, so that a stranger cannot use up a recipient's.
+	// Asked for without proof of possession: by one network, to one address, and in
+	// all. These are counters of their own, so that a stranger cannot use up a
+	// recipient's; what one network asks for beyond its own is not counted in the
+	// others, so that it cannot use up everybody's.
+	trickleNetwork = 20
 	trickleAddress = 5
 	trickleAll     = 1000
 )
@@ -143,7 +146,7 @@ func (s *Service) deliver(tx *store.Tx, v Visitor, a ask) (delivery, error) {
 			d.refused = tooMany(wait)
 			return d, nil
 		}
-	} else if mail, err = trickle(tx, a); err != nil {
+	} else if mail, err = trickle(tx, v, a); err != nil {
 		return d, err
 	}
 	d.mailed, err = s.makeCode(tx, v, a, mail)
@@ -152,7 +155,11 @@ func (s *Service) deliver(tx *store.Tx, v Visitor, a ask) (delivery, error) {
 
 // trickle counts a request without possession, in the same way whatever was
 // typed, and reports whether it may be mailed.
-func trickle(tx *store.Tx, a ask) (bool, error) {
+func trickle(tx *store.Tx, v Visitor, a ask) (bool, error) {
+	ours, _, err := tx.Hit("code-trickle-by:"+store.Network(v.Origin), time.Hour, trickleNetwork)
+	if err != nil || !ours {
+		return false, err
+	}
 	all, _, err := tx.Hit("code-trickle", time.Hour, trickleAll)
 	if err != nil {
 		return false, err
@@ -315,6 +322,9 @@ func rotate(tx *store.Tx, sess store.Session, address string) (id.Token, error) 
 	token, nonce := id.NewToken(), make([]byte, 32)
 	rand.Read(nonce) // never fails (crypto/rand)
 	old := sess.TokenHash
+	if sess.UserID == "" && sess.Address == "" { // it was short for having proved nothing
+		sess.ExpiresAt = tx.Now.Add(store.SessionLimit)
+	}
 	sess.TokenHash, sess.Nonce, sess.Address = token.Hash(), hex.EncodeToString(nonce), address
 	return token, tx.RotateSession(old, sess)
 }
