@@ -298,6 +298,74 @@ func TestCodeLimits(t *testing.T) {
 	})
 }
 
+// AT-53: one client cannot use up, for everybody, the way without possession.
+func TestTrickleOfOneNetwork(t *testing.T) {
+	t.Parallel()
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		h := newHouse(t, db)
+		m := h.seal(t, "bob@x.example")
+		ask := func(origin, address string) {
+			t.Helper()
+			v := h.visitor(t)
+			v.Origin = origin
+			if err := h.SendCode(t.Context(), v, m.ref(0), address); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for i := range keyserver.TrickleNetwork + 10 {
+			ask(fmt.Sprintf("2001:db8::%d", i+1), fmt.Sprintf("someone%d@x.example", i))
+		}
+		ask("2001:db8::ffff", "bob@x.example") // the same answer, and no mail
+		if n := h.post.count(); n != 0 {
+			t.Errorf("%d mails", n)
+		}
+		var all store.Throttle
+		if err := h.db.View(t.Context(), func(tx *store.Tx) (err error) { all, err = tx.FindThrottle("code-trickle"); return err }); err != nil {
+			t.Fatal(err)
+		}
+		if all.Count != keyserver.TrickleNetwork {
+			t.Errorf("one network counts %d of everybody's", all.Count)
+		}
+		ask("198.51.100.7", "bob@x.example")
+		if n := h.post.count(); n != 1 {
+			t.Errorf("%d mails from another network", n)
+		}
+	})
+}
+
+// AT-43, AT-53: a visitor's session, short while it has proved nothing, is a
+// whole one from the code on; what a person signed in for is not prolonged.
+func TestCodeProlongsAVisitor(t *testing.T) {
+	t.Parallel()
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		h := newHouse(t, db)
+		m := h.seal(t, "bob@x.example")
+		bob := h.user(t, 0, "bob@x.example")
+		short := func(s *store.Session) { s.ExpiresAt = h.clock().Add(time.Hour) }
+		for name, c := range map[string]struct {
+			v    keyserver.Visitor
+			want time.Duration
+		}{
+			"a visitor": {h.visitor(t, short), store.SessionLimit},
+			"a person":  {h.visitor(t, short, as(bob, store.ScopeFull)), time.Hour},
+		} {
+			h.prove(t, c.v, m, 0)
+			h.sendCode(t, c.v, m, 0)
+			token, err := h.VerifyCode(t.Context(), c.v, m.ref(0), h.post.lastCode(t).Code)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var row store.Session
+			if err := h.db.View(t.Context(), func(tx *store.Tx) (err error) { row, err = tx.FindSession(token.Hash()); return err }); err != nil {
+				t.Fatal(err)
+			}
+			if got := row.ExpiresAt.Sub(h.clock()); got != c.want {
+				t.Errorf("%s: ends in %v, want %v", name, got, c.want)
+			}
+		}
+	})
+}
+
 // AT-52: the answer to a request without possession takes as long whatever it finds.
 func TestSendCodeTakesItsTime(t *testing.T) {
 	t.Parallel()

@@ -81,12 +81,17 @@ type Service struct {
 
 	pause time.Duration // how long an answer to a request without possession takes at least
 
+	staged stageLimits
+
 	mu      sync.Mutex // guards sealing
 	sealing *sealKey   // read or made at its first use
+
+	blobsMu sync.Mutex // guards blobsAt
+	blobsAt time.Time  // when the blobs that nothing names were last looked for
 }
 
 // New returns a key server.
-func New(c Config) *Service { return &Service{c: c, pause: 300 * time.Millisecond} }
+func New(c Config) *Service { return &Service{c: c, pause: 300 * time.Millisecond, staged: staged} }
 
 // NewMessage is a sealed message to be registered. The blob named Payload stays
 // the caller's until Register returns nil, and is the service's from then on.

@@ -18,10 +18,20 @@ import (
 // A stage holds what a browser without script posted until its page fetches it.
 const (
 	stageLife   = 10 * time.Minute
-	stagesMost  = 1000 // at once, on the whole service
-	stagesHour  = 120  // from one network address
+	stagePost   = 30 * time.Minute // in which its bytes must have come
+	stagesHour  = 120              // from one network
 	stageWindow = time.Hour
 )
+
+// stageLimits bound what is staged at once: the bytes are on the disk before
+// anybody has proved anything. One network alone reaches none of the service's.
+type stageLimits struct{ all, network store.Staged }
+
+var staged = stageLimits{all: store.Staged{Count: 1000, Bytes: 2 << 30}, network: store.Staged{Count: 60, Bytes: 300 << 20}}
+
+func over(have, most store.Staged, size int64) bool {
+	return have.Count >= most.Count || have.Bytes+size > most.Bytes
+}
 
 // Stage keeps the bytes of one envelope, unarmored, for ten minutes and one
 // reading. Their head must be well-formed and their payload of at most limit
@@ -29,36 +39,30 @@ const (
 // TakeStage wants both. origin is the network address that posts it. Faults:
 // stage.form, stage.size, e429.p.
 func (s *Service) Stage(ctx context.Context, origin string, r io.Reader, limit int64) (stage string, token id.Token, err error) {
-	if err := s.admitStage(ctx, origin); err != nil {
+	network := store.Network(origin)
+	if err := s.admitStage(ctx, network); err != nil {
 		return "", id.Token{}, err
 	}
-	name, err := s.writeStage(ctx, r, limit)
+	stage, token = id.New(), id.NewToken()
+	row := store.Stage{ID: stageID(stage), TokenHash: token.Hash(), Network: network}
+	name, err := s.writeStage(ctx, r, limit, row)
 	if err != nil {
 		return "", id.Token{}, unavailable(err)
 	}
-	stage, token = id.New(), id.NewToken()
-	err = s.c.DB.Update(ctx, func(tx *store.Tx) error {
-		return tx.InsertStage(store.Stage{ID: stageID(stage), TokenHash: token.Hash(), Blob: name, ExpiresAt: tx.Now.Add(stageLife)})
-	})
+	err = s.c.DB.Update(ctx, func(tx *store.Tx) error { return tx.FillStage(row.ID, name, tx.Now.Add(stageLife)) })
 	if err != nil {
-		return "", id.Token{}, unavailable(errors.Join(err, s.c.Blobs.Delete(name)))
+		return "", id.Token{}, unavailable(errors.Join(err, s.dropStage(ctx, row), s.c.Blobs.Delete(name)))
 	}
 	return stage, token, nil
 }
 
-func (s *Service) admitStage(ctx context.Context, origin string) error {
+func (s *Service) admitStage(ctx context.Context, network string) error {
 	var refused *fault.Error
 	err := s.c.DB.Update(ctx, func(tx *store.Tx) error {
 		refused = nil
-		allowed, wait, err := tx.Hit("stage:"+origin, stageWindow, stagesHour)
-		if err != nil {
-			return err
-		}
-		n, err := tx.CountStages()
+		allowed, wait, err := tx.Hit("stage:"+network, stageWindow, stagesHour)
 		if !allowed {
 			refused = fault.New(fault.TooMany, "e429.p").With("n", minutes(wait))
-		} else if n >= stagesMost {
-			refused = fault.New(fault.TooMany, "e429.p").With("n", minutes(stageLife))
 		}
 		return err
 	})
@@ -68,17 +72,55 @@ func (s *Service) admitStage(ctx context.Context, origin string) error {
 	return unavailable(err)
 }
 
-// writeStage lets through envelopes only, and not a byte more than one says it has.
-func (s *Service) writeStage(ctx context.Context, r io.Reader, limit int64) (name string, err error) {
+// reserveStage counts a stage before its bytes come, so that many at once are
+// not more than the limits allow.
+func (s *Service) reserveStage(ctx context.Context, row store.Stage) error {
+	return s.c.DB.Update(ctx, func(tx *store.Tx) error {
+		if _, err := tx.LockThrottle("stages"); err != nil { // two at once see each other
+			return err
+		}
+		all, ours, err := tx.CountStages(row.Network)
+		if err != nil {
+			return err
+		}
+		if over(all, s.staged.all, row.Size) || over(ours, s.staged.network, row.Size) {
+			return fault.New(fault.TooMany, "e429.p").With("n", minutes(stageLife))
+		}
+		row.ExpiresAt = tx.Now.Add(stagePost)
+		return tx.InsertStage(row)
+	})
+}
+
+// dropStage ends a reservation, also for a browser that went away meanwhile.
+func (s *Service) dropStage(ctx context.Context, row store.Stage) error {
+	return s.c.DB.Update(context.WithoutCancel(ctx), func(tx *store.Tx) error { return tx.DeleteStage(row.ID) })
+}
+
+// writeStage lets through envelopes only, and not a byte more than one says it
+// has. What it says is reserved before the payload is read.
+func (s *Service) writeStage(ctx context.Context, r io.Reader, limit int64, row store.Stage) (name string, err error) {
 	w, err := s.c.Blobs.Create(ctx)
 	if err != nil {
 		return "", err
 	}
 	defer w.Abort()
-	e, err := envelope.Parse(io.TeeReader(r, w), limit)
+	var head counter
+	e, err := envelope.Parse(io.TeeReader(r, io.MultiWriter(w, &head)), limit)
 	if err != nil {
 		return "", stageFault(err)
 	}
+	row.Size = int64(head) + e.PayloadSize
+	if err := s.reserveStage(ctx, row); err != nil {
+		return "", err
+	}
+	defer func() {
+		if err == nil {
+			return
+		}
+		if gone := s.dropStage(ctx, row); gone != nil { // it ends by time
+			s.c.Log.WarnContext(ctx, "a stage that was not filled stays reserved", "error", gone)
+		}
+	}()
 	// One byte more than there should be shows that there is more.
 	n, err := io.Copy(w, io.LimitReader(r, e.PayloadSize+1))
 	if err != nil {
@@ -88,6 +130,14 @@ func (s *Service) writeStage(ctx context.Context, r io.Reader, limit int64) (nam
 		return "", fault.New(fault.Invalid, "stage.form")
 	}
 	return w.Commit()
+}
+
+// counter counts the bytes that are written to it.
+type counter int64
+
+func (c *counter) Write(p []byte) (int, error) {
+	*c += counter(len(p))
+	return len(p), nil
 }
 
 // stageFault tells a wrong file from a disk that fails. What the caller's reader

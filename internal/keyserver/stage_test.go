@@ -3,6 +3,7 @@ package keyserver_test
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"sync"
 	"sync/atomic"
@@ -12,6 +13,7 @@ import (
 	"github.com/pli-mail/pli/envelope"
 	"github.com/pli-mail/pli/internal/fault"
 	"github.com/pli-mail/pli/internal/id"
+	"github.com/pli-mail/pli/internal/keyserver"
 	"github.com/pli-mail/pli/internal/store"
 	"github.com/pli-mail/pli/internal/store/storetest"
 )
@@ -119,10 +121,110 @@ func TestStageRefuses(t *testing.T) {
 	storetest.Exec(t, h.db, `UPDATE throttles SET count = 120 WHERE name LIKE 'stage:%'`)
 	_, _, err := h.Stage(t.Context(), "192.0.2.7", bytes.NewReader(file), 1<<20)
 	wantKey(t, "too many from one place", err, fault.TooMany, "e429.p")
-	if _, _, err := h.Stage(t.Context(), "192.0.2.8", bytes.NewReader(file), 1<<20); err != nil {
+	_, _, err = h.Stage(t.Context(), "192.0.2.8", bytes.NewReader(file), 1<<20)
+	wantKey(t, "from the next address of that place", err, fault.TooMany, "e429.p")
+	if _, _, err := h.Stage(t.Context(), "198.51.100.8", bytes.NewReader(file), 1<<20); err != nil {
 		t.Errorf("from another: %v", err)
 	}
-	if n := 0; h.db.View(t.Context(), func(tx *store.Tx) error { m, err := tx.CountStages(); n = int(m); return err }) != nil || n != 1 {
-		t.Errorf("%d stages", n)
+	if n := h.staged(t); n.Count != 1 || n.Bytes != int64(len(file)) {
+		t.Errorf("%+v staged", n)
 	}
 }
+
+func (h *house) staged(t testing.TB) (all store.Staged) {
+	t.Helper()
+	if err := h.db.View(t.Context(), func(tx *store.Tx) (err error) { all, _, err = tx.CountStages(""); return err }); err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
+// AT-86: one client fills neither the disk nor the way of everybody, from
+// however many addresses of its network, nor by many posts at once; what was
+// not fetched is counted until it is off the disk.
+func TestStageLimits(t *testing.T) {
+	t.Parallel()
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		h := newHouse(t, db)
+		file := h.file(t, h.seal(t, "bob@x.example"), 0)
+		size := int64(len(file))
+		keyserver.SetStageLimits(h.Service, store.Staged{Count: 100, Bytes: 5*size + 1}, store.Staged{Count: 3, Bytes: 100 * size})
+		post := func(origin string) error {
+			_, _, err := h.Stage(t.Context(), origin, bytes.NewReader(file), 1<<20)
+			return err
+		}
+		var good atomic.Int64
+		var wg sync.WaitGroup
+		for i := range 12 {
+			wg.Go(func() {
+				err := post(fmt.Sprintf("2001:db8::%d", i+1))
+				if err == nil {
+					good.Add(1)
+				} else if !fault.HasKey(err, "e429.p") {
+					t.Error(err)
+				}
+			})
+		}
+		wg.Wait()
+		if good.Load() != 3 || h.staged(t) != (store.Staged{Count: 3, Bytes: 3 * size}) {
+			t.Fatalf("%d taken, %+v staged", good.Load(), h.staged(t))
+		}
+		for _, origin := range []string{"192.0.2.7", "198.51.100.7"} {
+			if err := post(origin); err != nil {
+				t.Errorf("another network: %v", err)
+			}
+		}
+		wantKey(t, "over the bytes of all", post("203.0.113.7"), fault.TooMany, "e429.p")
+
+		// A post that breaks off leaves nothing reserved.
+		h.wait(10 * time.Minute)
+		wantKey(t, "before the sweep", post("203.0.113.7"), fault.TooMany, "e429.p")
+		if n, err := h.SweepStages(t.Context()); n != 5 || err != nil {
+			t.Errorf("%d swept, %v", n, err)
+		}
+		_, _, err := h.Stage(t.Context(), "203.0.113.7", bytes.NewReader(file[:size-1]), 1<<20)
+		wantKey(t, "cut", err, fault.Invalid, "stage.form")
+		if n := h.staged(t); n != (store.Staged{}) {
+			t.Errorf("%+v staged", n)
+		}
+		keyserver.SetStageLimits(h.Service, store.Staged{Count: 100, Bytes: 100 * size}, store.Staged{Count: 100, Bytes: 2 * size})
+		for range 2 {
+			if err := post("203.0.113.7"); err != nil {
+				t.Error(err)
+			}
+		}
+		wantKey(t, "over the bytes of a network", post("203.0.113.9"), fault.TooMany, "e429.p")
+		if left := h.blobNames(t); len(left) != 3 {
+			t.Errorf("blobs left: %v", left)
+		}
+	})
+}
+
+// A post that takes too long ends without a stage, and without its bytes.
+func TestStageSlow(t *testing.T) {
+	t.Parallel()
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		h := newHouse(t, db)
+		file := h.file(t, h.seal(t, "bob@x.example"), 0)
+		_, _, err := h.Stage(t.Context(), "192.0.2.7", io.MultiReader(bytes.NewReader(file[:len(file)-1]), reader(func(p []byte) (int, error) {
+			if h.staged(t).Bytes != int64(len(file)) {
+				t.Error("not counted while it comes")
+			}
+			h.wait(31 * time.Minute)
+			if n, err := h.SweepStages(t.Context()); n != 1 || err != nil {
+				t.Errorf("%d swept, %v", n, err)
+			}
+			return copy(p, file[len(file)-1:]), io.EOF
+		})), 1<<20)
+		if err == nil {
+			t.Error("staged")
+		}
+		if left := h.blobNames(t); len(left) != 1 {
+			t.Errorf("blobs left: %v", left)
+		}
+	})
+}
+
+type reader func([]byte) (int, error)
+
+func (r reader) Read(p []byte) (int, error) { return r(p) }

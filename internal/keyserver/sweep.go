@@ -21,13 +21,15 @@ const (
 	codeKeep    = 24 * time.Hour     // so that a late try is told that its code was too old
 	throttleOld = 24 * time.Hour     // longer than any window that is counted in
 	orphanAge   = 24 * time.Hour     // longer than any message takes to be registered
+	orphanEvery = time.Hour          // looking for them reads the whole directory
 )
 
 // Sweep forgets what is over: kept ciphertext past its time, the epoch keys of
 // past months with all that they opened, and sessions, codes, stages, counters
-// and blobs that nothing needs. It is to be called every hour or so, on every
+// and blobs that nothing needs. It is to be called every minute or so, on every
 // node: each step is its own transaction, and of two nodes one does it. A step
-// that fails does not stop the others.
+// that fails does not stop the others. The directory of the blobs is read once an
+// hour only.
 func (s *Service) Sweep(ctx context.Context) (Swept, error) {
 	var out Swept
 	now, err := s.tick(ctx)
@@ -35,13 +37,15 @@ func (s *Service) Sweep(ctx context.Context) (Swept, error) {
 		return out, fmt.Errorf("sweep: %w", err) // without the time, nothing is known to be over
 	}
 	errs := []error{s.sweepRows(ctx, &out)}
-	out.Stages, err = s.sweepStages(ctx)
+	out.Stages, err = s.SweepStages(ctx)
 	errs = append(errs, err)
 	out.Payloads, err = s.sweepPayloads(ctx, now)
 	errs = append(errs, err)
 	out.Epochs, err = s.sweepEpochs(ctx, now)
 	errs = append(errs, err)
-	out.Blobs, err = s.sweepBlobs(ctx)
+	if s.orphansDue() {
+		out.Blobs, err = s.sweepBlobs(ctx)
+	}
 	if err := errors.Join(append(errs, err)...); err != nil {
 		return out, fmt.Errorf("sweep: %w", err)
 	}
@@ -82,7 +86,9 @@ func (s *Service) sweepRows(ctx context.Context, out *Swept) error {
 	})
 }
 
-func (s *Service) sweepStages(ctx context.Context) (n int, err error) {
+// SweepStages removes what was staged and not fetched in time, and returns how
+// many that were. Sweep does it too.
+func (s *Service) SweepStages(ctx context.Context) (n int, err error) {
 	for {
 		var blobs []string
 		err := s.c.DB.Update(ctx, func(tx *store.Tx) (err error) {
@@ -93,10 +99,13 @@ func (s *Service) sweepStages(ctx context.Context) (n int, err error) {
 			return n, err
 		}
 		for _, name := range blobs {
+			n++
+			if name == "" { // its bytes never came
+				continue
+			}
 			if err := s.c.Blobs.Delete(name); err != nil {
 				return n, err
 			}
-			n++
 		}
 		if len(blobs) < sweepBatch {
 			return n, nil
@@ -178,6 +187,18 @@ func (s *Service) sweepEpochs(ctx context.Context, now time.Time) (n int, err er
 			return n, nil
 		}
 	}
+}
+
+// orphansDue reports, by the machine's clock as sweepBlobs goes by it, whether
+// to look for orphans now.
+func (s *Service) orphansDue() bool {
+	s.blobsMu.Lock()
+	defer s.blobsMu.Unlock()
+	if now := time.Now(); s.blobsAt.IsZero() || now.Sub(s.blobsAt) >= orphanEvery {
+		s.blobsAt = now
+		return true
+	}
+	return false
 }
 
 // sweepBlobs removes what no row names: a sealing that was cut off, or a node

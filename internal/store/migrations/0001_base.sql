@@ -209,7 +209,9 @@ CREATE INDEX slots_by_address ON slots (address, message_id);
 CREATE TABLE stages (
   id          TEXT PRIMARY KEY,              -- SHA-256 of the id in the address, hex
   token_hash  TEXT NOT NULL,                 -- of the cookie that the post set
-  blob        TEXT NOT NULL,
+  blob        TEXT NOT NULL,                 -- '' while it is still being posted
+  size        BIGINT NOT NULL,               -- bytes
+  network     TEXT NOT NULL,                 -- that posted it, /24 or /64
   expires_at  BIGINT NOT NULL
 );
 CREATE INDEX stages_by_end ON stages (expires_at);
