@@ -4,7 +4,6 @@ package browser
 
 import (
 	"bufio"
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -46,8 +45,13 @@ func TestStories(t *testing.T) {
 func tell(t *testing.T, pli, story string) {
 	dir := filepath.Join(t.TempDir(), "demo")
 	demo := exec.Command(pli, "demo", "--port", "0", "--json", "--dir", dir)
-	var log bytes.Buffer
-	demo.Stderr = &log
+	logFile := filepath.Join(t.TempDir(), "log")
+	log, err := os.Create(logFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer log.Close()
+	demo.Stderr = log
 	stdout, err := demo.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -59,7 +63,7 @@ func tell(t *testing.T, pli, story string) {
 	if err != nil {
 		demo.Process.Kill()
 		demo.Wait()
-		t.Fatalf("the demo did not start: %v\n%s", err, log.String())
+		t.Fatalf("the demo did not start: %v\n%s", err, tail(t, logFile))
 	}
 	locales, err := filepath.Glob("../internal/i18n/locales/*.json")
 	if err != nil {
@@ -71,16 +75,15 @@ func tell(t *testing.T, pli, story string) {
 	}
 	run := exec.Command("node", story)
 	run.Env = append(os.Environ(),
-		"PLI_DEMO="+line, "PLI_DEMO_DIR="+dir, "PLI_SCRATCH="+t.TempDir(), "PLI_LOCALES="+string(list), "PLI_BIN="+pli,
-		"PLI_DEMO_PID="+fmt.Sprint(demo.Process.Pid))
+		"PLI_DEMO="+line, "PLI_DEMO_DIR="+dir, "PLI_DEMO_LOG="+logFile, "PLI_SCRATCH="+t.TempDir(), "PLI_LOCALES="+string(list), "PLI_BIN="+pli)
 	out, err := run.CombinedOutput()
 	demo.Process.Signal(syscall.SIGTERM)
 	stopped := demo.Wait()
 	if err != nil {
-		t.Fatalf("%v\n%s\n--- the demo's log ---\n%s", err, out, tail(log.String()))
+		t.Fatalf("%v\n%s\n--- the demo's log ---\n%s", err, out, tail(t, logFile))
 	}
 	if stopped != nil {
-		t.Errorf("the demo did not stop cleanly: %v\n%s", stopped, tail(log.String()))
+		t.Errorf("the demo did not stop cleanly: %v\n%s", stopped, tail(t, logFile))
 	}
 	if s := string(out); s != "" {
 		t.Log("\n" + s)
@@ -105,9 +108,13 @@ func firstLine(r io.Reader) (string, error) {
 	}
 }
 
-func tail(s string) string {
-	if len(s) > 8000 {
-		return "…" + s[len(s)-8000:]
+func tail(t *testing.T, file string) string {
+	raw, err := os.ReadFile(file)
+	if err != nil {
+		t.Error(err)
 	}
-	return s
+	if len(raw) > 8000 {
+		return "…" + string(raw[len(raw)-8000:])
+	}
+	return string(raw)
 }
