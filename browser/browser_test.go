@@ -44,7 +44,7 @@ func TestStories(t *testing.T) {
 // tell starts a demo, runs the story against it, and stops it.
 func tell(t *testing.T, pli, story string) {
 	dir := filepath.Join(t.TempDir(), "demo")
-	demo := exec.Command(pli, "demo", "--port", "0", "--json", "--dir", dir)
+	demo := exec.Command(pli, "demo", "--port", "0", "--json", "--verbose", "--dir", dir)
 	logFile := filepath.Join(t.TempDir(), "log")
 	log, err := os.Create(logFile)
 	if err != nil {
