@@ -50,18 +50,28 @@ func (o *operator) showAccount(ctx context.Context, n int64, f format) error {
 }
 
 func (a *app) accountCreate(f *adminFlags) *cobra.Command {
-	var n account.NewAccount
-	c := a.command("create NAME", "admin.account.create", "  pli admin account create \"Example Health\" --number 100042",
+	var (
+		n       account.NewAccount
+		domains []string
+	)
+	c := a.command("create NAME", "admin.account.create", "  pli admin account create \"Example Health\" --number 100042 --domain example.org",
 		a.exactly("NAME"), a.act(f, func(ctx context.Context, o *operator, args []string) error {
+			if err := areDomains(domains); err != nil {
+				return err
+			}
 			n.Name = args[0]
 			made, err := o.Accounts.CreateAccount(ctx, o.actor, n)
 			if err != nil {
 				return err
 			}
 			o.say("cli.account.created", "number", made.ID, "name", made.Name)
+			if err := o.addDomains(ctx, made.ID, domains); err != nil {
+				return err
+			}
 			return o.showAccount(ctx, made.ID, f.format)
 		}))
 	c.Flags().Int64Var(&n.Number, "number", 0, a.t("cli.account.number"))
+	c.Flags().StringArrayVar(&domains, "domain", nil, a.t("cli.account.domain"))
 	c.Flags().StringVar(&n.Language, "language", a.p.Lang, a.t("cli.account.language"))
 	c.Flags().StringVar(&n.TimeZone, "time-zone", "UTC", a.t("cli.account.timezone"))
 	c.Flags().IntVar(&n.ExpiryDays, "expiry-days", 30, a.t("cli.account.expiry"))

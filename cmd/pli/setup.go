@@ -27,8 +27,8 @@ type setupAnswers struct {
 	asJSON         bool
 	passwordStdin  bool
 	values         map[string]*string // by key of the configuration file
-	domains        []string
 	account        account.NewAccount
+	domains        []string // of the account
 	admin          account.NewUser
 }
 
@@ -70,9 +70,9 @@ func (a *app) setupCommand() *cobra.Command {
 	for _, k := range setupKeys {
 		s.values[k.key] = c.Flags().String(k.flag, "", a.t("cli.setup.key", "key", k.key))
 	}
-	c.Flags().StringArrayVar(&s.domains, "domain", nil, a.t("cli.setup.key", "key", "mail.domains"))
 	c.Flags().StringVar(&s.account.Name, "account", "", a.t("cli.setup.account"))
 	c.Flags().Int64Var(&s.account.Number, "account-number", 0, a.t("cli.account.number"))
+	c.Flags().StringArrayVar(&s.domains, "domain", nil, a.t("cli.account.domain"))
 	c.Flags().StringVar(&s.account.TimeZone, "time-zone", "UTC", a.t("cli.account.timezone"))
 	c.Flags().StringVar(&s.admin.Address, "admin", "", a.t("cli.setup.admin"))
 	c.Flags().StringVar(&s.admin.FirstName, "admin-first-name", "", a.t("cli.user.first"))
@@ -94,6 +94,9 @@ func (a *app) setup(ctx context.Context, s *setupAnswers) error {
 	}
 	if s.account.Name == "" || s.admin.Address == "" {
 		return usage("cli.setup.noaccount")
+	}
+	if err := areDomains(s.domains); err != nil {
+		return err
 	}
 	s.account.Language, s.account.ExpiryDays, s.account.KeepDays = a.p.Lang, 30, 14
 	if s.passwordStdin {
@@ -146,15 +149,15 @@ func (a *app) askSetup(s *setupAnswers) error {
 			return err
 		}
 	}
+	if err := ask(&s.account.Name, "cli.setup.ask.account", ""); err != nil {
+		return err
+	}
 	if len(s.domains) == 0 {
 		domains := ""
-		if err := ask(&domains, "cli.setup.ask.mail.domains", ""); err != nil {
+		if err := ask(&domains, "cli.setup.ask.domain", ""); err != nil {
 			return err
 		}
 		s.domains = strings.FieldsFunc(domains, func(r rune) bool { return r == ',' || r == ' ' })
-	}
-	if err := ask(&s.account.Name, "cli.setup.ask.account", ""); err != nil {
-		return err
 	}
 	return ask(&s.admin.Address, "cli.setup.ask.admin", "")
 }
@@ -182,16 +185,6 @@ func (s *setupAnswers) file() string {
 		}
 		fmt.Fprintf(&b, "%s = %s\n", name, config.Quote(value))
 	}
-	if len(s.domains) > 0 {
-		quoted := make([]string, len(s.domains))
-		for i, d := range s.domains {
-			quoted[i] = config.Quote(d)
-		}
-		if table != "mail" {
-			b.WriteString("\n[mail]\n")
-		}
-		fmt.Fprintf(&b, "domains = [%s]\n", strings.Join(quoted, ", "))
-	}
 	return b.String()
 }
 
@@ -199,6 +192,7 @@ func (s *setupAnswers) file() string {
 type installed struct {
 	recovery string
 	number   int64
+	domains  []string // of the account
 	admin    account.AdministratorAdded
 }
 
@@ -244,6 +238,13 @@ func (a *app) install(ctx context.Context, s *setupAnswers, conf *config.Config,
 		return done, err
 	}
 	done.number = acc.ID
+	for _, name := range s.domains {
+		d, _, err := parts.Accounts.AddDomain(ctx, actor, acc.ID, name)
+		if err != nil {
+			return done, err
+		}
+		done.domains = append(done.domains, d.Name)
+	}
 	if done.admin, err = parts.Accounts.AddAdministrator(ctx, actor, acc.ID, s.admin, false); err != nil {
 		return done, err
 	}
@@ -274,6 +275,9 @@ func (a *app) tellSetup(s *setupAnswers, conf *config.Config, done installed) er
 	line("cli.setup.recovery")
 	fmt.Fprintf(&b, "\n  %s\n\n", done.recovery)
 	line("cli.setup.account.done", "number", done.number, "name", s.account.Name)
+	for _, d := range done.domains {
+		line("cli.domain.added", "domain", d, "number", done.number)
+	}
 	line("cli.setup.admin.done", "email", done.admin.User.DisplayAddress, "url", conf.PublicURL+"/admin")
 	if done.admin.TemporaryPassword != "" {
 		line("cli.user.temporary", "date", a.p.Time(done.admin.User.TemporaryUntil.In(time.UTC)))

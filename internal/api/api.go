@@ -26,7 +26,6 @@ type Config struct {
 	Kit      *web.Kit
 	Accounts *account.Service
 	Keys     *keyserver.Service
-	Domains  []string // of this service: senders there are shown as verified
 	Now      func() time.Time
 }
 
@@ -183,10 +182,13 @@ func (a *api) register(r *web.Request) error {
 	if err != nil {
 		return err
 	}
+	verified, err := a.Accounts.Verified(r.Context(), acc.ID, u.ID, sender)
+	if err != nil {
+		return err
+	}
 	m := keyserver.NewMessage{
 		AccountID: acc.ID, Subject: in.Subject, Note: in.Note, PayloadSize: in.PayloadSize,
-		Sender: keyserver.Sender{UserID: u.ID, Address: sender.Canonical(), Name: u.Name(),
-			Verified: sender.InDomains(a.Domains)},
+		Sender:       keyserver.Sender{UserID: u.ID, Address: sender.Canonical(), Name: u.Name(), Verified: verified},
 		NotifyOpened: u.NotifyOpened, Carrier: keyserver.CarrierFile,
 		Actor: keyserver.Actor{UserID: u.ID, Name: r.Actor().String(), Origin: r.Client(), AdminOf: r.Session.AdminOf},
 	}

@@ -5,20 +5,26 @@ import (
 	"crypto/ed25519"
 	"crypto/rand"
 	"encoding/base64"
+	"io"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/pli-mail/pli/envelope"
+	"github.com/pli-mail/pli/internal/account"
 	"github.com/pli-mail/pli/internal/api"
 	"github.com/pli-mail/pli/internal/message"
+	"github.com/pli-mail/pli/internal/store"
 	"github.com/pli-mail/pli/internal/web/webtest"
 )
 
 func house(t *testing.T) *webtest.House {
 	t.Helper()
 	h := webtest.New(t)
-	api.Register(api.Config{Kit: h.Kit, Accounts: h.Accounts, Keys: h.Keys, Domains: []string{"example.org"}})
+	api.Register(api.Config{Kit: h.Kit, Accounts: h.Accounts, Keys: h.Keys})
+	if _, _, err := h.Accounts.AddDomain(t.Context(), account.Operator("test"), webtest.Account, "example.org"); err != nil {
+		t.Fatal(err)
+	}
 	return h
 }
 
@@ -90,6 +96,65 @@ func TestSession(t *testing.T) {
 
 const raw = "From: claire.roux@example.org\r\nSubject: From the terminal\r\n\r\nAll is well.\r\n"
 
+// sealAtHome makes an envelope for jean@example.net, and what registers it.
+func sealAtHome(t *testing.T, origin string) (in map[string]any, mid envelope.MessageID, hh [32]byte, p envelope.Payload, slot envelope.Slot) {
+	t.Helper()
+	manifest, err := message.Index(strings.NewReader(raw))
+	if err != nil {
+		t.Fatal(err)
+	}
+	rand.Read(mid[:])
+	sealer, err := envelope.NewSealer(envelope.Header{ID: mid, Origin: origin, SealedAt: time.Now().Truncate(time.Second)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if p, err = sealer.Seal(io.Discard, manifest, strings.NewReader(raw)); err != nil {
+		t.Fatal(err)
+	}
+	if slot, err = sealer.NewSlot(""); err != nil {
+		t.Fatal(err)
+	}
+	hh = sealer.HH()
+	in = map[string]any{"mh": b64(sealer.MH()), "hh": b64(hh[:]), "ph": b64(p.Hash[:]), "payload_size": p.Size, "subject": "From the terminal", "note": "",
+		"slots": []map[string]string{{"slot": slot.ID.String(), "address": "jean@example.net", "rh": b64(slot.RH), "wrap": b64(slot.Wrap[:]),
+			"s": slot.S.Base64(), "pop": b64(slot.Pop[:])}}}
+	return in, mid, hh, p, slot
+}
+
+// A user whom another account has made at an address of this account's domain
+// is not verified, sealing at home either (AT-59).
+func TestOtherAccountsDomain(t *testing.T) {
+	t.Parallel()
+	h := house(t)
+	ctx, op := t.Context(), account.Operator("test")
+	if _, err := h.Accounts.CreateAccount(ctx, op, account.NewAccount{Number: 100043, Name: "Other", Language: "en", TimeZone: "UTC"}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := h.Accounts.AddUser(ctx, op, 100043, account.NewUser{Address: "ceo@example.org", Password: webtest.Password, Confirm: webtest.Password}); err != nil {
+		t.Fatal(err)
+	}
+	for address, want := range map[string]bool{webtest.User: true, "ceo@example.org": false} {
+		b := h.Browser(t)
+		var session struct{ Token string }
+		b.Do(t, "POST", "/api/v1/session", map[string]string{"email": address, "password": webtest.Password}).JSON(t, &session)
+		b.Header.Set("Authorization", "Bearer "+session.Token)
+		in, mid, _, _, _ := sealAtHome(t, h.Origin)
+		if a := b.Do(t, "POST", "/api/v1/messages", in); a.Status != 200 {
+			t.Fatal(a.Body)
+		}
+		err := h.DB.View(ctx, func(tx *store.Tx) error {
+			m, err := tx.FindMessage(mid.String())
+			if m.Verified != want || m.SenderAddress != address {
+				t.Errorf("%s: verified %v", m.SenderAddress, m.Verified)
+			}
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // The road of the command line: seal at home, register, prove, code, release.
 func TestSealAndOpen(t *testing.T) {
 	t.Parallel()
@@ -101,30 +166,7 @@ func TestSealAndOpen(t *testing.T) {
 	}
 	h.Browser(t).Get(t, "/api/v1/server").JSON(t, &server)
 	key, _ := base64.RawURLEncoding.DecodeString(server.SealKey)
-
-	manifest, err := message.Index(strings.NewReader(raw))
-	if err != nil {
-		t.Fatal(err)
-	}
-	var mid envelope.MessageID
-	rand.Read(mid[:])
-	sealer, err := envelope.NewSealer(envelope.Header{ID: mid, Origin: server.Origin, SealedAt: time.Now().Truncate(time.Second)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	var payload bytes.Buffer
-	p, err := sealer.Seal(&payload, manifest, strings.NewReader(raw))
-	if err != nil {
-		t.Fatal(err)
-	}
-	slot, err := sealer.NewSlot("")
-	if err != nil {
-		t.Fatal(err)
-	}
-	hh := sealer.HH()
-	in := map[string]any{"mh": b64(sealer.MH()), "hh": b64(hh[:]), "ph": b64(p.Hash[:]), "payload_size": p.Size, "subject": "From the terminal", "note": "",
-		"slots": []map[string]string{{"slot": slot.ID.String(), "address": "jean@example.net", "rh": b64(slot.RH), "wrap": b64(slot.Wrap[:]),
-			"s": slot.S.Base64(), "pop": b64(slot.Pop[:])}}}
+	in, mid, hh, p, slot := sealAtHome(t, server.Origin)
 	refused(t, h.Browser(t).Do(t, "POST", "/api/v1/messages", in), 401, "sess.h1")
 	var out struct {
 		Message, Seal string

@@ -144,14 +144,6 @@ func (r *reading) checkMail() {
 			r.add("mail.from", "config.address", "value", m.From)
 		}
 	}
-	for i, d := range m.Domains {
-		domain, err := mailaddr.ParseDomain(d)
-		if err != nil {
-			r.add("mail.domains", "config.domain", "value", d)
-			continue
-		}
-		m.Domains[i] = domain
-	}
 	r.together("mail.dkim.domain", "mail.dkim.selector", "mail.dkim.key_file")
 	if m.DKIM.Domain != "" && r.ok("mail.dkim.domain") {
 		if _, err := mailaddr.ParseDomain(m.DKIM.Domain); err != nil {

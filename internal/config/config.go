@@ -55,7 +55,6 @@ type Mail struct {
 	PasswordFile string
 	CAFile       string // empty: the system's
 	From         string // of the service's own mails: an address, or Name <address>
-	Domains      []string
 	DKIM         DKIM
 }
 

@@ -60,8 +60,6 @@ var keys = []key{
 		doc: "Certificates in PEM to check the smart host against, instead of the system's."},
 	{name: "mail.from", required: true, example: `"Example Health <envelopes@example.org>"`, field: func(c *Config) any { return &c.Mail.From },
 		doc: "Sender of the service's own mails: an address, or a name with an address."},
-	{name: "mail.domains", example: `["example.org"]`, field: func(c *Config) any { return &c.Mail.Domains },
-		doc: "Domains that this service may send for. A sender in one of them writes under their own address and is shown to recipients as verified; the others are written to Reply-To."},
 
 	{name: "mail.dkim.domain", example: `"example.org"`, field: func(c *Config) any { return &c.Mail.DKIM.Domain },
 		doc: "Domain of the signature (d=)."},

@@ -174,7 +174,6 @@ func (d *Demo) configure(site []net.Listener) (*config.Config, error) {
 	put("smarthost", d.smtp.Addr().String())
 	put("tls", "none")
 	put("from", "Example Health <envelopes@example.org>")
-	b.WriteString("domains = [\"example.org\"]\n")
 	if err := os.WriteFile(d.ConfigFile, []byte(b.String()), 0o600); err != nil {
 		return nil, fmt.Errorf("write the demonstration's configuration: %w", err)
 	}

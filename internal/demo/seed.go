@@ -42,6 +42,9 @@ func seed(ctx context.Context, accounts *account.Service) error {
 	if fault.Is(err, fault.Conflict) {
 		return nil
 	}
+	if err == nil {
+		_, _, err = accounts.AddDomain(ctx, actor, Account, "example.org")
+	}
 	if err != nil {
 		return err
 	}

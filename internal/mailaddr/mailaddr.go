@@ -9,7 +9,6 @@ package mailaddr
 import (
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -236,11 +235,6 @@ func (a Address) Local() string { return a.local }
 
 // Domain is the domain in A-labels, lower case.
 func (a Address) Domain() string { return a.domain }
-
-// InDomains reports whether the address is in one of these domains.
-func (a Address) InDomains(domains []string) bool {
-	return slices.ContainsFunc(domains, func(d string) bool { return strings.EqualFold(d, a.domain) })
-}
 
 // IsASCII reports whether Wire is ASCII; if not, SMTPUTF8 (RFC 6531) is needed.
 func (a Address) IsASCII() bool { return isASCII(a.local) }

@@ -33,7 +33,7 @@ func house(t testing.TB) *webtest.House {
 	if err != nil {
 		t.Fatal(err)
 	}
-	api.Register(api.Config{Kit: h.Kit, Accounts: h.Accounts, Keys: h.Keys, Domains: []string{"example.org"}})
+	api.Register(api.Config{Kit: h.Kit, Accounts: h.Accounts, Keys: h.Keys})
 	return h
 }
 

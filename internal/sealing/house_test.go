@@ -94,7 +94,7 @@ func newHouse(t testing.TB, set func(*sealing.Config)) *house {
 	words, err := notice.New(cat, origin)
 	check(err)
 	h.box = outbox.New(outbox.Config{DB: h.db, Root: root, Blobs: blobs, Log: log, Poll: 20 * time.Millisecond})
-	h.post = &sealing.Postman{Outbox: h.box, Words: words, Domains: []string{"example.org"},
+	h.post = &sealing.Postman{Outbox: h.box, Words: words,
 		From: message.Mailbox{Name: "Example envelopes", Addr: mailaddr.MustParse("envelopes@pli.example")}}
 	h.keys = keyserver.New(keyserver.Config{DB: h.db, Root: root, Blobs: blobs, Origin: origin, Post: h.post.Keys(), Log: log})
 	cfg := sealing.Config{DB: h.db, Keys: h.keys, Blobs: blobs, Outbox: h.box, Words: words, Post: h.post,
@@ -106,6 +106,9 @@ func newHouse(t testing.TB, set func(*sealing.Config)) *house {
 	check(h.db.Update(t.Context(), func(tx *store.Tx) error {
 		return tx.InsertAccount(store.Account{ID: 100042, Name: "Example Health", Language: "en", TimeZone: "Europe/Paris",
 			State: store.AccountActive, ExpiryDays: 30, KeepDays: 14})
+	}))
+	check(h.db.Update(t.Context(), func(tx *store.Tx) error {
+		return tx.InsertDomain(store.Domain{Name: "example.org", AccountID: 100042})
 	}))
 	h.ana = sealing.Sender{UserID: h.user(t, "ana@example.org", "en"), Address: "ana@example.org", Name: "Ana Silva", Language: "en"}
 	return h

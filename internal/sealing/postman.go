@@ -18,10 +18,9 @@ import (
 // account.Post, its Keys method gives a keyserver.Post, and Bounced is what
 // outbox.Run tells of a failure.
 type Postman struct {
-	Outbox  *outbox.Outbox
-	Words   *notice.Writer
-	From    message.Mailbox // the service's own address, which is also the return path
-	Domains []string        // of senders who appear in From themselves: we sign for them, or the next hop sends for them
+	Outbox *outbox.Outbox
+	Words  *notice.Writer
+	From   message.Mailbox // the service's own address, which is also the return path
 }
 
 var (
@@ -32,19 +31,18 @@ var (
 // identity is how a sender appears in a mail's header.
 type identity struct{ From, ReplyTo message.Mailbox }
 
-// identity gives From and Reply-To, and whether the sender's domain is one of
-// this service's. A foreign domain never stands in From: its owner has not
-// allowed us to send for it, and DMARC would rightly refuse the mail. Nor does
-// a local part beyond ASCII, which not every mail server takes.
-func (p *Postman) identity(lang, name string, address mailaddr.Address, org string) (identity, bool) {
-	verified := address.InDomains(p.Domains)
+// identity gives From and Reply-To. The domain of a sender who is not verified
+// (account.Verified) never stands in From: its owner has not allowed us to send
+// for it, and DMARC would rightly refuse the mail. Nor does a local part beyond
+// ASCII, which not every mail server takes.
+func (p *Postman) identity(lang, name string, address mailaddr.Address, org string, verified bool) identity {
 	if verified && address.IsASCII() {
-		return identity{From: message.Mailbox{Name: p.Words.SenderName(lang, name, org, true), Addr: address}}, true
+		return identity{From: message.Mailbox{Name: p.Words.SenderName(lang, name, org, true), Addr: address}}
 	}
 	return identity{
 		From:    message.Mailbox{Name: p.Words.SenderName(lang, name, org, false), Addr: p.From.Addr},
 		ReplyTo: message.Mailbox{Name: name, Addr: address},
-	}, verified
+	}
 }
 
 // thread is the message id of the mail that carries an envelope, by its

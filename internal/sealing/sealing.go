@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/pli-mail/pli/envelope"
+	"github.com/pli-mail/pli/internal/account"
 	"github.com/pli-mail/pli/internal/blob"
 	"github.com/pli-mail/pli/internal/id"
 	"github.com/pli-mail/pli/internal/keyserver"
@@ -136,6 +137,7 @@ type job struct {
 	from     mailaddr.Address
 	to       []mailaddr.Address
 	account  store.Account
+	verified bool                  // the sender's address is in a domain of their own account
 	known    map[string]store.User // recipients who are users, by canonical address
 	sealedAt time.Time
 
@@ -146,13 +148,16 @@ type job struct {
 	slots   []envelope.Slot
 }
 
-// lookUp reads the account and which recipients are users.
+// lookUp reads the account, whether the sender is verified, and which recipients are users.
 func (j *job) lookUp(tx *store.Tx) (err error) {
 	if j.account, err = tx.FindAccount(j.r.AccountID); err != nil {
 		return err
 	}
 	if j.r.AccountName == "" {
 		j.r.AccountName = j.account.Name
+	}
+	if j.verified, err = account.Verified(tx, j.r.AccountID, j.r.Sender.UserID, j.from); err != nil {
+		return err
 	}
 	j.known = make(map[string]store.User)
 	for _, a := range j.to {
@@ -218,11 +223,11 @@ func (j *job) register(ctx context.Context) (Result, error) {
 			keep = j.r.ExpiresAt
 		}
 	}
-	from, verified := j.s.cfg.Post.identity(j.account.Language, j.name(), j.from, j.r.AccountName)
+	from := j.s.cfg.Post.identity(j.account.Language, j.name(), j.from, j.r.AccountName, j.verified)
 	m := keyserver.NewMessage{
 		AccountID: j.r.AccountID,
 		Sender: keyserver.Sender{UserID: j.r.Sender.UserID, Address: j.from.Canonical(), Name: j.name(),
-			Organisation: j.r.AccountName, Verified: verified},
+			Organisation: j.r.AccountName, Verified: j.verified},
 		Subject: j.r.Subject, Note: j.r.Note,
 		MH: j.sealer.MH(), HH: j.sealer.HH(), PH: j.payload.Hash, PayloadSize: j.payload.Size, Payload: j.blob,
 		KeepUntil: keep, ExpiresAt: j.r.ExpiresAt, NotifyOpened: j.r.Notify, Carrier: keyserver.CarrierMail,

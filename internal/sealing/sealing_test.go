@@ -15,6 +15,7 @@ import (
 
 	"github.com/pli-mail/pli/envelope"
 	"github.com/pli-mail/pli/internal/fault"
+	"github.com/pli-mail/pli/internal/id"
 	"github.com/pli-mail/pli/internal/keyserver"
 	"github.com/pli-mail/pli/internal/sealing"
 	"github.com/pli-mail/pli/internal/store"
@@ -234,6 +235,48 @@ func TestMailOfAnEnvelope(t *testing.T) {
 	}
 	if !strings.Contains(jean.file, `<html lang="fr">`) || !strings.Contains(jean.text, "Lire le message") {
 		t.Error("Jean is a user and reads French")
+	}
+}
+
+// A user whom another account has made at an address of this account's domain
+// writes as any stranger to the domain does (AT-59).
+func TestOtherAccountsDomain(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, nil)
+	ceo := store.User{ID: id.New(), AccountID: 100043, Address: "ceo@example.org", DisplayAddress: "ceo@example.org", FirstName: "C", LastName: "Eo",
+		Language: "en", TimeZone: "UTC", Theme: "auto", State: store.UserActive}
+	if err := h.db.Update(t.Context(), func(tx *store.Tx) error {
+		if err := tx.InsertAccount(store.Account{ID: 100043, Name: "Other", Language: "en", TimeZone: "UTC", State: store.AccountActive}); err != nil {
+			return err
+		}
+		return tx.InsertUser(ceo, store.Password{})
+	}); err != nil {
+		t.Fatal(err)
+	}
+	h.start(t)
+	for number, want := range map[int64]string{100043: "C Eo via Other", 100042: "C Eo via Example Health"} { // their own account, and one that they are not of
+		r := h.request(fmt.Sprintf("bob%d@x.test", number))
+		r.Sender = sealing.Sender{UserID: ceo.ID, Address: ceo.Address, Name: "C Eo", Language: "en"}
+		r.AccountID, r.AccountName = number, ""
+		res, err := h.seal.Seal(t.Context(), r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		to := r.To[0].Canonical()
+		eventually(t, "the mail", func() bool { return len(h.peer.to(to)) == 1 })
+		m := openMail(t, h.peer.to(to)[0])
+		if f, rt := m.head.Get("From"), m.head.Get("Reply-To"); f != want+" <envelopes@pli.example>" || rt != "C Eo <ceo@example.org>" {
+			t.Errorf("From %s, Reply-To %s", f, rt)
+		}
+		if err := h.db.View(t.Context(), func(tx *store.Tx) error {
+			row, err := tx.FindMessage(res.MessageID.String())
+			if row.Verified {
+				t.Error("verified")
+			}
+			return err
+		}); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 

@@ -79,8 +79,7 @@ func (p *Parts) build(c Config) error {
 		return err
 	}
 	p.Outbox = outbox.New(outbox.Config{DB: p.DB, Root: p.Root, Blobs: p.Blobs, Log: c.Log})
-	p.Postman = &sealing.Postman{Outbox: p.Outbox, Words: words,
-		From: message.Mailbox{Name: name, Addr: from}, Domains: conf.Mail.Domains}
+	p.Postman = &sealing.Postman{Outbox: p.Outbox, Words: words, From: message.Mailbox{Name: name, Addr: from}}
 	p.Accounts = account.New(account.Config{DB: p.DB, Root: p.Root, Post: p.Postman, Wake: p.Outbox.Wake, Log: c.Log,
 		Hash: c.Hash, Hashers: int(conf.Limits.PasswordChecks), Contact: contact(conf.Support)})
 	p.Keys = keyserver.New(keyserver.Config{DB: p.DB, Root: p.Root, Blobs: p.Blobs, Origin: conf.PublicURL,
