@@ -26,7 +26,7 @@ import (
 const (
 	drainTime   = 10 * time.Second // for requests under way when the server stops
 	letterTime  = 20 * time.Second // for mails being sent; one that is cut off is sent again
-	sweepPeriod = time.Hour
+	sweepPeriod = time.Minute      // what was staged for one opening is to be gone soon after its time
 	// A slow line may take this long for its 25 MiB, and no longer.
 	requestTime = 15 * time.Minute
 )
@@ -54,12 +54,14 @@ type Server struct {
 	cert      *certificate
 	listeners []net.Listener
 	plain     net.Listener // of redirect
+
+	sweepEvery time.Duration
 }
 
 // New builds the service and binds its addresses; nobody is answered before
 // Run. If Run is never called, the caller must call Close.
 func New(ctx context.Context, c Config) (_ *Server, err error) {
-	s := &Server{conf: c, listeners: c.Listeners}
+	s := &Server{conf: c, listeners: c.Listeners, sweepEvery: sweepPeriod}
 	defer func() {
 		if err != nil {
 			s.Close()
@@ -203,7 +205,7 @@ func (s *Server) Close() error {
 	return errors.Join(errs...)
 }
 
-// sweep removes what has ended, now and every hour.
+// sweep removes what has ended, now and again after every period.
 func (s *Server) sweep(ctx context.Context) {
 	for {
 		swept, err := s.Keys.Sweep(ctx)
@@ -216,7 +218,7 @@ func (s *Server) sweep(ctx context.Context) {
 			s.conf.Log.Debug("swept", "result", swept)
 		}
 		select {
-		case <-time.After(sweepPeriod):
+		case <-time.After(s.sweepEvery):
 		case <-ctx.Done():
 			return
 		}

@@ -8,6 +8,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -24,6 +25,7 @@ import (
 	"github.com/pli-mail/pli/internal/i18n"
 	"github.com/pli-mail/pli/internal/masterkey"
 	"github.com/pli-mail/pli/internal/server"
+	"github.com/pli-mail/pli/internal/store"
 )
 
 // prepare writes a configuration with more lines, and a root key, into dir.
@@ -223,6 +225,43 @@ func TestCannotStart(t *testing.T) {
 				t.Error(err)
 			}
 		})
+	}
+}
+
+// What ends while the server runs is gone a minute later.
+func TestSweepComesRound(t *testing.T) {
+	t.Parallel()
+	if server.SweepPeriod > time.Minute {
+		t.Errorf("a sweep every %v only", server.SweepPeriod)
+	}
+	c := prepare(t, t.TempDir(), "http://localhost:1", "")
+	s, err := server.New(t.Context(), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.SweepEvery(10 * time.Millisecond)
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- s.Run(ctx) }()
+	defer func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	}()
+	time.Sleep(50 * time.Millisecond) // the first sweep, at the start, is over
+	visitor := store.Session{TokenHash: "a", Scope: store.ScopeVisitor, ExpiresAt: s.DB.Now().Add(20 * time.Millisecond)}
+	if err := s.DB.Update(ctx, func(tx *store.Tx) error { return tx.InsertSession(visitor) }); err != nil {
+		t.Fatal(err)
+	}
+	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+		err := s.DB.View(ctx, func(tx *store.Tx) error { _, err := tx.FindSession("a"); return err })
+		if errors.Is(err, store.ErrNotFound) {
+			return
+		}
+		if err != nil || time.Now().After(deadline) {
+			t.Fatalf("the session is still there: %v", err)
+		}
 	}
 }
 
