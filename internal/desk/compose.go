@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"mime/multipart"
+	"net/http"
 	"net/url"
 	"strings"
 	"time"
@@ -82,7 +83,7 @@ func readForm(r *web.Request) (*form, error) {
 			return f, nil
 		}
 		if err != nil {
-			return f, err
+			return f, unreadable(err)
 		}
 		if p.FileName() != "" {
 			f.next, f.files = p, true
@@ -91,7 +92,7 @@ func readForm(r *web.Request) (*form, error) {
 		var b bytes.Buffer
 		n, err := io.Copy(&b, io.LimitReader(p, maxText+1))
 		if err != nil {
-			return f, err
+			return f, unreadable(err)
 		}
 		if n > maxText {
 			return f, fault.New(fault.TooLarge, "desk.toolong").In(p.FormName(), "desk.toolong", nil)
@@ -112,14 +113,32 @@ func (f *form) file() (*sealing.File, error) {
 		if p == nil {
 			var err error
 			if p, err = f.parts.NextPart(); err != nil {
-				return nil, err
+				return nil, unreadable(err)
 			}
 		}
 		if p.FileName() == "" { // an empty file input, or a field out of place
 			continue
 		}
-		return &sealing.File{Name: p.FileName(), Type: p.Header.Get("Content-Type"), Reader: p}, nil
+		return &sealing.File{Name: p.FileName(), Type: p.Header.Get("Content-Type"), Reader: content{p}}, nil
 	}
+}
+
+// content is a part's content.
+type content struct{ *multipart.Part }
+
+func (c content) Read(b []byte) (int, error) {
+	n, err := c.Part.Read(b)
+	return n, unreadable(err)
+}
+
+// unreadable is what reading the form's parts fails with: what was sent is no
+// such form, or broke off. The form's end, and its limit, stay what they are.
+func unreadable(err error) error {
+	var big *http.MaxBytesError
+	if err == nil || err == io.EOF || errors.As(err, &big) {
+		return err
+	}
+	return fault.New(fault.Invalid, "desk.badform").Because(err)
 }
 
 func (d *desk) send(r *web.Request) error {

@@ -89,6 +89,49 @@ func form(t *testing.T, b *webtest.Browser, fields [][2]string, files map[string
 	return b.Do(t, "POST", "/compose", body.String(), append(header, "Content-Type", w.FormDataContentType())...)
 }
 
+// What no browser sends is refused as a form that cannot be read, or taken for
+// a file of no known type; it is not a failure of the service.
+func TestOddParts(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	b := h.Browser(t)
+	b.SignIn(t, webtest.User)
+	const fields = "--x\r\nContent-Disposition: form-data; name=\"to\"\r\n\r\njean@example.net\r\n--x\r\nContent-Disposition: form-data; name=\"body\"\r\n\r\nText\r\n"
+	const disposition = "Content-Disposition: form-data; name=\"files\"; filename=\"a.txt\"\r\n"
+	part := func(header string) string { return "--x\r\n" + header + "\r\ncontent\r\n" }
+	long := "application/" + strings.Repeat("x", 120)
+	for name, c := range map[string]struct {
+		form string
+		want int
+	}{
+		"a long type":                      {fields + part(disposition+"Content-Type: "+long+"\r\n") + "--x--\r\n", 303},
+		"a long type with a long name":     {fields + part(disposition+"Content-Type: "+strings.Repeat("y", 60)+"/"+strings.Repeat("x", 60)+"\r\n") + "--x--\r\n", 303},
+		"a type that is none":              {fields + part(disposition+"Content-Type: a/b/c é;;\r\n") + "--x--\r\n", 303},
+		"a control in a header":            {fields + part(disposition+"Content-Type: text/\x01plain\r\n") + "--x--\r\n", 422},
+		"a NUL in a file's name":           {fields + part("Content-Disposition: form-data; name=\"files\"; filename=\"a\x00.txt\"\r\n") + "--x--\r\n", 422},
+		"a control in a field's header":    {part("Content-Disposition: form-data; name=\"t\x02o\"\r\n") + fields + "--x--\r\n", 422},
+		"a second file's header":           {fields + part(disposition) + part(disposition+"Content-Type: text/\x7f\x01plain\r\n") + "--x--\r\n", 422},
+		"no colon in a header":             {fields + part("Content-Disposition\r\n") + "--x--\r\n", 422},
+		"a file that breaks off":           {fields + "--x\r\n" + disposition + "\r\nconte", 422},
+		"a field that breaks off":          {"--x\r\nContent-Disposition: form-data; name=\"to\"\r\n\r\njean", 422},
+		"an encoding that is not followed": {fields + part(disposition+"Content-Transfer-Encoding: quoted-printable\r\n") + "--x\r\n" + disposition + "Content-Transfer-Encoding: quoted-printable\r\n\r\n=ZZ\x00\r\n--x--\r\n", 422},
+	} {
+		for _, accept := range []string{"text/html", "application/json"} {
+			want := c.want
+			if want == 303 && accept == "application/json" {
+				want = 200
+			}
+			a := b.Do(t, "POST", "/compose", c.form, "Content-Type", "multipart/form-data; boundary=x", "Accept", accept)
+			if a.Status != want {
+				t.Errorf("%s, %s: %d, want %d", name, accept, a.Status, want)
+			}
+			if want == 422 && !strings.Contains(a.Body, "The form did not arrive whole.") {
+				t.Errorf("%s, %s: %.2000s", name, accept, a.Body)
+			}
+		}
+	}
+}
+
 func TestSendAndSee(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)

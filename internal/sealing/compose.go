@@ -22,6 +22,8 @@ const (
 	maxSubject = 200 // characters
 	maxNote    = 500 // characters
 	maxFiles   = 200 // files of one message; a manifest has room for 1,000 parts
+
+	maxFileType = 100 // bytes; a header's line has no room for much more
 )
 
 // check normalises the request and names every field that cannot be used.
@@ -193,10 +195,10 @@ func fileName(s string) string {
 }
 
 // fileType is a media type that may stand on a file: not one that would make
-// it a part of the message's structure.
+// it a part of the message's structure, nor one longer than any that is known.
 func fileType(s string) string {
 	t, _, err := mime.ParseMediaType(s)
-	if (err != nil && !errors.Is(err, mime.ErrInvalidMediaParameter)) || !strings.Contains(t, "/") ||
+	if (err != nil && !errors.Is(err, mime.ErrInvalidMediaParameter)) || len(t) > maxFileType || !strings.Contains(t, "/") ||
 		strings.HasPrefix(t, "multipart/") || strings.HasPrefix(t, "message/") {
 		return "application/octet-stream"
 	}

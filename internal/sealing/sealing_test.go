@@ -459,7 +459,7 @@ func TestOddFiles(t *testing.T) {
 	r.Files = files(
 		file("../../etc/passwd", "text/plain; charset=utf-8", "a"), file(`C:\dir\b.pdf`, "application/pdf", "%PDF"), file("", "nonsense", ""),
 		file("c\r\nBcc: eve@evil.test\u202egpj.exe", "message/rfc822", "From: x\r\n\r\ny"), file("d", "multipart/mixed; boundary=x", "--x--"),
-		file(strings.Repeat("é", 400)+".txt", "text/plain", "e"))
+		file(strings.Repeat("é", 400)+".txt", "text/plain", "e"), file("f", "application/"+strings.Repeat("x", 120), "f"))
 	if _, err := h.seal.Seal(t.Context(), r); err != nil {
 		t.Fatal(err)
 	}
@@ -474,7 +474,7 @@ func TestOddFiles(t *testing.T) {
 		names = append(names, fmt.Sprintf("%.40s %s %d", p.Name, p.Type, p.Size))
 	}
 	want := []string{"passwd text/plain 1", "b.pdf application/pdf 4", "file application/octet-stream 0",
-		"cBcc_ eve@evil.testgpj.exe application/octet-stream 12", "d application/octet-stream 5", strings.Repeat("é", 40) + " text/plain 1"}
+		"cBcc_ eve@evil.testgpj.exe application/octet-stream 12", "d application/octet-stream 5", strings.Repeat("é", 40) + " text/plain 1", "f application/octet-stream 1"}
 	if strings.Join(names, "|") != strings.Join(want, "|") {
 		t.Errorf("%q", names)
 	}
