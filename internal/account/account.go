@@ -30,6 +30,7 @@ import (
 const (
 	IdleLimit       = 30 * time.Minute   // a session that is not used ends
 	SessionLimit    = store.SessionLimit // a session ends
+	VisitLimit      = 2 * time.Hour      // a session in which nothing was proved ends
 	CodeLimit       = 10 * time.Minute
 	CodeTries       = 5
 	TemporaryLimit  = 7 * 24 * time.Hour // an unused temporary password ends
@@ -135,6 +136,8 @@ type Service struct {
 	hashers *semaphore.Weighted
 	waiting atomic.Int64 // for a hasher
 
+	pause time.Duration // how long an answer to a wish for a code takes at least
+
 	mu     sync.Mutex // guards pepper
 	pepper []byte     // read or made at its first use
 	dummy  func() (string, error)
@@ -148,7 +151,7 @@ func New(c Config) *Service {
 	if c.Hashers == 0 {
 		c.Hashers = runtime.NumCPU()
 	}
-	s := &Service{c: c, hashers: semaphore.NewWeighted(int64(c.Hashers))}
+	s := &Service{c: c, hashers: semaphore.NewWeighted(int64(c.Hashers)), pause: 300 * time.Millisecond}
 	// Compared with whatever an unknown person types, so that it takes as long
 	// as for a known one (AT-52).
 	s.dummy = sync.OnceValues(func() (string, error) { return s.encode(make([]byte, 32)) })

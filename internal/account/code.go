@@ -22,6 +22,39 @@ const (
 	codesPerNetwork   = 60
 )
 
+// How many wrong codes for one address are taken in a day, whoever types them,
+// without one proof between. Beyond, only networks that its person signed in
+// from before are listened to (AT-51); each code allows five tries, and codes
+// that are asked for all day long would make that many.
+const (
+	wrongCodes  = 50
+	wrongWindow = 24 * time.Hour
+)
+
+// codeStop returns how long codes for a person are refused to one network, and
+// holds their count until the transaction ends.
+func codeStop(tx *store.Tx, t tries) (wait time.Duration, err error) {
+	known, err := tx.FindThrottle(t.known)
+	if err != nil || known.Until.After(tx.Now) {
+		return 0, err
+	}
+	wrong, err := tx.LockThrottle(t.codes)
+	if err != nil || wrong.Count < wrongCodes {
+		return 0, err
+	}
+	return max(0, wrong.Since.Add(wrongWindow).Sub(tx.Now)), nil
+}
+
+// countWrongCode counts; the window begins with its first.
+func countWrongCode(tx *store.Tx, t tries) error {
+	_, _, err := tx.Hit(t.codes, wrongWindow, wrongCodes)
+	return err
+}
+
+func tooManyCodes(wait time.Duration) error {
+	return fault.New(fault.TooMany, "code.toomany").With("n", minutes(wait))
+}
+
 // SendSignInCode mails a code that signs the person of an address in, in this
 // session. It answers the same whether or not there is such a person.
 func (s *Service) SendSignInCode(ctx context.Context, sess *Session, address, origin string) error {
@@ -38,6 +71,7 @@ func (s *Service) sendCode(ctx context.Context, sess *Session, purpose, address,
 	if sess == nil {
 		return ended()
 	}
+	defer s.settle(ctx, time.Now())
 	return s.decide(ctx, func(tx *store.Tx) (answer, err error) {
 		if _, err := tx.LockSession(sess.Hash); errors.Is(err, store.ErrNotFound) {
 			return ended(), nil
@@ -48,14 +82,26 @@ func (s *Service) sendCode(ctx context.Context, sess *Session, purpose, address,
 	})
 }
 
+// settle waits until an answer that began then has taken its time: a mail to
+// write takes longer than none, which would tell who has a user (AT-52).
+func (s *Service) settle(ctx context.Context, begun time.Time) {
+	if s.pause <= 0 {
+		return
+	}
+	select {
+	case <-time.After(s.pause - time.Since(begun)):
+	case <-ctx.Done():
+	}
+}
+
 func (s *Service) mailCode(tx *store.Tx, session, purpose, address, origin string) (answer, err error) {
 	canonical, counter := typed(address)
 	net := store.Network(origin)
-	refuse := func(wait time.Duration) error {
-		return fault.New(fault.TooMany, "code.toomany").With("n", minutes(wait))
+	if wait, err := codeStop(tx, triesOf(counter, net)); err != nil || wait > 0 {
+		return tooManyCodes(wait), err
 	}
 	if ok, wait, err := tx.Hit("codes:"+net, time.Hour, codesPerNetwork); err != nil || !ok {
-		return refuse(wait), err
+		return tooManyCodes(wait), err
 	}
 	known, err := tx.FindThrottle(triesOf(counter, net).known)
 	if err != nil {
@@ -66,7 +112,7 @@ func (s *Service) mailCode(tx *store.Tx, session, purpose, address, origin strin
 		name, limit = "code:"+counter+":known", codesForKnown
 	}
 	if ok, wait, err := tx.Hit(name, time.Hour, limit); err != nil || !ok {
-		return refuse(wait), err
+		return tooManyCodes(wait), err
 	}
 	code := id.NewCode()
 	until := tx.Now.Add(CodeLimit)
@@ -105,6 +151,11 @@ func (s *Service) tryCode(tx *store.Tx, sess *Session, purpose, code, origin str
 	} else if err != nil {
 		return c, nil, err
 	}
+	_, counter := typed(c.Address)
+	t := triesOf(counter, store.Network(origin))
+	if wait, err := codeStop(tx, t); err != nil || wait > 0 {
+		return c, tooManyCodes(wait), err
+	}
 	if !c.ExpiresAt.After(tx.Now) {
 		if answer, err = s.mailCode(tx, sess.Hash, purpose, c.Address, origin); answer == nil {
 			answer = fault.New(fault.Invalid, "code.old").In("code", "code.old", nil)
@@ -120,6 +171,9 @@ func (s *Service) tryCode(tx *store.Tx, sess *Session, purpose, code, origin str
 	want := s.codeHash(sess.Hash, purpose, c.Address, code)
 	if subtle.ConstantTimeCompare([]byte(want), []byte(c.CodeHash)) == 1 {
 		return c, nil, nil
+	}
+	if err := countWrongCode(tx, t); err != nil {
+		return c, nil, err
 	}
 	n, err := tx.CountTry(c.ID)
 	if err != nil {
@@ -163,6 +217,7 @@ func (s *Service) SignInWithCode(ctx context.Context, sess *Session, code, origi
 		return nil, ended()
 	}
 	var out *Session
+	begun := time.Now()
 	err := s.decide(ctx, func(tx *store.Tx) (answer, err error) {
 		out = nil
 		c, answer, err := s.tryCode(tx, sess, store.CodeSignIn, code, origin)
@@ -178,6 +233,9 @@ func (s *Service) SignInWithCode(ctx context.Context, sess *Session, code, origi
 		out, err = enter(tx, sess, u, true, triesOf(counter, store.Network(origin)), actor, "code", client)
 		return nil, err
 	})
+	if fault.HasKey(err, "code.old") { // another was mailed, to whoever is there
+		s.settle(ctx, begun)
+	}
 	return out, err
 }
 
@@ -188,10 +246,14 @@ func (s *Service) Recover(ctx context.Context, sess *Session, code, password, co
 		return nil, ended()
 	}
 	var c store.Code
+	begun := time.Now()
 	if err := s.decide(ctx, func(tx *store.Tx) (answer, err error) {
 		c, answer, err = s.tryCode(tx, sess, store.CodeRecover, code, sess.Origin)
 		return answer, err
 	}); err != nil {
+		if fault.HasKey(err, "code.old") {
+			s.settle(ctx, begun)
+		}
 		return nil, err
 	}
 	var was store.Password

@@ -28,7 +28,7 @@ const (
 // tries are the names of the counters for one person and one network. A person
 // is known by a hash of the address that was typed, so that one who does not
 // exist is counted like one who does (AT-52).
-type tries struct{ pair, everywhere, network, known string }
+type tries struct{ pair, everywhere, network, known, codes string }
 
 func triesOf(counter, network string) tries {
 	return tries{
@@ -36,6 +36,7 @@ func triesOf(counter, network string) tries {
 		everywhere: "password:" + counter,
 		network:    "signin:" + network,
 		known:      "known:" + counter + ":" + network,
+		codes:      "wrongcodes:" + counter,
 	}
 }
 
@@ -82,9 +83,12 @@ func charge(tx *store.Tx, t tries) (wait time.Duration, err error) {
 	return 0, tx.PutThrottle(all)
 }
 
-// lift forgets a person's wrong passwords after a proof of who they are, and
+// lift forgets a person's wrong passwords and codes after a proof of who they are, and
 // notes that they use this network.
 func lift(tx *store.Tx, t tries) error {
+	if err := tx.DeleteThrottle(t.codes); err != nil {
+		return err
+	}
 	if err := tx.DeleteThrottle(t.pair); err != nil {
 		return err
 	}
