@@ -94,6 +94,7 @@ func newWorld(t *testing.T, db *store.DB) *world {
 		DB: db, Root: root, Post: w.mail, Log: slog.New(slog.DiscardHandler), Hash: account.HashCost{Memory: 64, Passes: 1}, Hashers: 4,
 		Contact: account.Contact{Name: "Help desk", Address: "help@example.net"},
 	})
+	account.SetPause(w.Service, 0)
 	return w
 }
 
@@ -155,7 +156,7 @@ func (w *world) signIn(address, password string) *account.Session {
 
 func (w *world) visit() *account.Session {
 	w.Helper()
-	s := get[*account.Session](w)(w.Visit(w.Context(), "Firefox"))
+	s := get[*account.Session](w)(w.Visit(w.Context(), "Firefox", here))
 	s.Origin = here
 	return s
 }

@@ -37,8 +37,12 @@ func ended() *fault.Error {
 	return fault.New(fault.Unauthenticated, "sess.p").With("n", int(IdleLimit/time.Minute))
 }
 
+// visitsPerNetwork is how many visitors' sessions one network begins in an hour:
+// nobody has proved anything for them, and each is a row.
+const visitsPerNetwork = 600
+
 // newSession makes a session that is not in the database yet.
-func newSession(now time.Time, client string) (id.Token, store.Session) {
+func newSession(now time.Time, limit time.Duration, client string) (id.Token, store.Session) {
 	token := id.NewToken()
 	nonce := make([]byte, 32)
 	rand.Read(nonce)
@@ -47,20 +51,25 @@ func newSession(now time.Time, client string) (id.Token, store.Session) {
 	}
 	return token, store.Session{
 		TokenHash: token.Hash(), Scope: store.ScopeVisitor, Nonce: hex.EncodeToString(nonce), Client: client,
-		CreatedAt: now, SeenAt: now, ExpiresAt: now.Add(SessionLimit),
+		CreatedAt: now, SeenAt: now, ExpiresAt: now.Add(limit),
 	}
 }
 
-// Visit begins the session of a visitor.
-func (s *Service) Visit(ctx context.Context, client string) (*Session, error) {
+// Visit begins the session of a visitor from a network address. It ends soon
+// unless they prove something in it. Too many from one network give e429.p.
+func (s *Service) Visit(ctx context.Context, client, origin string) (*Session, error) {
 	var out *Session
-	err := s.c.DB.Update(ctx, func(tx *store.Tx) (err error) {
-		token, row := newSession(tx.Now, client)
-		if err = tx.InsertSession(row); err != nil {
-			return err
+	err := s.decide(ctx, func(tx *store.Tx) (answer, err error) {
+		out = nil
+		if ok, wait, err := tx.Hit("visit:"+store.Network(origin), time.Hour, visitsPerNetwork); err != nil || !ok {
+			return fault.New(fault.TooMany, "e429.p").With("n", minutes(wait)), err
+		}
+		token, row := newSession(tx.Now, VisitLimit, client)
+		if err := tx.InsertSession(row); err != nil {
+			return nil, err
 		}
 		out, err = view(tx, token, row)
-		return err
+		return nil, err
 	})
 	return out, err
 }
@@ -81,7 +90,7 @@ func (s *Service) Session(ctx context.Context, token id.Token) (*Session, error)
 		}
 		idle := IdleLimit
 		if row.UserID == "" && row.Address == "" {
-			idle = SessionLimit // there is nothing in it yet to protect
+			idle = VisitLimit // there is nothing in it yet to protect
 		}
 		if !row.ExpiresAt.After(tx.Now) || !row.SeenAt.Add(idle).After(tx.Now) {
 			return ended()
@@ -143,7 +152,7 @@ func view(tx *store.Tx, token id.Token, row store.Session) (*Session, error) {
 // session never gains a right, another with another token does (AT-43). proven
 // says that this person has just proved u's mailbox.
 func signIn(tx *store.Tx, prev *Session, u store.User, proven bool, client string) (*Session, error) {
-	token, row := newSession(tx.Now, client)
+	token, row := newSession(tx.Now, SessionLimit, client)
 	row.UserID, row.Scope = u.ID, store.ScopeFull
 	if u.Temporary {
 		row.Scope, row.ExpiresAt = store.ScopeSetPassword, tx.Now.Add(time.Hour)

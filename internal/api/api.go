@@ -106,7 +106,7 @@ func (a *api) visit(r *web.Request) error {
 	if err := r.ReadJSON(&struct{}{}); err != nil {
 		return err
 	}
-	s, err := a.Accounts.Visit(r.Context(), r.UserAgent())
+	s, err := a.Accounts.Visit(r.Context(), r.UserAgent(), r.Client())
 	if err != nil {
 		return err
 	}

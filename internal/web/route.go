@@ -119,7 +119,7 @@ func (k *Kit) serve(rt Route, h Handler, w http.ResponseWriter, req *http.Reques
 			return
 		}
 		if s == nil && rt.Access == Visitor && !safe(req.Method) {
-			if s, err = k.conf.Accounts.Visit(req.Context(), req.UserAgent()); err != nil {
+			if s, err = k.conf.Accounts.Visit(req.Context(), req.UserAgent(), k.client(req)); err != nil {
 				k.fail(r, err)
 				return
 			}
