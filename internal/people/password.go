@@ -17,6 +17,9 @@ func (p *People) recoverCode(r *web.Request) error {
 	if r.PostFormValue("do") != "enter" {
 		address, err := addressOf(r)
 		if err == nil {
+			err = r.Visit()
+		}
+		if err == nil {
 			err = p.accounts.SendRecoverCode(r.Context(), r.Session, address, r.Client())
 		}
 		if err != nil {

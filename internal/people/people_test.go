@@ -91,6 +91,30 @@ func TestSignInWithCode(t *testing.T) {
 	}
 }
 
+// AT-43: a form that was sent twice does not take away what the first one
+// proved: the second, which comes with the session that ended, gets no other.
+func TestSentTwice(t *testing.T) {
+	t.Parallel()
+	h := house(t)
+	for _, path := range []string{"/signin/code", "/recover"} {
+		b, twice := h.Browser(t), h.Browser(t)
+		b.Post(t, path, "email", webtest.User)
+		twice.Header.Set("Cookie", "pli="+b.Cookie("pli"))
+		form := []string{"do", "enter", "email", webtest.User, "code", h.Code(t), "password", own, "confirm", own}
+		if a := b.Post(t, path, form...); a.Status != 303 {
+			t.Fatalf("%s: %d %s", path, a.Status, a.Body)
+		}
+		if a := twice.Post(t, path, form...); a.Status != 401 || twice.Cookie("pli") != "" {
+			t.Errorf("%s, a second time: %d, cookie %q", path, a.Status, twice.Cookie("pli"))
+		}
+	}
+	twice := h.Browser(t)
+	twice.Header.Set("Cookie", "pli="+strings.Repeat("A", 43))
+	if a := twice.Post(t, "/enrol", "password", own); a.Status != 200 || twice.Cookie("pli") != "" {
+		t.Errorf("/enrol: %d, cookie %q", a.Status, twice.Cookie("pli"))
+	}
+}
+
 func TestRecover(t *testing.T) {
 	t.Parallel()
 	h := house(t)

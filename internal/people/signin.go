@@ -64,6 +64,9 @@ func (p *People) enterCode(r *web.Request) error {
 	if r.PostFormValue("do") != "enter" {
 		address, err := addressOf(r)
 		if err == nil {
+			err = r.Visit()
+		}
+		if err == nil {
 			err = p.accounts.SendSignInCode(r.Context(), r.Session, address, r.Client())
 		}
 		if err != nil {

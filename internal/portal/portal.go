@@ -50,7 +50,7 @@ func Register(c Config) error {
 	k.Handle("GET /e/{ref}", p.landing, web.Public)
 	k.Handle("POST /e/{ref}/code", p.sendCode, web.Visitor)
 	k.Handle("GET /e/{ref}/code", p.code, web.Public)
-	k.Handle("POST /e/{ref}/verify", p.verify, web.Visitor)
+	k.Handle("POST /e/{ref}/verify", p.verify, web.Public)
 	k.Handle("GET /e/{ref}/message", p.message, web.Public)
 	k.Handle("GET /help/check", p.help, web.Public)
 	k.Handle("GET /help/accessibility", p.accessibility, web.Public)
@@ -194,6 +194,9 @@ func (p *portal) verify(r *web.Request) error {
 	ref, err := reference(r)
 	if err != nil {
 		return err
+	}
+	if r.Session == nil { // it has ended: perhaps by this form, sent twice, and then the card can be opened
+		return r.Redirect("/e/" + ref)
 	}
 	token, err := p.Keys.VerifyCode(r.Context(), visitor(r), ref, r.PostFormValue("code"))
 	if err != nil {

@@ -240,6 +240,21 @@ func TestWrongCode(t *testing.T) {
 	}
 }
 
+// AT-43: a code that was sent twice does not take away what it proved.
+func TestCodeSentTwice(t *testing.T) {
+	t.Parallel()
+	h := house(t)
+	e := send(t, h)
+	b, twice := h.Browser(t), h.Browser(t)
+	prove(t, b, e)
+	twice.Header.Set("Cookie", "pli="+b.Cookie("pli"))
+	opened(t, h, b, e)
+	if a := twice.Post(t, "/e/"+e.Ref+"/verify", "code", h.Code(t)); a.Status != 303 || a.Header.Get("Location") != "/e/"+e.Ref || twice.Cookie("pli") != "" {
+		t.Errorf("%d to %s, cookie %q", a.Status, a.Header.Get("Location"), twice.Cookie("pli"))
+	}
+	has(t, b.Get(t, "/e/"+e.Ref), 200, `href="/e/`+e.Ref+`/message"`)
+}
+
 func atoi(s string) (n int) {
 	for _, c := range s {
 		n = n*10 + int(c-'0')

@@ -118,17 +118,16 @@ func (k *Kit) serve(rt Route, h Handler, w http.ResponseWriter, req *http.Reques
 			k.fail(r, err)
 			return
 		}
-		if s == nil && rt.Access == Visitor && !safe(req.Method) {
-			if s, err = k.conf.Accounts.Visit(req.Context(), req.UserAgent(), k.client(req)); err != nil {
-				k.fail(r, err)
-				return
-			}
-			k.setSession(w, s)
-		}
 		if s != nil {
 			s.Origin = k.client(req)
 		}
 		r.Session = s
+		if rt.Access == Visitor && !safe(req.Method) {
+			if err := r.Visit(); err != nil {
+				k.fail(r, err)
+				return
+			}
+		}
 		r.Printer = k.printer(req, s)
 		if done := k.admit(rt, r); done {
 			return
@@ -137,6 +136,24 @@ func (k *Kit) serve(rt Route, h Handler, w http.ResponseWriter, req *http.Reques
 	if err := h(r); err != nil {
 		k.fail(r, err)
 	}
+}
+
+// Visit begins a visitor's session, unless the request has one. What only goes
+// on in a session, as entering a code does, is Public and begins none: when the
+// form was sent twice, the first has ended the session that the second names,
+// and a fresh one would take the place of what the first has proved.
+func (r *Request) Visit() error {
+	if r.Session != nil {
+		return nil
+	}
+	s, err := r.kit.conf.Accounts.Visit(r.Context(), r.UserAgent(), r.Client())
+	if err != nil {
+		return err
+	}
+	s.Origin = r.Client()
+	r.kit.setSession(r.W, s)
+	r.Session = s
+	return nil
 }
 
 // admit answers, and says so, when this person may not come here now.
