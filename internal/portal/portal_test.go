@@ -497,7 +497,7 @@ func TestUnknownEnvelope(t *testing.T) {
 func TestHelpPages(t *testing.T) {
 	t.Parallel()
 	b := house(t).Browser(t)
-	has(t, b.Get(t, "/help/check?lang=en"), 200, "How to check a message", "envelopes@example.org", "not a qualified registered delivery service")
+	has(t, b.Get(t, "/help/check?lang=en"), 200, "How to check a message", "envelopes@example.org", "or from its sender's own address", "not a qualified registered delivery service")
 	has(t, b.Get(t, "/help/check?lang=fr"), 200, "Comment vérifier un message", "recommandé électronique qualifié")
 	has(t, b.Get(t, "/help/accessibility?lang=fr"), 200, "partiellement conforme", "help@example.org")
 }
