@@ -99,7 +99,7 @@ func TestOddParts(t *testing.T) {
 	const fields = "--x\r\nContent-Disposition: form-data; name=\"to\"\r\n\r\njean@example.net\r\n--x\r\nContent-Disposition: form-data; name=\"body\"\r\n\r\nText\r\n"
 	const disposition = "Content-Disposition: form-data; name=\"files\"; filename=\"a.txt\"\r\n"
 	part := func(header string) string { return "--x\r\n" + header + "\r\ncontent\r\n" }
-	long := "application/" + strings.Repeat("x", 120)
+	long := "application/" + strings.Repeat("x", 1200)
 	for name, c := range map[string]struct {
 		form string
 		want int
