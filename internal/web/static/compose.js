@@ -8,8 +8,11 @@ if (form) {
   const list = form.querySelector('[data-files]');
   const progress = form.querySelector('progress');
   const status = form.querySelector('[data-progress]');
+  const total = form.querySelector('[data-total]');
+  const cancel = form.querySelector('[data-cancel]');
   const summary = document.getElementById('compose-problems');
   const d = form.dataset;
+  const limit = Number(d.max) << 20;
 
   // The chosen files, gathered over several choices; each can be taken out again.
   let chosen = [];
@@ -32,6 +35,13 @@ if (form) {
     const all = new DataTransfer();
     for (const f of chosen) all.items.add(f);
     files.files = all.files;
+    // Said when the files are chosen, not after minutes of upload.
+    const sum = chosen.reduce((n, f) => n + f.size, 0);
+    total.textContent = sum > limit ? d.toobig.replace('{size}', bytes(sum, d.units)) : '';
+    total.hidden = sum <= limit;
+    files.toggleAttribute('aria-invalid', sum > limit);
+    if (sum <= limit) summary.hidden = true;
+    return sum <= limit;
   };
   files.addEventListener('change', () => {
     for (const f of files.files) if (!chosen.some((c) => c.name === f.name && c.size === f.size && c.lastModified === f.lastModified)) chosen.push(f);
@@ -61,6 +71,7 @@ if (form) {
   form.addEventListener('submit', (ev) => {
     ev.preventDefault();
     if (busy) return;
+    if (!show()) return complain([{ field: 'files', text: total.textContent }]);
     busy = true;
     summary.hidden = true;
     const x = new XMLHttpRequest();
@@ -71,12 +82,13 @@ if (form) {
     x.upload.addEventListener('progress', (e) => {
       if (!chosen.length || !e.lengthComputable) return;
       bar.hidden = false;
+      cancel.onclick = () => x.abort();
       progress.max = e.total;
       progress.value = e.loaded;
       const pct = Math.floor((100 * e.loaded) / e.total);
       if (pct >= said + 10 || pct === 100) { // not every percent: a screen reader reads each one out
         said = pct;
-        status.textContent = d.uploading.replace('{file}', chosen.length === 1 ? chosen[0].name : `${chosen.length}`).replace('{pct}', pct);
+        status.textContent = (chosen.length === 1 ? d.uploading.replace('{file}', chosen[0].name) : d.uploadingall.replace('{n}', chosen.length)).replace('{pct}', pct);
       }
     });
     const done = (problems) => {
@@ -91,6 +103,7 @@ if (form) {
       if (x.status === 200 && answer.next) { changed = false; location.assign(answer.next); } else done(answer.problems || [{ text: answer.detail || d.failed }]);
     });
     x.addEventListener('error', () => done([{ text: d.failed }]));
+    x.addEventListener('abort', () => done([{ text: d.cancelled }]));
     x.send(new FormData(form));
   });
 
