@@ -83,14 +83,14 @@ func (a *app) adminOutbox(f *adminFlags) *cobra.Command {
 	}))
 	list.Flags().StringVar(&state, "state", "", a.t("cli.outbox.state"))
 	retry := a.command("retry ID", "admin.outbox.retry", "", a.exactly("ID"), a.act(f, func(ctx context.Context, o *operator, args []string) error {
-		if err := o.Outbox.Retry(ctx, args[0]); err != nil {
+		if err := o.Outbox.Retry(ctx, o.actor.String(), args[0]); err != nil {
 			return err
 		}
 		o.say("cli.outbox.retried")
 		return nil
 	}))
 	drop := a.command("drop ID", "admin.outbox.drop", "", a.exactly("ID"), a.act(f, func(ctx context.Context, o *operator, args []string) error {
-		if err := o.Outbox.Drop(ctx, args[0]); err != nil {
+		if err := o.Outbox.Drop(ctx, o.actor.String(), args[0]); err != nil {
 			return err
 		}
 		o.say("cli.outbox.dropped")

@@ -183,9 +183,19 @@ func (o *Outbox) Count(ctx context.Context) (c Counts, err error) {
 	return c, err
 }
 
-// Retry tries a waiting letter at once and gives it its full time again. A
-// failed one has been emptied and cannot be sent any more.
-func (o *Outbox) Retry(ctx context.Context, rowID string) error {
+// audit writes what an operator did with a letter, in the transaction that did it.
+func audit(tx *store.Tx, actor, action string, r store.OutboxRow) error {
+	detail := map[string]string{"letter": r.ID, "kind": r.Kind}
+	if r.SlotID != "" {
+		detail["slot"] = r.SlotID
+	}
+	return tx.InsertAudit(store.AuditRow{AccountID: r.AccountID, Actor: actor, Action: action, Target: r.Recipient, Detail: detail, Origin: "terminal"})
+}
+
+// Retry tries a waiting letter at once and gives it its full time again, at the
+// word of actor, an operator as audit records name them. A failed one has been
+// emptied and cannot be sent any more.
+func (o *Outbox) Retry(ctx context.Context, actor, rowID string) error {
 	err := o.cfg.DB.Update(ctx, func(tx *store.Tx) error {
 		r, err := tx.FindOutbox(rowID)
 		if err != nil {
@@ -194,7 +204,10 @@ func (o *Outbox) Retry(ctx context.Context, rowID string) error {
 		if r.State != store.OutboxWaiting || len(r.Letter) == 0 {
 			return fault.New(fault.Gone, "mail.queue.empty")
 		}
-		return tx.HurryOutbox(rowID, tx.Now.Add(patience(r.Kind)))
+		if err := tx.HurryOutbox(rowID, tx.Now.Add(patience(r.Kind))); err != nil {
+			return err
+		}
+		return audit(tx, actor, "outbox.retry", r)
 	})
 	if errors.Is(err, store.ErrNotFound) {
 		return fault.New(fault.NotFound, "mail.queue.none")
@@ -206,8 +219,8 @@ func (o *Outbox) Retry(ctx context.Context, rowID string) error {
 }
 
 // Drop removes a letter. If it carries an envelope and was still waiting, its
-// slot is marked as not delivered; nobody is told, since the operator knows.
-func (o *Outbox) Drop(ctx context.Context, rowID string) error {
+// slot is marked as not delivered; nobody is told, since the operator (actor) knows.
+func (o *Outbox) Drop(ctx context.Context, actor, rowID string) error {
 	err := o.cfg.DB.Update(ctx, func(tx *store.Tx) error {
 		r, err := tx.FindOutbox(rowID)
 		if err != nil {
@@ -218,7 +231,10 @@ func (o *Outbox) Drop(ctx context.Context, rowID string) error {
 				return err
 			}
 		}
-		return tx.DeleteOutbox(rowID)
+		if err := tx.DeleteOutbox(rowID); err != nil {
+			return err
+		}
+		return audit(tx, actor, "outbox.drop", r)
 	})
 	if errors.Is(err, store.ErrNotFound) {
 		return fault.New(fault.NotFound, "mail.queue.none")

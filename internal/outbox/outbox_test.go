@@ -343,10 +343,10 @@ func TestPermanentFailure(t *testing.T) {
 			if r.HasLetter || r.Attempts != 1 || r.LastError != reason {
 				t.Errorf("%+v", r)
 			}
-			if err := h.box.Retry(t.Context(), r.ID); !fault.Is(err, fault.Gone) {
+			if err := h.box.Retry(t.Context(), "operator:root", r.ID); !fault.Is(err, fault.Gone) {
 				t.Errorf("retry of an emptied letter: %v", err)
 			}
-			if err := h.box.Drop(t.Context(), r.ID); err != nil {
+			if err := h.box.Drop(t.Context(), "operator:root", r.ID); err != nil {
 				t.Error(err)
 			}
 		}
@@ -412,7 +412,7 @@ func TestTemporaryFailure(t *testing.T) {
 		if r = h.rows(t)[0]; strings.Contains(r.LastError, "secret.internal") {
 			t.Errorf("our own trouble is shown: %q", r.LastError)
 		}
-		if err := h.box.Retry(t.Context(), r.ID); err != nil { // the operator does not want to wait
+		if err := h.box.Retry(t.Context(), "operator:root", r.ID); err != nil { // the operator does not want to wait
 			t.Fatal(err)
 		}
 		eventually(t, "the third attempt", func() bool { return len(h.rows(t)) == 0 })
@@ -482,7 +482,7 @@ func TestUnreadableLetterWaits(t *testing.T) {
 	}
 	next := &hop{}
 	run(t, h.box, next, nil)
-	if err := h.box.Retry(t.Context(), h.rows(t)[0].ID); err != nil {
+	if err := h.box.Retry(t.Context(), "operator:root", h.rows(t)[0].ID); err != nil {
 		t.Fatal(err)
 	}
 	eventually(t, "the letter", func() bool { _, n := next.count(); return n == 1 })
@@ -506,16 +506,35 @@ func TestOperators(t *testing.T) {
 		if err != nil || len(second) != 1 || second[0].Recipient != "carol@x.test" {
 			t.Fatalf("%+v, %v", second, err)
 		}
-		if err := h.box.Drop(t.Context(), first[0].ID); err != nil {
+		if err := h.box.Retry(t.Context(), "operator:root", first[0].ID); err != nil {
+			t.Fatal(err)
+		}
+		if err := h.box.Drop(t.Context(), "operator:root", first[0].ID); err != nil {
 			t.Fatal(err)
 		}
 		if s := h.slot(t, l.SlotID); s.Delivery != store.DeliveryBounced || s.DeliveryText != "mail.fail.removed" {
 			t.Errorf("slot %+v", s)
 		}
-		for _, err := range []error{h.box.Drop(t.Context(), first[0].ID), h.box.Retry(t.Context(), first[0].ID)} {
+		for _, err := range []error{h.box.Drop(t.Context(), "operator:root", first[0].ID), h.box.Retry(t.Context(), "operator:root", first[0].ID)} {
 			if !fault.Is(err, fault.NotFound) {
 				t.Errorf("%v", err)
 			}
+		}
+		// AT-85: what an operator did is recorded with it, and nothing that was not done.
+		if err := db.View(t.Context(), func(tx *store.Tx) error {
+			rows, err := tx.ListAudit(first[0].AccountID, "", 10)
+			if err != nil || len(rows) != 2 {
+				t.Fatalf("%d records, %v", len(rows), err)
+			}
+			for i, action := range []string{"outbox.drop", "outbox.retry"} { // the newest first
+				if r := rows[i]; r.Action != action || r.Actor != "operator:root" || r.Target != "bob@x.test" || r.Outcome != store.Done ||
+					r.Detail["slot"] != l.SlotID || r.Detail["letter"] != first[0].ID {
+					t.Errorf("%+v", r)
+				}
+			}
+			return nil
+		}); err != nil {
+			t.Error(err)
 		}
 	})
 }
