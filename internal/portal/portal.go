@@ -10,7 +10,6 @@ import (
 	"encoding/base64"
 	"strings"
 
-	"github.com/pli-mail/pli/internal/account"
 	"github.com/pli-mail/pli/internal/fault"
 	"github.com/pli-mail/pli/internal/id"
 	"github.com/pli-mail/pli/internal/keyserver"
@@ -23,11 +22,10 @@ var files embed.FS
 
 // Config is what the portal is made of.
 type Config struct {
-	Kit      *web.Kit
-	Accounts *account.Service
-	Keys     *keyserver.Service
-	From     []string // the addresses that our messages come from, for the page that tells how to check one
-	Contact  string   // address of whoever runs the site, for the accessibility statement; may be empty
+	Kit     *web.Kit
+	Keys    *keyserver.Service
+	From    []string // the addresses that our messages come from, for the page that tells how to check one
+	Contact string   // address of whoever runs the site, for the accessibility statement; may be empty
 }
 
 type portal struct {
@@ -55,15 +53,6 @@ func Register(c Config) error {
 	k.Handle("GET /help/check", p.help, web.Public)
 	k.Handle("GET /help/accessibility", p.accessibility, web.Public)
 	return nil
-}
-
-// visitor is who asks the key server. Somebody without a session has proved nothing.
-func visitor(r *web.Request) keyserver.Visitor {
-	v := keyserver.Visitor{Origin: r.Client(), Language: r.Printer.Lang}
-	if r.Session != nil {
-		v.Session = r.Session.Hash
-	}
-	return v
 }
 
 // reference is the one in the path, as people type it. One that cannot be is a
@@ -98,7 +87,7 @@ type landingPage struct {
 	keyserver.Landing
 	Reference string // as people read it: 7KQ-42F
 	Here      string // the address of this session, when the envelope is for another one
-	State     string // "" while it can be opened, else locked, expired, gone
+	Closed    string // why it cannot be opened: locked, expired, gone; "" while it can
 }
 
 // Path is the address of this envelope's pages.
@@ -117,7 +106,7 @@ func (p *portal) landingPage(r *web.Request) (*landingPage, error) {
 	}
 	card := keyserver.Landing{Ref: ref}
 	if r.Session != nil {
-		if card, err = p.Keys.Landing(r.Context(), visitor(r), ref); err != nil {
+		if card, err = p.Keys.Landing(r.Context(), r.Visitor(), ref); err != nil {
 			return nil, err
 		}
 	}
@@ -127,7 +116,7 @@ func (p *portal) landingPage(r *web.Request) (*landingPage, error) {
 	}
 	page := &landingPage{Base: r.Base(title), Landing: card, Reference: id.ShowReference(ref)}
 	if card.Possession && card.State != keyserver.StateActive {
-		page.State = card.State
+		page.Closed = card.State
 	}
 	if card.Possession && !card.Proven {
 		page.Here = elsewhere(r, card.Masked)
@@ -165,11 +154,21 @@ func (p *portal) sendCode(r *web.Request) error {
 	if err != nil {
 		return err
 	}
-	if err := p.Keys.SendCode(r.Context(), visitor(r), ref, r.PostFormValue("email")); err != nil {
+	if err := p.Keys.SendCode(r.Context(), r.Visitor(), ref, r.PostFormValue("email")); err != nil {
+		if !web.Mendable(err) {
+			return err
+		}
 		r.Self = "/e/" + ref
 		page, perr := p.landingPage(r)
 		if perr != nil {
 			return perr
+		}
+		if r.PostFormValue("again") != "" { // the code that was mailed may still be typed
+			if fault.HasKey(err, "code.toomany") {
+				err = fault.New(fault.TooMany, "portal.codewait").With("n", fault.Of(err).Args["n"])
+			}
+			page.Title = r.T("code.h1")
+			return r.Again(p.pages, "code", page, err)
 		}
 		return r.Again(p.pages, "landing", page, err)
 	}
@@ -181,7 +180,7 @@ func (p *portal) code(r *web.Request) error {
 	if err != nil {
 		return err
 	}
-	if page.Proven || page.State != "" {
+	if page.Proven || page.Closed != "" {
 		return r.Redirect(page.Path())
 	}
 	page.Title = r.T("code.h1")
@@ -198,8 +197,11 @@ func (p *portal) verify(r *web.Request) error {
 	if r.Session == nil { // it has ended: perhaps by this form, sent twice, and then the card can be opened
 		return r.Redirect("/e/" + ref)
 	}
-	token, err := p.Keys.VerifyCode(r.Context(), visitor(r), ref, r.PostFormValue("code"))
+	token, err := p.Keys.VerifyCode(r.Context(), r.Visitor(), ref, r.PostFormValue("code"))
 	if err != nil {
+		if !web.Mendable(err) {
+			return err
+		}
 		r.Self = "/e/" + ref + "/code"
 		page, perr := p.landingPage(r)
 		if perr != nil {
@@ -239,7 +241,7 @@ func (p *portal) message(r *web.Request) error {
 	}
 	// Where the address is proved and the mail is not, the page asks for the file.
 	withoutMail := !card.Possession && r.Session != nil && r.Session.Address != ""
-	if !withoutMail && (!card.Proven || card.State != "") {
+	if !withoutMail && (!card.Proven || card.Closed != "") {
 		return r.Redirect(card.Path())
 	}
 	card.Title = r.T("portal.message")
