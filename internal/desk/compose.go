@@ -19,8 +19,8 @@ import (
 )
 
 const (
-	maxText       = 1 << 20 // bytes of one field
-	maxRecipients = 100
+	maxFields = 8 << 20 // bytes of all fields in memory: more than any text that sealing lets pass
+	maxNamed  = 20      // wrong addresses that an answer names
 )
 
 type composePage struct {
@@ -30,7 +30,7 @@ type composePage struct {
 	Notify    bool
 	Languages []web.Option
 	Max       int64 // MB of all files together
-	KeptFiles bool  // false after a form came back: a browser does not give its files back
+	FilesLost bool  // after a form came back: a browser does not give its files back
 }
 
 func (d *desk) compose(r *web.Request) error {
@@ -49,10 +49,10 @@ func (d *desk) composePage(r *web.Request) (*composePage, error) {
 	now := d.Now().In(r.Printer.Zone)
 	p := &composePage{
 		Base: r.Base(r.T("new.h1")), From: u.Name() + ", " + acc.Name + " <" + u.DisplayAddress + ">",
-		Notify: u.NotifyOpened, Max: d.Sealing.MaxFiles() >> 20, KeptFiles: true,
+		Notify: u.NotifyOpened, Max: d.Sealing.MaxFiles() >> 20,
 		Languages: []web.Option{
-			{Value: "en", Text: "English", Selected: r.Printer.Lang == "en"},
-			{Value: "fr", Text: "Français", Selected: r.Printer.Lang == "fr"},
+			{Value: "en", Text: r.T("me.lang.en"), Selected: r.Printer.Lang == "en"},
+			{Value: "fr", Text: r.T("me.lang.fr"), Selected: r.Printer.Lang == "fr"},
 			{Value: "both", Text: r.T("desk.both")},
 		},
 	}
@@ -77,6 +77,7 @@ func readForm(r *web.Request) (*form, error) {
 		return nil, fault.New(fault.Invalid, "desk.badform").Because(err)
 	}
 	f := &form{values: url.Values{}, parts: parts}
+	left := int64(maxFields)
 	for {
 		p, err := parts.NextPart()
 		if err == io.EOF {
@@ -90,12 +91,12 @@ func readForm(r *web.Request) (*form, error) {
 			return f, nil
 		}
 		var b bytes.Buffer
-		n, err := io.Copy(&b, io.LimitReader(p, maxText+1))
+		n, err := io.Copy(&b, io.LimitReader(p, left+1))
 		if err != nil {
 			return f, unreadable(err)
 		}
-		if n > maxText {
-			return f, fault.New(fault.TooLarge, "desk.toolong").In(p.FormName(), "desk.toolong", nil)
+		if left -= n; left < 0 {
+			return f, fault.New(fault.TooLarge, "web.toolarge.p").With("n", maxFields>>20)
 		}
 		f.values.Add(p.FormName(), b.String())
 	}
@@ -163,7 +164,7 @@ func (d *desk) send(r *web.Request) error {
 		if _, derr := io.Copy(io.Discard, r.Body); derr != nil && !errors.Is(derr, context.Canceled) {
 			err = errors.Join(err, derr)
 		}
-		page.Input, page.KeptFiles = f.values, !f.files
+		page.Input, page.FilesLost = f.values, f.files
 		if scripted {
 			return d.complain(r, page, err)
 		}
@@ -199,45 +200,45 @@ func (d *desk) complain(r *web.Request, page *composePage, err error) error {
 	return r.JSONProblem(f.Kind, out)
 }
 
-// request checks the fields, all of them, before any file is read.
+// request reads the fields and says what is wrong with them, all at once, before
+// any file is read. The limits are sealing's; here is only what a form can say
+// and a request cannot.
 func (d *desk) request(r *web.Request, f *form) (sealing.Request, error) {
 	u, v := r.User(), f.values
 	req := sealing.Request{
 		Sender: sealing.Sender{UserID: u.ID, Address: u.DisplayAddress, Name: u.Name(), Language: u.Language}, AccountID: r.Session.Account.ID,
-		Subject: strings.TrimSpace(v.Get("subject")), Note: strings.TrimSpace(v.Get("note")), Text: v.Get("body"),
+		Subject: v.Get("subject"), Note: v.Get("note"), Text: v.Get("body"),
 		Files: f.file, Notify: v.Get("notify") != "", NoticeLang: v.Get("language"), Origin: r.Client(),
-	}
-	bad := fault.New(fault.Invalid, "err.title")
-	to, wrong := mailaddr.ParseList(v.Get("to"))
-	for _, w := range wrong {
-		bad = bad.In("to", "new.badrecipient", fault.Args{"email": w})
-	}
-	switch {
-	case len(to) == 0 && len(wrong) == 0:
-		bad = bad.In("to", "new.norecipient", nil)
-	case len(to) > maxRecipients:
-		bad = bad.In("to", "desk.toomany", fault.Args{"max": maxRecipients})
-	}
-	req.To = to
-	if len([]rune(req.Subject)) > 200 {
-		bad = bad.In("subject", "err.long", fault.Args{"field": "new.subject", "n": 200})
-	}
-	if len([]rune(req.Note)) > 500 {
-		bad = bad.In("note", "err.long", fault.Args{"field": "open.note", "n": 500})
-	}
-	if until := v.Get("until"); until != "" {
-		day, err := time.ParseInLocation(time.DateOnly, until, r.Printer.Zone)
-		if end := day.AddDate(0, 0, 1); err != nil || !end.After(d.Now()) {
-			bad = bad.In("until", "exp.past", nil)
-		} else {
-			req.ExpiresAt = end.Add(-time.Second) // to the end of that day, where the sender is
-		}
 	}
 	if req.NoticeLang != "fr" && req.NoticeLang != "both" {
 		req.NoticeLang = "en"
 	}
+	bad := fault.New(fault.Invalid, "err.title")
+	to, wrong := mailaddr.ParseList(v.Get("to"))
+	req.To = to
+	for _, w := range wrong[:min(len(wrong), maxNamed)] {
+		bad = bad.In("to", "new.badrecipient", fault.Args{"email": w})
+	}
+	until, err := time.ParseInLocation(time.DateOnly, v.Get("until"), r.Printer.Zone)
+	noDate := err != nil && v.Get("until") != ""
+	if err == nil {
+		req.ExpiresAt = until.AddDate(0, 0, 1).Add(-time.Second) // to the end of that day, where the sender is
+	}
+	if err := d.Sealing.Check(req); err != nil {
+		if !fault.Is(err, fault.Invalid) {
+			return req, err
+		}
+		for _, w := range fault.Of(err).Fields {
+			if w.Key != "new.norecipient" || len(wrong) == 0 { // there are some, and each is named
+				bad = bad.In(w.Name, w.Key, w.Args)
+			}
+		}
+	}
 	if strings.TrimSpace(req.Text) == "" && f.next == nil {
 		bad = bad.In("body", "new.empty", nil)
+	}
+	if noDate {
+		bad = bad.In("until", "exp.past", nil)
 	}
 	if len(bad.Fields) > 0 {
 		return req, bad

@@ -207,6 +207,59 @@ func TestRefusedFormKeepsEverything(t *testing.T) {
 	}
 }
 
+// The limits are sealing's, and count as the page does: a line's end is one
+// character, which a browser sends as two. What is over is named with all else.
+func TestLimits(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	b := h.Browser(t)
+	b.SignIn(t, webtest.User)
+	note := strings.Repeat("é", 480) + strings.Repeat("\r\n", 19) + "."
+	if a := form(t, b, [][2]string{{"to", "jean@example.net"}, {"note", note}, {"body", "Text"}}, nil); a.Status != 303 {
+		t.Errorf("a note of 500 characters: %d", a.Status)
+	}
+	var many []string
+	for i := range 101 {
+		many = append(many, fmt.Sprintf("p%d@example.net", i))
+	}
+	for name, tt := range map[string]struct {
+		fields [][2]string
+		want   []string
+	}{
+		"each over": {
+			[][2]string{{"to", strings.Join(many, ",")}, {"subject", strings.Repeat("x", 201)}, {"note", note + strings.Repeat("x", 20)}, {"body", strings.Repeat("x", 1<<20+1)}, {"until", "2020-01-01"}},
+			[]string{"100", "200", "500", "1048576", "Choose a date"},
+		},
+		"what desk and sealing refuse": {
+			[][2]string{{"to", "jean@"}, {"subject", "a\x00b"}, {"note", strings.Repeat("x", 501)}, {"body", " "}, {"until", "soon"}},
+			[]string{"jean@", "Subject", "500", "Write a message", "Choose a date"},
+		},
+	} {
+		a := form(t, b, tt.fields, nil, "Accept", "application/json", "Cookie", "lang=en; pli="+b.Cookie("pli"))
+		var said struct {
+			Problems []struct{ Field, Text string }
+		}
+		a.JSON(t, &said)
+		if a.Status != 422 || len(said.Problems) != 5 {
+			t.Fatalf("%s: %d %v", name, a.Status, said.Problems)
+		}
+		for _, want := range tt.want {
+			if !strings.Contains(fmt.Sprint(said.Problems), want) {
+				t.Errorf("%s: no %q in %v", name, want, said.Problems)
+			}
+		}
+	}
+	if a := form(t, b, [][2]string{{"to", strings.Repeat("@,", 1<<19)}, {"body", "Text"}}, nil); a.Status != 422 || strings.Count(a.Body, "Check this address") > 50 {
+		t.Errorf("half a million wrong addresses: %d, %d named", a.Status, strings.Count(a.Body, "Check this address"))
+	}
+	if a := form(t, b, [][2]string{{"to", "jean@example.net"}, {"body", strings.Repeat("x", 8<<20)}}, nil); a.Status != 413 {
+		t.Errorf("more than any text: %d", a.Status)
+	}
+	if n := h.waiting(t); n != 1 {
+		t.Errorf("%d letters", n)
+	}
+}
+
 func TestTooLarge(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)

@@ -26,6 +26,10 @@ const (
 	maxFileType = 100 // bytes; a header's line has no room for much more
 )
 
+// Check names every field of a request that Seal would refuse, before its files
+// are read: fault.Invalid with Fields, or nil.
+func (s *Service) Check(r Request) error { return (&job{s: s, r: r}).check() }
+
 // check normalises the request and names every field that cannot be used.
 func (j *job) check() error {
 	r, cfg := &j.r, &j.s.cfg
