@@ -173,12 +173,17 @@ func TestRefusals(t *testing.T) {
 		t.Fatal(err)
 	}
 	req.Host = "attacker.example:80"
+	req.Header.Set("Accept-Language", "fr")
 	r, err := http.DefaultClient.Do(req)
 	if err != nil {
 		t.Fatal(err)
 	}
+	said, err := io.ReadAll(r.Body)
 	r.Body.Close()
-	if r.StatusCode != http.StatusMisdirectedRequest {
-		t.Error(r.Status)
+	if err != nil || r.StatusCode != http.StatusMisdirectedRequest || !strings.Contains(string(said), "ne répond qu'à la machine") {
+		t.Errorf("%s %s %v", r.Status, said, err)
+	}
+	if r, body := get(t, url+"/api/mails/7?lang=fr"); r.StatusCode != http.StatusNotFound || r.Header.Get("Content-Type") != "application/json" || !strings.Contains(body, "Page introuvable") {
+		t.Errorf("%s %v %s", r.Status, r.Header, body)
 	}
 }

@@ -107,7 +107,7 @@ func (b *Box) Handler() http.Handler {
 		h.Set("Cache-Control", "no-store")
 		if host, _, err := net.SplitHostPort(r.Host); err != nil || !isLocal(host) {
 			// Another site whose name was pointed at this machine would read the mails.
-			http.Error(w, "this mailbox answers only to the machine it runs on", http.StatusMisdirectedRequest)
+			http.Error(w, b.printer(w, r).T("mailbox.elsewhere"), http.StatusMisdirectedRequest)
 			return
 		}
 		mux.ServeHTTP(w, r)
@@ -143,7 +143,7 @@ func (b *Box) render(w http.ResponseWriter, r *http.Request, status int, t *temp
 	var buf bytes.Buffer
 	if err := t.ExecuteTemplate(&buf, "layout", p); err != nil {
 		b.conf.Log.Error("render page", "path", r.URL.Path, "error", err)
-		http.Error(w, "internal error", http.StatusInternalServerError)
+		http.Error(w, p.T("e500.h1"), http.StatusInternalServerError)
 		return
 	}
 	h := w.Header()
@@ -284,20 +284,21 @@ func (b *Box) apiList(w http.ResponseWriter, r *http.Request) {
 	if list == nil {
 		list = []*Mail{}
 	}
-	writeJSON(w, list)
+	writeJSON(w, http.StatusOK, list)
 }
 
 func (b *Box) apiShow(w http.ResponseWriter, r *http.Request) {
 	m, ok := b.Find(r.PathValue("id"))
 	if !ok {
-		http.Error(w, `{"error":"not found"}`, http.StatusNotFound)
+		writeJSON(w, http.StatusNotFound, map[string]string{"error": b.printer(w, r).T("e404.h1")})
 		return
 	}
-	writeJSON(w, m)
+	writeJSON(w, http.StatusOK, m)
 }
 
-func writeJSON(w http.ResponseWriter, v any) {
+func writeJSON(w http.ResponseWriter, status int, v any) {
 	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
 	e := json.NewEncoder(w)
 	e.SetEscapeHTML(false)
 	e.Encode(v) // the reader may have gone
