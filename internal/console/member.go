@@ -262,7 +262,7 @@ func (c *Console) confirmRevokeInvitation(r *web.Request) error {
 	if err != nil {
 		return err
 	}
-	i, err := c.invitationOf(r, a.ID)
+	i, err := c.accounts.OpenInvitation(r.Context(), r.Actor(), a.ID, r.PathValue("invitation"))
 	if err != nil {
 		return err
 	}
@@ -283,20 +283,6 @@ func (c *Console) revokeInvitation(r *web.Request) error {
 	}
 	r.Flash("ok", "adm.revoked", "email", i.Address)
 	return r.Redirect(backFrom(n, i))
-}
-
-// invitationOf finds an open invitation of an account.
-func (c *Console) invitationOf(r *web.Request, n int64) (account.Pending, error) {
-	list, err := c.accounts.Users(r.Context(), r.Actor(), n, "", account.OnlyInvited, "", pageSize)
-	if err != nil {
-		return account.Pending{}, err
-	}
-	for _, i := range list.Pending {
-		if i.ID == r.PathValue("invitation") {
-			return i, nil
-		}
-	}
-	return account.Pending{}, fault.New(fault.NotFound, "e404.p")
 }
 
 // suggest answers the people search of the User ID field: users of this account
