@@ -121,7 +121,8 @@ func headOf(r *web.Request, a account.AccountView, page string, between ...web.L
 	for _, t := range []struct{ at, key string }{
 		{"", "ov.tab"}, {"/groups", "seed.groups"}, {"/users", "seed.users"}, {"/requests", "adm.requests"}, {"/audit", "au.h1"},
 	} {
-		h.Tabs = append(h.Tabs, web.Link{URL: root + t.at, Text: r.T(t.key), Current: r.URL.Path == root+t.at || t.at != "" && strings.HasPrefix(r.URL.Path, root+t.at+"/")})
+		below := t.at != "" && strings.HasPrefix(r.URL.Path, root+t.at+"/")
+		h.Tabs = append(h.Tabs, web.Link{URL: root + t.at, Text: r.T(t.key), Current: below || r.URL.Path == root+t.at, Below: below})
 	}
 	return h
 }

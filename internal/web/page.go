@@ -128,7 +128,8 @@ type Pager struct {
 // Link is one entry of a navigation.
 type Link struct {
 	URL, Text string
-	Current   bool
+	Current   bool // where the page stands: the page itself, or the section that it is in
+	Below     bool // the page is below it; only where Current is set
 }
 
 func (b *Base) base() *Base { return b }
@@ -153,7 +154,7 @@ func (r *Request) Base(title ...string) Base {
 		return b
 	}
 	add := func(url, key string) {
-		b.Nav = append(b.Nav, Link{url, r.T(key), strings.HasPrefix(r.URL.Path, url)})
+		b.Nav = append(b.Nav, Link{URL: url, Text: r.T(key), Current: strings.HasPrefix(r.URL.Path, url)})
 	}
 	if u.AccountID != 0 {
 		add("/compose", "new.h1")
