@@ -7,14 +7,6 @@ import (
 	"github.com/pli-mail/pli/internal/web"
 )
 
-func visitor(r *web.Request) keyserver.Visitor {
-	v := keyserver.Visitor{Origin: r.Client(), Language: r.Printer.Lang}
-	if r.Session != nil {
-		v.Session = r.Session.Hash
-	}
-	return v
-}
-
 // readSlot reads a body that names nothing but a slot.
 func readSlot(r *web.Request) (envelope.SlotID, error) {
 	var in struct {
@@ -47,9 +39,9 @@ func (a *api) challenge(r *web.Request) error {
 		if perr != nil {
 			return badField("slot", perr)
 		}
-		c, err = a.Keys.Challenge(r.Context(), visitor(r), slot)
+		c, err = a.Keys.Challenge(r.Context(), r.Visitor(), slot)
 	} else {
-		c, err = a.Keys.ChallengeRef(r.Context(), visitor(r), in.Ref)
+		c, err = a.Keys.ChallengeRef(r.Context(), r.Visitor(), in.Ref)
 	}
 	if err != nil {
 		return err
@@ -78,7 +70,7 @@ func (a *api) possession(r *web.Request) error {
 	if err != nil {
 		return err
 	}
-	ref, err := a.Keys.Prove(r.Context(), visitor(r), slot, proof)
+	ref, err := a.Keys.Prove(r.Context(), r.Visitor(), slot, proof)
 	if err != nil {
 		return err
 	}
@@ -98,10 +90,10 @@ func (a *api) code(r *web.Request) error {
 	if err := r.ReadJSON(&in); err != nil {
 		return err
 	}
-	if err := a.Keys.SendCode(r.Context(), visitor(r), in.Ref, in.Email); err != nil {
+	if err := a.Keys.SendCode(r.Context(), r.Visitor(), in.Ref, in.Email); err != nil {
 		return err
 	}
-	l, err := a.Keys.Landing(r.Context(), visitor(r), in.Ref)
+	l, err := a.Keys.Landing(r.Context(), r.Visitor(), in.Ref)
 	if err != nil {
 		return err
 	}
@@ -120,7 +112,7 @@ func (a *api) verify(r *web.Request) error {
 	if err := r.ReadJSON(&in); err != nil {
 		return err
 	}
-	token, err := a.Keys.VerifyCode(r.Context(), visitor(r), in.Ref, in.Code)
+	token, err := a.Keys.VerifyCode(r.Context(), r.Visitor(), in.Ref, in.Code)
 	if err != nil {
 		return err
 	}
@@ -151,7 +143,7 @@ func (a *api) release(r *web.Request) error {
 	if r.Session == nil {
 		return fault.New(fault.Unauthenticated, "sess.h1")
 	}
-	rel, err := a.Keys.Release(r.Context(), visitor(r), slot)
+	rel, err := a.Keys.Release(r.Context(), r.Visitor(), slot)
 	if err != nil {
 		return err
 	}
@@ -179,7 +171,7 @@ func (a *api) ciphertext(r *web.Request) error {
 	if r.Session == nil {
 		return fault.New(fault.Unauthenticated, "sess.h1")
 	}
-	file, size, err := a.Keys.Ciphertext(r.Context(), visitor(r), slot)
+	file, size, err := a.Keys.Ciphertext(r.Context(), r.Visitor(), slot)
 	if err != nil {
 		return err
 	}

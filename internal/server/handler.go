@@ -36,7 +36,7 @@ func (s *Server) handler() (http.Handler, error) {
 	if err := console.New(kit, s.Accounts); err != nil {
 		return nil, err
 	}
-	if err := portal.Register(portal.Config{Kit: kit, Accounts: s.Accounts, Keys: s.Keys, From: []string{from.String()}, Contact: contact(conf.Support).Address}); err != nil {
+	if err := portal.Register(portal.Config{Kit: kit, Keys: s.Keys, From: []string{from.String()}, Contact: contact(conf.Support).Address}); err != nil {
 		return nil, err
 	}
 	if err := desk.Register(desk.Config{Kit: kit, Keys: s.Keys, Sealing: s.Sealing, Now: s.DB.Now}); err != nil {

@@ -16,6 +16,7 @@ import (
 	"github.com/pli-mail/pli/internal/fault"
 	"github.com/pli-mail/pli/internal/i18n"
 	"github.com/pli-mail/pli/internal/id"
+	"github.com/pli-mail/pli/internal/keyserver"
 	"github.com/pli-mail/pli/internal/store"
 )
 
@@ -49,6 +50,15 @@ func (r *Request) Client() string { return r.kit.client(r.Request) }
 
 // Actor is the visitor as the one who acts.
 func (r *Request) Actor() account.Actor { return r.Session.Actor(r.Client()) }
+
+// Visitor is who asks the key server. Somebody without a session has proved nothing.
+func (r *Request) Visitor() keyserver.Visitor {
+	v := keyserver.Visitor{Origin: r.Client(), Language: r.Printer.Lang}
+	if r.Session != nil {
+		v.Session = r.Session.Hash
+	}
+	return v
+}
 
 func (r *Request) answer() http.Header { return r.W.Header() }
 
@@ -124,20 +134,27 @@ func (r *Request) RenderStatus(status int, p *Pages, name string, page Page) err
 	return r.render(status, p, name, page)
 }
 
-// Again renders the page of a form once more with what is wrong: the status of
-// err's kind, everything typed except passwords, the summary focused. What no
-// form can mend (a missing page, a refusal, a failure of ours) is returned.
-func (r *Request) Again(p *Pages, name string, page Page, err error) error {
-	f := asFault(err)
-	switch f.Kind {
+// Mendable reports whether a form that failed with err is shown once more. What
+// no form can mend is a missing page, a refusal, a failure of ours.
+func Mendable(err error) bool {
+	switch f := asFault(err); f.Kind {
 	case fault.Invalid, fault.Conflict, fault.TooMany, fault.TooLarge, fault.Closed:
+		return true
 	case fault.Unauthenticated: // a wrong password can be mended, a session that ended cannot
-		if strings.HasPrefix(f.Key, "sess.") {
-			return err
-		}
-	default:
+		return !strings.HasPrefix(f.Key, "sess.")
+	}
+	return false
+}
+
+// Again renders the page of a form once more with what is wrong: the status of
+// err's kind, everything typed except passwords, the summary focused. What is
+// not Mendable is returned; a handler whose page takes reading asks that first,
+// or the reading is refused, and recorded, as well.
+func (r *Request) Again(p *Pages, name string, page Page, err error) error {
+	if !Mendable(err) {
 		return err
 	}
+	f := asFault(err)
 	b := page.base()
 	b.Problem = f
 	if b.Input == nil {
