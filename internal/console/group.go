@@ -61,6 +61,9 @@ func (c *Console) addGroup(r *web.Request) error {
 	}
 	g, err := c.accounts.AddGroup(r.Context(), r.Actor(), n, r.PostFormValue("name"))
 	if err != nil {
+		if !web.Mendable(err) {
+			return err
+		}
 		page, perr := c.groupsPage(r)
 		if perr != nil {
 			return perr
@@ -112,6 +115,9 @@ func (c *Console) renameGroup(r *web.Request) error {
 	}
 	g, err := c.accounts.RenameGroup(r.Context(), r.Actor(), n, r.PathValue("group"), r.PostFormValue("name"))
 	if err != nil {
+		if !web.Mendable(err) {
+			return err
+		}
 		page, perr := c.groupPage(r)
 		if perr != nil {
 			return perr

@@ -120,6 +120,9 @@ func (c *Console) addMembers(r *web.Request) error {
 func (c *Console) add(r *web.Request, n int64, group, raw string, before *web.Flash) error {
 	result, err := c.accounts.AddMembers(r.Context(), r.Actor(), n, group, raw)
 	if err != nil {
+		if !web.Mendable(err) {
+			return err
+		}
 		page, perr := c.membersPage(r)
 		if perr != nil {
 			return perr
@@ -165,6 +168,9 @@ func (p *membersPage) tried(r *web.Request, n int64, raw string, result account.
 func (c *Console) inviteMember(r *web.Request, n int64, group string) error {
 	i, err := c.accounts.Invite(r.Context(), r.Actor(), n, group, r.PostFormValue("user"))
 	if err != nil {
+		if !web.Mendable(err) {
+			return err
+		}
 		page, perr := c.membersPage(r)
 		if perr != nil {
 			return perr
@@ -223,6 +229,9 @@ func (c *Console) removeMember(r *web.Request) error {
 	}
 	u, g, err := c.accounts.RemoveMember(r.Context(), r.Actor(), n, r.PathValue("group"), r.PathValue("user"))
 	if err != nil {
+		if !web.Mendable(err) {
+			return err
+		}
 		page, perr := c.removePage(r)
 		if perr != nil {
 			return perr

@@ -79,6 +79,9 @@ func (c *Console) addUser(r *web.Request) error {
 		})
 	}
 	if err != nil {
+		if !web.Mendable(err) {
+			return err
+		}
 		page, perr := c.newUserPage(r, r.PostForm)
 		if perr != nil {
 			return perr
@@ -164,6 +167,9 @@ func (c *Console) resetPassword(r *web.Request) error {
 	made := id.NewPassword()
 	u, err := c.accounts.ResetPassword(r.Context(), r.Actor(), n, r.PathValue("user"), made, made)
 	if err != nil {
+		if !web.Mendable(err) {
+			return err
+		}
 		page, perr := c.resetPage(r)
 		if perr != nil {
 			return perr

@@ -51,6 +51,9 @@ func (c *Console) ask(r *web.Request) error {
 		return r.Redirect("/admin/accounts")
 	}
 	if err := c.accounts.RequestAccess(r.Context(), r.Session, r.User().AccountID, r.PostFormValue("reason")); err != nil {
+		if !web.Mendable(err) {
+			return err
+		}
 		page, perr := c.requestPage(r)
 		if perr != nil {
 			return perr

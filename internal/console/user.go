@@ -134,6 +134,9 @@ func (c *Console) blockUser(r *web.Request) error {
 	}
 	u, err := c.accounts.BlockUser(r.Context(), r.Actor(), n, r.PathValue("user"))
 	if err != nil {
+		if !web.Mendable(err) {
+			return err
+		}
 		page, perr := c.userPage(r)
 		if perr != nil {
 			return perr
@@ -196,6 +199,9 @@ func (c *Console) deleteUser(r *web.Request) error {
 	}
 	u, err := c.accounts.DeleteUser(r.Context(), r.Actor(), n, r.PathValue("user"))
 	if err != nil {
+		if !web.Mendable(err) {
+			return err
+		}
 		page, perr := c.deleteUserPage(r)
 		if perr != nil {
 			return perr
@@ -239,6 +245,9 @@ func (c *Console) invite(r *web.Request) error {
 	}
 	i, err := c.accounts.Invite(r.Context(), r.Actor(), n, r.PostFormValue("group"), r.PostFormValue("user"))
 	if err != nil {
+		if !web.Mendable(err) {
+			return err
+		}
 		page, perr := c.invitePage(r)
 		if perr != nil {
 			return perr
