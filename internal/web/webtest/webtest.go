@@ -54,6 +54,7 @@ type House struct {
 	Log      *bytes.Buffer // what the kit logged
 
 	server *httptest.Server
+	file   string // of the database
 
 	mu    sync.Mutex
 	codes []string // mailed, the newest last
@@ -74,7 +75,8 @@ func New(t testing.TB) *House {
 	must(t, err)
 	h.Blobs, err = blob.New(filepath.Join(dir, "blobs"))
 	must(t, err)
-	h.DB, err = store.Open(t.Context(), "sqlite:"+filepath.Join(dir, "pli.db"))
+	h.file = filepath.Join(dir, "pli.db")
+	h.DB, err = store.Open(t.Context(), "sqlite:"+h.file)
 	must(t, err)
 	log := slog.New(slog.NewTextHandler(&locked{h: h}, nil))
 	h.Accounts = account.New(account.Config{DB: h.DB, Root: h.Root, Post: accountPost{h}, Log: log,
