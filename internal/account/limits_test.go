@@ -106,7 +106,7 @@ func TestStoppedCodeIsRefused(t *testing.T) {
 	})
 }
 
-// AT-86: visitors' sessions, which cost nothing to ask for, are neither many nor long.
+// Visitors' sessions, which cost nothing to ask for, are neither many nor long.
 func TestVisits(t *testing.T) {
 	each(t, func(w *world) {
 		ctx := w.Context()

@@ -40,7 +40,7 @@ func TestOwnLogin(t *testing.T) {
 		}
 		again := w.signIn("lea@example.net", better)
 
-		// AT-57's other side: a request of somebody who left waits for nobody.
+		// A request of somebody who left waits for nobody.
 		w.ok(w.RequestAccess(ctx, again, 100042, "I run the desk"))
 		get[store.User](w)(w.DeleteUser(ctx, actor, 100042, lea.UserID))
 		w.dead(again)

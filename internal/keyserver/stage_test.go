@@ -139,7 +139,7 @@ func (h *house) staged(t testing.TB) (all store.Staged) {
 	return all
 }
 
-// AT-86: one client fills neither the disk nor the way of everybody, from
+// One client fills neither the disk nor the way of everybody, from
 // however many addresses of its network, nor by many posts at once; what was
 // not fetched is counted until it is off the disk.
 func TestStageLimits(t *testing.T) {

@@ -520,7 +520,7 @@ func TestOperators(t *testing.T) {
 				t.Errorf("%v", err)
 			}
 		}
-		// AT-85: what an operator did is recorded with it, and nothing that was not done.
+		// What an operator did is recorded with it, and nothing that was not done.
 		if err := db.View(t.Context(), func(tx *store.Tx) error {
 			rows, err := tx.ListAudit(first[0].AccountID, "", 10)
 			if err != nil || len(rows) != 2 {
