@@ -66,7 +66,16 @@ func arrive(r *web.Request, s *account.Session, next string) error {
 	case s.User.WelcomedAt.IsZero():
 		return r.Redirect("/welcome?next=" + url.QueryEscape(next))
 	}
-	return r.Redirect(next)
+	return r.Redirect(home(s.User, next))
+}
+
+// home is where to go on: a sender who asked for nothing else sees what became
+// of their envelopes.
+func home(u *store.User, next string) string {
+	if next == "/" && u.AccountID != 0 {
+		return "/sent"
+	}
+	return next
 }
 
 // mendable turns a refusal to sign in into something wrong with the form, so

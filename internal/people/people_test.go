@@ -51,7 +51,7 @@ func TestSignIn(t *testing.T) {
 
 	// Not twice to the new-account page, and only to our own addresses.
 	p = b.Visit(t, "/signin?next=https://evil.example/").Press(t, "Se connecter", "Adresse e-mail", webtest.User, "Mot de passe", webtest.Password)
-	if p.Path != "/" {
+	if p.Path != "/sent" { // a sender's home
 		t.Errorf("signing in leads to %s", p.Path)
 	}
 }

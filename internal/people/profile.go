@@ -92,7 +92,7 @@ func (p *People) welcomed(r *web.Request) error {
 		return err
 	}
 	r.Flash("ok", "c.saved")
-	return r.Redirect(page.Next)
+	return r.Redirect(home(r.User(), page.Next))
 }
 
 // profilePage is R13.
