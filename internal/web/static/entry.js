@@ -112,6 +112,7 @@ const ways = {
 // A viewer that runs this page in its own sandbox gives it no storage, and a
 // frame could be anybody's (AT-19, AT-20).
 if (way in ways) {
+  page.querySelector('[data-wait]')?.removeAttribute('hidden'); // without a script there is nothing to wait for
   if (self.origin === 'null' || window.top !== window.self) say('sandbox');
   else ways[way]();
 }

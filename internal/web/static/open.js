@@ -48,4 +48,5 @@ async function prove() {
   location.replace('/e/' + answer.value.ref);
 }
 
+page?.querySelector('[data-wait]').removeAttribute('hidden');
 if (page) prove().catch(() => say('damaged'));
