@@ -21,7 +21,7 @@ func ParseList(s string) (list []Address, bad []string) {
 	for _, item := range splitItems(s) {
 		open := strings.IndexByte(item, '<')
 		if open < 0 {
-			for _, f := range fields(item) {
+			for _, f := range pieces(item) {
 				add(f)
 			}
 			continue
@@ -42,7 +42,7 @@ func ParseList(s string) (list []Address, bad []string) {
 			add(strings.TrimSpace(rest[open+1 : open+end]))
 			rest = rest[open+end+1:]
 		}
-		for _, f := range fields(rest) {
+		for _, f := range pieces(rest) {
 			add(f)
 		}
 	}
@@ -86,6 +86,23 @@ func splitItems(s string) []string {
 		flush(len(s))
 	}
 	return items
+}
+
+// pieces cuts at white space, where addresses are so divided: words without an
+// @ that stand together are one slip, not several.
+func pieces(s string) []string {
+	var out []string
+	joined := false // the last piece is of words without an @
+	for _, f := range fields(s) {
+		word := !strings.Contains(f, "@")
+		if word && joined {
+			out[len(out)-1] += " " + f
+		} else {
+			out = append(out, f)
+		}
+		joined = word
+	}
+	return out
 }
 
 // fields is strings.Fields that keeps a quoted local part in one piece.

@@ -78,6 +78,9 @@ func TestParseList(t *testing.T) {
 		{"\"open <a@x.test>\nb@x.test", "a@x.test b@x.test", ""},
 		{`"a b"@x.test c@x.test`, `"a b"@x.test c@x.test`, ""},
 		{"a@x.test\x00", "", "a@x.test\x00"},
+		{"pas une  adresse", "", "pas une adresse"},
+		{"not one a@x.test nor this, b@x.test @ c", "a@x.test b@x.test", "not one|nor this|@|c"},
+		{"not one\nnor two", "", "not one|nor two"},
 	} {
 		list, bad := mailaddr.ParseList(c.in)
 		var got []string
