@@ -42,13 +42,18 @@ type Invitation struct {
 func (w *Writer) Invitation(l Languages, v Invitation) (Mail, error) {
 	return w.write(l, nil, func(p i18n.Printer) (string, section) {
 		admin, org := line(v.Admin, 100), line(v.Organisation, 100)
+		lang, name := w.other(p)
+		at := w.origin + "/invite/" + v.Token
 		s := section{
 			Brand:   org,
 			Heading: p.T("mail.invite.heading", "admin", admin, "org", org),
 			Before:  []string{p.T("mail.invite.body", "date", p.Date(v.Until))},
-			Button:  link{Text: p.T("mail.invite.button"), URL: w.origin + "/invite/" + v.Token},
+			Button:  link{Text: p.T("mail.invite.button"), URL: at},
 			Small:   []string{p.T("mail.never"), p.T("mail.invite.unknown")},
-			Links:   []link{{Text: p.T("mail.check"), URL: w.origin + "/help/check"}},
+			Links: []link{
+				{Text: p.T("mail.check"), URL: w.origin + "/help/check"},
+				{Text: name, URL: at + "?lang=" + lang, Lang: lang},
+			},
 		}
 		return p.T("mail.invite.subject", "admin", admin, "org", org, "site", w.host), s
 	})
