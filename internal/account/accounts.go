@@ -22,7 +22,7 @@ type AccountView struct {
 	store.Account
 	Users          int
 	Groups         int // with the built-in one
-	Administrators int // who can act
+	Administrators int // who are not blocked; some may still have to set a password
 	Requests       int // for access, that wait
 }
 
@@ -46,11 +46,7 @@ func viewAccount(tx *store.Tx, a store.Account) (AccountView, error) {
 	if err != nil {
 		return v, err
 	}
-	for _, u := range admins {
-		if !u.Temporary {
-			v.Administrators++
-		}
-	}
+	v.Administrators = len(admins)
 	requests, err := tx.ListRequests(a.ID, 1000)
 	v.Requests = len(requests)
 	return v, err
