@@ -32,7 +32,7 @@ func (s *Service) Check(r Request) error { return (&job{s: s, r: r}).check() }
 
 // check normalises the request and names every field that cannot be used.
 func (j *job) check() error {
-	r, cfg := &j.r, &j.s.cfg
+	r := &j.r
 	var err error
 	if j.from, err = mailaddr.Parse(r.Sender.Address); err != nil {
 		return fmt.Errorf("seal message: sender: %w", err)
@@ -48,8 +48,8 @@ func (j *job) check() error {
 	switch {
 	case len(j.to) == 0:
 		bad = bad.In("to", "new.norecipient", nil)
-	case len(j.to) > cfg.MaxRecipients:
-		bad = bad.In("to", "mail.seal.recipients", fault.Args{"max": cfg.MaxRecipients})
+	case len(j.to) > maxRecipients:
+		bad = bad.In("to", "mail.seal.recipients", fault.Args{"max": maxRecipients})
 	}
 	r.Text = strings.ReplaceAll(strings.ReplaceAll(r.Text, "\r\n", "\n"), "\r", "\n")
 	r.Note = strings.TrimSpace(strings.ReplaceAll(strings.ReplaceAll(r.Note, "\r\n", "\n"), "\r", "\n"))
@@ -61,7 +61,7 @@ func (j *job) check() error {
 	}{
 		{"subject", "new.subject", r.Subject, maxSubject, false},
 		{"note", "open.note", r.Note, maxNote, true},
-		{"body", "new.body", r.Text, int(cfg.MaxText), true},
+		{"body", "new.body", r.Text, maxText, true},
 	} {
 		if hasControl(f.value, f.lines) {
 			bad = bad.In(f.name, "mail.seal.character", fault.Args{"field": f.label})

@@ -42,10 +42,14 @@ type Config struct {
 	Origin string
 	Log    *slog.Logger
 
-	MaxFiles      int64 // bytes of all files together; 25 MiB
-	MaxText       int64 // bytes of the text; 1 MiB
-	MaxRecipients int   // 100
+	MaxFiles int64 // bytes of all files together; 25 MiB
 }
+
+// Limits of one message that no setting changes.
+const (
+	maxText       = 1 << 20 // bytes of the text
+	maxRecipients = 100
+)
 
 // Service seals. It is safe for concurrent use.
 type Service struct{ cfg Config }
@@ -54,12 +58,6 @@ type Service struct{ cfg Config }
 func New(cfg Config) *Service {
 	if cfg.MaxFiles <= 0 {
 		cfg.MaxFiles = 25 << 20
-	}
-	if cfg.MaxText <= 0 {
-		cfg.MaxText = 1 << 20
-	}
-	if cfg.MaxRecipients <= 0 {
-		cfg.MaxRecipients = 100
 	}
 	return &Service{cfg}
 }

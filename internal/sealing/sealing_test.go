@@ -301,8 +301,12 @@ func TestForeignSender(t *testing.T) {
 
 func TestRefused(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t, func(c *sealing.Config) { c.MaxFiles = 1 << 20; c.MaxRecipients = 2 })
+	h := newHouse(t, func(c *sealing.Config) { c.MaxFiles = 1 << 20 })
 	mib := strings.Repeat("x", 1<<20)
+	var many []string
+	for i := range 101 {
+		many = append(many, fmt.Sprintf("p%d@x.test", i))
+	}
 	for name, c := range map[string]struct {
 		change func(*sealing.Request)
 		kind   fault.Kind
@@ -310,7 +314,7 @@ func TestRefused(t *testing.T) {
 		key    string
 	}{
 		"nobody":          {func(r *sealing.Request) { r.To = nil }, fault.Invalid, "to", "new.norecipient"},
-		"too many":        {func(r *sealing.Request) { r.To = h.request("a@x.test", "b@x.test", "c@x.test").To }, fault.Invalid, "to", "mail.seal.recipients"},
+		"too many":        {func(r *sealing.Request) { r.To = h.request(many...).To }, fault.Invalid, "to", "mail.seal.recipients"},
 		"nothing":         {func(r *sealing.Request) { r.Text = " \n" }, fault.Invalid, "body", "new.empty"},
 		"header (AT-65)":  {func(r *sealing.Request) { r.Subject = "a\r\nBcc: eve@evil.test" }, fault.Invalid, "subject", "mail.seal.character"},
 		"NUL":             {func(r *sealing.Request) { r.Note = "a\x00" }, fault.Invalid, "note", "mail.seal.character"},
