@@ -120,6 +120,44 @@ func InFile(path, password string) (bool, error) {
 	return false, nil
 }
 
+// Check reports a file in which InFile could not search: it is not there, holds
+// something else, or is in another order. It reads some places of it, not all.
+func Check(path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	if info.IsDir() || info.Size() == 0 {
+		return fmt.Errorf("read %s: it is no file of SHA-1 hashes", path)
+	}
+	const places = 256
+	last := ""
+	for i := range int64(places) {
+		start, line, err := lineAt(f, info.Size()/places*i)
+		if err != nil {
+			return err
+		}
+		if line == "" {
+			break
+		}
+		got, _, _ := strings.Cut(line, ":")
+		got = strings.ToUpper(strings.TrimSpace(got))
+		if _, err := hex.DecodeString(got); err != nil || len(got) != 2*sha1.Size {
+			return fmt.Errorf("read %s: the line at byte %d is no SHA-1 hash", path, start)
+		}
+		if got < last {
+			return fmt.Errorf("read %s: the line at byte %d is not in ascending order", path, start)
+		}
+		last = got
+	}
+	return nil
+}
+
 // lineAt returns the first line that begins at or after byte at, and where; "" at the end.
 func lineAt(f io.ReaderAt, at int64) (int64, string, error) {
 	from := max(at-1, 0)

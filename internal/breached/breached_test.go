@@ -45,6 +45,9 @@ func TestInFile(t *testing.T) {
 			if err := os.WriteFile(path, []byte(strings.Join(lines, "")), 0o600); err != nil {
 				t.Fatal(err)
 			}
+			if err := breached.Check(path); (err == nil) != (n > 0) {
+				t.Errorf("%s, %d lines: %v", name, n, err)
+			}
 			for i := range n + 20 {
 				in, err := breached.InFile(path, fmt.Sprintf("stolen %d", i))
 				if err != nil || in != (i < n) {
@@ -62,6 +65,30 @@ func TestInFile(t *testing.T) {
 	}
 	if _, err := breached.InFile(filepath.Join(t.TempDir(), "none"), "x"); err == nil {
 		t.Error("no error for a missing file")
+	}
+}
+
+func TestCheckRefuses(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	var shuffled strings.Builder
+	for i := range 1000 {
+		fmt.Fprintf(&shuffled, "%X\n", sha1.Sum(fmt.Appendf(nil, "stolen %d", i)))
+	}
+	for name, text := range map[string]string{"words": "password\n123456\n", "empty": "", "unsorted": shuffled.String(),
+		"digits": strings.Repeat("z", 40) + "\n", "one line": strings.Repeat("0", 4096)} {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := breached.Check(path); err == nil {
+			t.Errorf("%s: taken for a list", name)
+		}
+	}
+	for _, path := range []string{dir, filepath.Join(dir, "none")} {
+		if breached.Check(path) == nil {
+			t.Errorf("%s: taken for a list", path)
+		}
 	}
 }
 
