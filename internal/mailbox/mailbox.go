@@ -26,7 +26,7 @@ import (
 
 // maxMail is the size above which a mail is refused: 25 MiB of files make 48
 // MiB when they are encoded twice.
-const maxMail = 64 << 20
+const maxMail = 72 << 20
 
 // refusedDomain is for whoever wants to see what a sender is told when a mail
 // cannot be delivered: its addresses do not exist.

@@ -161,7 +161,7 @@ func TestRefusals(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "No such mailbox") {
 		t.Error(err)
 	}
-	if err := send(t, addr, []string{"a@example.net"}, "Subject: x\r\n\r\n"+string(bytes.Repeat([]byte("0123456789abcdef\r\n"), 64<<20/18+1))); err == nil {
+	if err := send(t, addr, []string{"a@example.net"}, "Subject: x\r\n\r\n"+string(bytes.Repeat([]byte("0123456789abcdef\r\n"), 72<<20/18+1))); err == nil {
 		t.Error("a mail over the limit was taken")
 	}
 	if _, body := get(t, url+"/api/mails"); strings.TrimSpace(body) != "[]" {
