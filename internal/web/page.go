@@ -108,7 +108,7 @@ type Base struct {
 	Address string // of the person who signed in, "" for nobody
 	Version string // for administrators, "" for others
 	Level   string // of accessibility
-	Demo    bool
+	Demo    string // catalogue key of the demonstration's banner, "" for none
 	Mailbox string // address of the demonstration's mailbox
 
 	Flash   *Flash
@@ -138,12 +138,23 @@ func (b *Base) base() *Base { return b }
 // its own with the same name.
 func (b *Base) Shell() *Base { return b }
 
+// banner is the sentence of the demonstration: what becomes of its data differs.
+func (k *Kit) banner() string {
+	switch {
+	case !k.conf.Demo:
+		return ""
+	case k.conf.DemoKept:
+		return "web.demokept"
+	}
+	return "demo.banner"
+}
+
 // Base begins a page with its title: the page, then what it belongs to.
 func (r *Request) Base(title ...string) Base {
 	k := r.kit
 	b := Base{
 		Printer: r.Printer, Title: strings.Join(title, " – "), Site: k.conf.SiteName, Host: k.host, Origin: k.conf.Origin,
-		Theme: theme(r.Request), Self: r.self(), Level: k.conf.Level, Demo: k.conf.Demo, Mailbox: k.conf.MailboxURL, kit: k,
+		Theme: theme(r.Request), Self: r.self(), Level: k.conf.Level, Demo: k.banner(), Mailbox: k.conf.MailboxURL, kit: k,
 	}
 	u := r.User()
 	if u == nil {

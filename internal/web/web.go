@@ -93,6 +93,7 @@ type Config struct {
 	Level     string          // of accessibility, as stated in the footer: full, partial (when empty), none
 
 	Demo       bool   // show the banner of the demonstration
+	DemoKept   bool   // what is in the demonstration outlives it
 	MailboxURL string // of the demonstration's mailbox
 
 	Proxies []netip.Prefix              // whose X-Forwarded-For is believed; none by default
