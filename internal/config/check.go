@@ -39,6 +39,9 @@ func (r *reading) checkWeb() {
 	if r.ok("public_url") {
 		r.checkPublicURL()
 	}
+	if r.ok("name") && strings.TrimSpace(r.Name) == "" {
+		r.add("name", "config.missing", "example", `"Pli"`)
+	}
 	if r.ok("listen") && len(r.Listen) == 0 {
 		r.add("listen", "config.missing", "example", `"localhost:8443"`)
 	}

@@ -24,7 +24,9 @@ type Config struct {
 
 	Listen         []string // host:port
 	PublicURL      string   // the origin: scheme, host and port
+	Name           string   // of the site
 	Support        string
+	Accessibility  string // full, partial, none
 	TrustedProxies []netip.Prefix
 
 	TLS TLS
@@ -33,6 +35,7 @@ type Config struct {
 	DatabasePasswordFile string
 	DataDir              string
 	MasterKeyFile        string
+	BreachedPasswords    string // file; empty: the built-in list alone
 
 	Mail   Mail
 	Log    Log

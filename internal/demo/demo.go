@@ -74,7 +74,7 @@ func New(ctx context.Context, c Config) (_ *Demo, err error) {
 		return nil, errors.Join(err, closeAll(site))
 	}
 	d.server, err = server.New(ctx, server.Config{Config: conf, Catalogue: c.Catalogue, Version: c.Version, Log: c.Log,
-		Listeners: site, Demo: true, MailboxURL: d.MailboxURL,
+		Listeners: site, Demo: true, DemoKept: !d.Temporary, MailboxURL: d.MailboxURL,
 		// The sample passwords are in the program for all to read: that they are
 		// hashed dearly would protect nobody, and cost the start a second.
 		Hash: account.HashCost{Memory: 19 << 10, Passes: 2}})

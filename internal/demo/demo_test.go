@@ -3,6 +3,7 @@ package demo_test
 import (
 	"context"
 	"encoding/json"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -49,6 +50,35 @@ func signIn(t *testing.T, url string, u demo.User) int {
 	}
 	r.Body.Close()
 	return r.StatusCode
+}
+
+// banner is what the site says of the demonstration.
+func banner(t *testing.T, d *demo.Demo) string {
+	t.Helper()
+	r, err := http.Get(d.URL + "/signin")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Body.Close()
+	page, err := io.ReadAll(r.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, aside, _ := strings.Cut(string(page), `<aside class="demo"`)
+	aside, _, _ = strings.Cut(aside, "</aside>")
+	return aside
+}
+
+// What becomes of the data is said as it is.
+func TestBanner(t *testing.T) {
+	t.Parallel()
+	for dir, want := range map[string]string{"": "Everything is deleted when you stop it.", t.TempDir(): "Everything is kept when you stop it."} {
+		d, stop := start(t, dir, 0)
+		if got := banner(t, d); !strings.Contains(got, want) {
+			t.Errorf("%q: %s", dir, got)
+		}
+		stop()
+	}
 }
 
 func TestTemporary(t *testing.T) {

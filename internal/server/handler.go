@@ -20,7 +20,8 @@ func (s *Server) handler() (http.Handler, error) {
 	conf := s.conf.Config
 	kit, err := web.New(web.Config{
 		Accounts: s.Accounts, Catalogue: s.conf.Catalogue, Root: s.Root, Origin: conf.PublicURL,
-		Version: s.conf.Version, Demo: s.conf.Demo, MailboxURL: s.conf.MailboxURL,
+		SiteName: conf.Name, Level: conf.Accessibility, Version: s.conf.Version,
+		Demo: s.conf.Demo, DemoKept: s.conf.DemoKept, MailboxURL: s.conf.MailboxURL,
 		Proxies: conf.TrustedProxies, Ready: s.ready, Log: s.conf.Log,
 	})
 	if err != nil {

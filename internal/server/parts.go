@@ -14,6 +14,7 @@ import (
 
 	"github.com/pli-mail/pli/internal/account"
 	"github.com/pli-mail/pli/internal/blob"
+	"github.com/pli-mail/pli/internal/breached"
 	"github.com/pli-mail/pli/internal/config"
 	"github.com/pli-mail/pli/internal/keyserver"
 	"github.com/pli-mail/pli/internal/mailaddr"
@@ -55,6 +56,11 @@ func Open(ctx context.Context, c Config) (_ *Parts, err error) {
 	if err := os.MkdirAll(p.spool, 0o700); err != nil {
 		return nil, fmt.Errorf("make spool directory: %w", err)
 	}
+	if conf.BreachedPasswords != "" {
+		if err := breached.Check(conf.BreachedPasswords); err != nil {
+			return nil, fmt.Errorf("read breached_passwords: %w", err)
+		}
+	}
 	url, err := conf.DatabaseURL()
 	if err != nil {
 		return nil, err
@@ -81,7 +87,7 @@ func (p *Parts) build(c Config) error {
 	p.Outbox = outbox.New(outbox.Config{DB: p.DB, Root: p.Root, Blobs: p.Blobs, Log: c.Log})
 	p.Postman = &sealing.Postman{Outbox: p.Outbox, Words: words, From: message.Mailbox{Name: name, Addr: from}}
 	p.Accounts = account.New(account.Config{DB: p.DB, Root: p.Root, Post: p.Postman, Wake: p.Outbox.Wake, Log: c.Log,
-		Hash: c.Hash, Hashers: int(conf.Limits.PasswordChecks), Contact: contact(conf.Support)})
+		Hash: c.Hash, Hashers: int(conf.Limits.PasswordChecks), BreachedFile: conf.BreachedPasswords, Contact: contact(conf.Support)})
 	p.Keys = keyserver.New(keyserver.Config{DB: p.DB, Root: p.Root, Blobs: p.Blobs, Origin: conf.PublicURL,
 		Post: p.Postman.Keys(), Log: c.Log})
 	p.Sealing = sealing.New(sealing.Config{DB: p.DB, Keys: p.Keys, Blobs: p.Blobs, Outbox: p.Outbox, Words: words, Post: p.Postman,

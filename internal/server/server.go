@@ -40,6 +40,7 @@ type Config struct {
 
 	Listeners  []net.Listener   // instead of Config.Listen
 	Demo       bool             // show the banner of the demonstration
+	DemoKept   bool             // the demonstration's data outlive it, and the banner says so
 	MailboxURL string           // of the demonstration
 	Hash       account.HashCost // of passwords; the zero value is the real cost
 }

@@ -66,6 +66,32 @@ func run(t *testing.T, c server.Config) *server.Server {
 	return s
 }
 
+// The name and the level of accessibility are the operator's to say; a list of
+// stolen passwords is looked at before anybody relies on it.
+func TestSettings(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	list := filepath.Join(dir, "stolen.txt")
+	if err := os.WriteFile(list, []byte(strings.Repeat("A", 40)+":7\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	more := "accessibility = \"full\"\nname = \"Clinic Mail\"\nbreached_passwords = \"stolen.txt\"\n"
+	s := run(t, prepare(t, dir, "http://localhost:18080", more))
+	_, page := get(t, http.DefaultClient, "http://"+s.Addrs()[0].String()+"/signin")
+	for _, want := range []string{"Clinic Mail</title>", "fully compliant"} {
+		if !strings.Contains(page, want) {
+			t.Errorf("no %q in %s", want, page)
+		}
+	}
+	other := t.TempDir()
+	if err := os.WriteFile(filepath.Join(other, "stolen.txt"), []byte("password\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := server.New(t.Context(), prepare(t, other, "http://localhost:18080", more)); err == nil || !strings.Contains(err.Error(), "breached_passwords") {
+		t.Errorf("a list of words is taken: %v", err)
+	}
+}
+
 func get(t *testing.T, client *http.Client, url string) (*http.Response, string) {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
