@@ -13,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/pli-mail/pli/internal/breached"
 	"github.com/pli-mail/pli/internal/config"
 	"github.com/pli-mail/pli/internal/masterkey"
 	"github.com/pli-mail/pli/internal/server"
@@ -145,6 +146,13 @@ func (d *doctor) checkFiles() {
 			d.ok("secrets", "cli.doctor.secret.ok", "file", secret)
 		}
 	}
+	if file := d.conf.BreachedPasswords; file != "" {
+		if err := breached.Check(file); err != nil {
+			d.fail("passwords", "cli.doctor.breached", "cli.doctor.breached.do", "file", file, "reason", reason(err))
+		} else {
+			d.ok("passwords", "cli.doctor.breached.ok", "file", file)
+		}
+	}
 	for _, dir := range []string{d.conf.DataDir, filepath.Join(d.conf.DataDir, "blobs"), filepath.Join(d.conf.DataDir, "spool")} {
 		_, err := os.Stat(dir)
 		if errors.Is(err, fs.ErrNotExist) && dir != d.conf.DataDir {
@@ -253,15 +261,7 @@ func (d *doctor) checkAccounts(ctx context.Context, o *operator) error {
 	return pages(0, func(after string, size int) (int, string, error) {
 		p, err := o.Accounts.Accounts(ctx, o.actor, after, size)
 		for _, v := range p.Accounts {
-			if v.Administrators > 0 || v.State != store.AccountActive {
-				continue
-			}
-			// Who must still set a password is not counted, and can do so.
-			admins, err := o.Accounts.Users(ctx, o.actor, v.ID, "", store.OnlyAdministrators, "", 1)
-			if err != nil {
-				return 0, "", err
-			}
-			if len(admins.Users) == 0 {
+			if v.Administrators == 0 && v.State == store.AccountActive {
 				d.warn("accounts", "cli.doctor.noadmin", "cli.doctor.noadmin.do", "number", v.ID)
 			}
 		}

@@ -49,17 +49,28 @@ func (d *doctor) checkCertificate(now time.Time) {
 	}
 }
 
+// mailPerMiB is how much mail comes of a MiB of files: the message has them in
+// base64, and the envelope has the message in base64 again. With the largest
+// setting, 25 MiB, that is 70 MB.
+const mailPerMiB = 2_800_000
+
 // checkSmarthost connects, protects the connection and signs in, and sends nothing.
 func (d *doctor) checkSmarthost(ctx context.Context) {
 	args := []any{"host", d.conf.Mail.Smarthost}
+	var limit int64
 	relay, err := server.NewRelay(d.conf)
 	if err == nil {
 		ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
 		defer cancel()
-		err = relay.Check(ctx)
+		limit, err = relay.Check(ctx)
 	}
 	if err != nil {
 		d.fail("smarthost", "cli.doctor.smarthost", "cli.doctor.smarthost.do", append(args, "reason", err.Error())...)
+		return
+	}
+	if need := d.conf.Limits.AttachmentsMiB * mailPerMiB; limit > 0 && limit < need {
+		const mb = 1_000_000
+		d.warn("smarthost", "cli.doctor.smarthost.small", "cli.doctor.smarthost.small.do", append(args, "size", limit/mb, "need", (need+mb-1)/mb)...)
 		return
 	}
 	d.ok("smarthost", "cli.doctor.smarthost.ok", args...)

@@ -202,7 +202,7 @@ disable_dns_lookups = yes
 	}
 	r := newRelay(t, relay.Config{Addr: addr, CAFile: ca, ServerName: "gw.test", Hello: "pli.example",
 		DKIM: []relay.DKIM{{Domain: "pli.example", Selector: "s1", Key: key}}})
-	if err := r.Check(t.Context()); err != nil {
+	if _, err := r.Check(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	c := parcel(t, "bob@x.test")

@@ -37,7 +37,6 @@ const (
 type Config struct {
 	Addr       string // host:port
 	TLS        string // StartTLS when empty
-	AllowPlain bool   // TLS None also for another machine; for a network that is protected otherwise
 	Username   string // "" for no authentication, which needs TLS
 	Password   string
 	CAFile     string        // PEM of the authorities to trust; "" for the system's
@@ -82,8 +81,8 @@ func New(cfg Config) (*Relay, error) {
 		if cfg.Username != "" {
 			return nil, errors.New("configure relay: a password is never sent in clear: use TLS, or no user name")
 		}
-		if !isLoopback(host) && !cfg.AllowPlain {
-			return nil, fmt.Errorf("configure relay: mail to %s would travel in clear: use TLS, or say that this is wanted", host)
+		if !isLoopback(host) {
+			return nil, fmt.Errorf("configure relay: mail to %s would travel in clear: use TLS", host)
 		}
 	default:
 		return nil, fmt.Errorf("configure relay: TLS is %q, not starttls, tls or none", cfg.TLS)
@@ -120,13 +119,18 @@ func isLoopback(host string) bool {
 	return err == nil && a.IsLoopback()
 }
 
-// Check connects, protects the connection and signs in, and sends nothing.
-func (r *Relay) Check(ctx context.Context) error {
+// Check connects, protects the connection and signs in, and sends nothing. It
+// returns the octets that a mail may have by the next hop's own word, 0 when it
+// names no limit (RFC 1870).
+func (r *Relay) Check(ctx context.Context) (limit int64, err error) {
 	c, err := r.connect(ctx)
 	if err != nil {
-		return err
+		return 0, err
 	}
-	return c.Quit()
+	if n, ok := c.MaxMessageSize(); ok {
+		limit = int64(n)
+	}
+	return limit, c.Quit()
 }
 
 // Send delivers one parcel to the next hop. Errors that the next hop's answer
