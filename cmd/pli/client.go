@@ -121,6 +121,10 @@ func (p *problem) sentence() string {
 
 // exit is the status that says the same as the HTTP status.
 func (p *problem) exit() int {
+	switch p.Key {
+	case "code.wrong", "code.old", "code.none": // as a wrong password is: not let in
+		return exitNotAllowed
+	}
 	switch p.Status {
 	case http.StatusUnauthorized:
 		return exitNotAllowed
@@ -280,9 +284,15 @@ type released struct {
 	sender string
 }
 
+// codeReader asks somebody for the code that they were mailed.
+type codeReader struct {
+	ready func() error                             // whether anybody can be asked: before a code is mailed for nothing
+	read  func(masked, ref string) (string, error) // asks
+}
+
 // open proves that the envelope is held, proves the address with a mailed code
 // where the session has not, and gets the server's half.
-func (c *client) open(ctx context.Context, slot envelope.SlotID, pop [32]byte, code func(masked, ref string) (string, error)) (*released, error) {
+func (c *client) open(ctx context.Context, slot envelope.SlotID, pop [32]byte, code codeReader) (*released, error) {
 	if c.token == "" {
 		if err := c.visit(ctx); err != nil {
 			return nil, c.explain(err)
@@ -309,13 +319,16 @@ func (c *client) open(ctx context.Context, slot envelope.SlotID, pop [32]byte, c
 	if !errors.As(err, &p) || p.Key != "release.code" {
 		return r, c.explain(err)
 	}
+	if err := code.ready(); err != nil {
+		return nil, err
+	}
 	var sent struct {
 		Masked string `json:"masked"`
 	}
 	if err := c.call(ctx, "POST", "/api/v1/open/code", map[string]string{"ref": ref}, &sent); err != nil {
 		return nil, c.explain(err)
 	}
-	typed, err := code(sent.Masked, ref)
+	typed, err := code.read(sent.Masked, ref)
 	if err != nil {
 		return nil, err
 	}

@@ -34,7 +34,7 @@ func (a *app) demoCommand() *cobra.Command {
 
 func (a *app) demo(ctx context.Context, dir string, port int, asJSON, verbose bool) error {
 	if port < 0 || port > 65534 {
-		return usage("cli.usage.badvalue", "flag", "port", "value", fmt.Sprint(port))
+		return usage("cli.demo.badport", "value", port)
 	}
 	level := slog.LevelWarn
 	if verbose {

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"os"
@@ -16,6 +17,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"github.com/pli-mail/pli/envelope"
 	"github.com/pli-mail/pli/internal/mailbox"
 )
 
@@ -43,6 +45,9 @@ func demoOf(ts *testscript.TestScript, neg bool, args []string) {
 		cmd.Wait()
 		ts.Fatalf("the demonstration did not start: %s", log.String())
 	}
+	if !keysInOrder.MatchString(line) {
+		ts.Fatalf("other keys, or in another order: %s", line)
+	}
 	var said struct {
 		URL        string `json:"url"`
 		AdminURL   string `json:"admin_url"`
@@ -67,6 +72,9 @@ func demoOf(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Setenv("USER1", said.Users[1].Email)
 	ts.Setenv("USER1_PASSWORD", said.Users[1].Password)
 }
+
+// What scripts read has its keys in this order.
+var keysInOrder = regexp.MustCompile(`^\{"url":"[^"]+","admin_url":"[^"]+","mailbox_url":"[^"]+","account":"100042","users":\[\{"email":"[^"]+","password":"[^"]+","role":`)
 
 var sixDigits = regexp.MustCompile(`\b\d{6}\b`)
 
@@ -119,11 +127,28 @@ func openWithCode(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	in.Close()
 	err = cmd.Wait()
+	if err != nil {
+		fmt.Fprintln(&said, err)
+	}
 	ts.Check(writeFile(ts.MkAbs("said.txt"), said.String()))
 	ts.Check(writeFile(ts.MkAbs(args[0]), out.String()))
 	if (err != nil) != neg {
 		ts.Fatalf("pli open: %v: %s", err, said.String())
 	}
+}
+
+// bare takes an envelope out of its page, and makes the link that its mail
+// would have: bare ENVELOPE.html ENVELOPE.pli LINK.
+func bare(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 3 {
+		ts.Fatalf("usage: bare ENVELOPE.html ENVELOPE.pli LINK")
+	}
+	r, part, err := envelope.FindArmor(strings.NewReader(ts.ReadFile(args[0])))
+	ts.Check(err)
+	raw, err := io.ReadAll(r)
+	ts.Check(err)
+	ts.Check(writeFile(ts.MkAbs(args[1]), string(raw)))
+	ts.Check(writeFile(ts.MkAbs(args[2]), ts.Getenv("URL")+"/o/x#e="+part.Base64()+"\n"))
 }
 
 // exits runs a command and checks its exit status: status 3 pli admin ….

@@ -93,6 +93,18 @@ func notFound(err error, name string) error {
 	return err
 }
 
+// folderOf reports a folder that is not there, before any work is done for the
+// file that is to be in it.
+func folderOf(path string) error {
+	dir := filepath.Dir(path)
+	if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
+		f := failed("cli.nofolder", "folder", dir)
+		f.code = exitNotFound
+		return f
+	}
+	return nil
+}
+
 // outputs are files that appear together, complete, or not at all.
 type outputs struct {
 	files []*output
@@ -108,6 +120,9 @@ type output struct {
 // create begins a file that will be at path. Without replace, it is an error
 // at commit if something is there by then.
 func (o *outputs) create(path string, mode fs.FileMode, replace bool) (*output, error) {
+	if err := folderOf(path); err != nil {
+		return nil, err
+	}
 	f, err := os.CreateTemp(filepath.Dir(path), ".pli-*")
 	if err != nil {
 		return nil, err

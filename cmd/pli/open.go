@@ -51,6 +51,11 @@ func (a *app) open(ctx context.Context, f openFlags, name string) error {
 			return err
 		}
 	}
+	if f.output != "" {
+		if err := folderOf(f.output); err != nil {
+			return err
+		}
+	}
 	src, err := a.source(name)
 	if err != nil {
 		return err
@@ -184,7 +189,8 @@ func (w *writeErrors) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// notOpened says for people what is wrong with an envelope.
+// notOpened says for people what is wrong with an envelope. The sentence is all
+// of it: the format's own words for the same are for programmers, in English.
 func notOpened(err error) error {
 	keys := []struct {
 		is  error
@@ -198,9 +204,7 @@ func notOpened(err error) error {
 	}
 	for _, k := range keys {
 		if errors.Is(err, k.is) {
-			f := failed(k.key)
-			f.cause = err
-			return f
+			return failed(k.key)
 		}
 	}
 	return err
@@ -245,9 +249,17 @@ func (a *app) askServer(ctx context.Context, f openFlags, e *envelope.Envelope, 
 		return err
 	}
 	pop := envelope.Pop(o.part, e.Slot, e.HH)
-	release, err := c.open(ctx, e.Slot, pop, func(address string, ref string) (string, error) {
-		a.tell("cli.open.codesent", "masked", address, "ref", id.ShowReference(ref))
-		return a.readCode(f.code)
+	release, err := c.open(ctx, e.Slot, pop, codeReader{
+		ready: func() error {
+			if !f.code && !isTerminal(a.stdin) {
+				return usage("cli.open.nocode")
+			}
+			return nil
+		},
+		read: func(address, ref string) (string, error) {
+			a.tell("cli.open.codesent", "masked", address, "ref", id.ShowReference(ref))
+			return a.readCode(f.code)
+		},
 	})
 	if err != nil {
 		return err
@@ -259,9 +271,6 @@ func (a *app) askServer(ctx context.Context, f openFlags, e *envelope.Envelope, 
 
 func (a *app) readCode(fromStdin bool) (string, error) {
 	if !fromStdin {
-		if !isTerminal(a.stdin) {
-			return "", usage("cli.open.nocode")
-		}
 		fmt.Fprint(a.stderr, a.t("cli.open.askcode")+" ")
 	}
 	line, err := a.readLine("")

@@ -82,6 +82,9 @@ func (a *app) seal(ctx context.Context, f sealFlags, name string) error {
 		if _, err := os.Lstat(f.keyFile); err == nil {
 			return exists(f.keyFile)
 		}
+		if err := folderOf(f.keyFile); err != nil {
+			return err
+		}
 	}
 	var server *client
 	origin := f.origin
@@ -162,7 +165,7 @@ func (a *app) sealPaths(output string, to []mailaddr.Address) ([]string, error) 
 		isDir = true
 	}
 	if !isDir {
-		return []string{output}, nil
+		return []string{output}, folderOf(output)
 	}
 	paths := make([]string, len(to))
 	for i, addr := range to {
