@@ -67,7 +67,7 @@ func (a *app) act(f *adminFlags, fn func(ctx context.Context, o *operator, args 
 			return err
 		}
 		o := &operator{app: a, Parts: parts, actor: operatorActor(a), quiet: f.quiet}
-		err = fn(ctx, o, args)
+		err = o.nothingThere(ctx, cmd, args, fn(ctx, o, args))
 		if e := parts.Close(); err == nil {
 			err = e
 		}
@@ -135,6 +135,26 @@ var noUser account.UserView
 
 func (o *operator) noAccount(n int64) error {
 	f := failed("cli.noaccount", "number", n)
+	f.code = exitNotFound
+	return f
+}
+
+// nothingThere says in the terminal's words what a command did not find: on
+// the web that is a page.
+func (o *operator) nothingThere(ctx context.Context, cmd *cobra.Command, args []string, err error) error {
+	if !fault.HasKey(err, "e404.h1") || len(args) == 0 {
+		return err
+	}
+	if strings.Contains(cmd.Use, "NUMBER") {
+		n, bad := number(args[0])
+		if bad != nil {
+			return err
+		}
+		if _, known := o.Accounts.Account(ctx, o.actor, n); fault.Is(known, fault.NotFound) {
+			return o.noAccount(n)
+		}
+	}
+	f := failed("cli.nothing", "name", args[len(args)-1])
 	f.code = exitNotFound
 	return f
 }

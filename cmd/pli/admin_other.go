@@ -1,7 +1,9 @@
 package main
 
 import (
+	"cmp"
 	"context"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -64,12 +66,12 @@ func (a *app) adminOutbox(f *adminFlags) *cobra.Command {
 		if state != "" && state != store.OutboxWaiting && state != store.OutboxFailed {
 			return usage("cli.usage.choice", "value", state, "choices", store.OutboxWaiting+", "+store.OutboxFailed)
 		}
-		t := &table{columns: []column{{"id", "cli.col.id"}, {"recipient", "cli.col.to"}, {"kind", "cli.col.kind"}, {"state", "cli.col.state"}, {"attempts", "cli.col.attempts"}, {"next_at", "cli.col.next"}, {"last_error", "cli.col.error"}, {"created_at", "cli.col.created"}}}
+		t := &table{columns: []column{{"id", "cli.col.id"}, {"recipient", "cli.col.to"}, {"kind", "cli.col.kind"}, {"state", "cli.col.state"}, {"attempts", "cli.col.attempts"}, {"next_at", "cli.col.next"}, {"last_error", "cli.col.error"}, {"created_at", "cli.col.created"}, {"letter", "cli.col.letter"}}}
 		if err := pages(0, func(after string, n int) (int, string, error) {
 			rows, err := o.Outbox.List(ctx, state, after, n)
 			cursor := ""
 			for _, r := range rows {
-				t.add(r.ID, r.Recipient, r.Kind, r.State, r.Attempts, r.NextAt, r.LastError, r.CreatedAt)
+				t.add(r.ID, r.Recipient, r.Kind, r.State, r.Attempts, r.NextAt, r.LastError, r.CreatedAt, r.HasLetter)
 				cursor = r.ID
 			}
 			if len(rows) < n {
@@ -102,27 +104,46 @@ func (a *app) adminOutbox(f *adminFlags) *cobra.Command {
 func (a *app) adminAudit(f *adminFlags) *cobra.Command {
 	var limit int
 	list := a.command("list [NUMBER]", "admin.audit.list", "", a.exactly("[NUMBER]"), a.act(f, func(ctx context.Context, o *operator, args []string) error {
-		var n int64
-		if len(args) > 0 {
-			var err error
-			if n, err = number(args[0]); err != nil {
-				return err
-			}
-		}
-		t := &table{columns: []column{{"id", "cli.col.id"}, {"at", "cli.col.at"}, {"sentence", "cli.col.what"}, {"actor", "cli.col.who"}, {"action", "cli.col.action"}, {"target", "cli.col.target"}, {"outcome", "cli.col.outcome"}, {"origin", "cli.col.origin"}}}
-		if err := pages(limit, func(after string, size int) (int, string, error) {
-			p, err := o.Accounts.Audit(ctx, o.actor, n, after, size)
-			for _, r := range p.Records {
-				t.add(r.ID, r.At, account.Sentence(o.p, r), r.Actor, r.Action, r.Target, r.Outcome, r.Origin)
-			}
-			return len(p.Records), p.Next, err
-		}); err != nil {
+		numbers, err := o.accountNumbers(ctx, args)
+		if err != nil {
 			return err
+		}
+		records, err := o.audit(ctx, numbers, limit)
+		if err != nil {
+			return err
+		}
+		t := &table{columns: []column{{"id", "cli.col.id"}, {"at", "cli.col.at"}, {"sentence", "cli.col.what"}, {"actor", "cli.col.who"}, {"action", "cli.col.action"}, {"target", "cli.col.target"}, {"outcome", "cli.col.outcome"}, {"origin", "cli.col.origin"}, {"account", "cli.col.account"}}}
+		for _, r := range records {
+			var of any // nothing, for what belongs to no account
+			if r.AccountID != 0 {
+				of = r.AccountID
+			}
+			t.add(r.ID, r.At, account.Sentence(o.p, r), r.Actor, r.Action, r.Target, r.Outcome, r.Origin, of)
 		}
 		return o.write(t, f.format, false)
 	}))
 	list.Flags().IntVar(&limit, "limit", 50, a.t("cli.flag.limit"))
 	return a.group("audit", "admin.audit", list)
+}
+
+// audit gathers the newest records of the accounts. Their ids are in the order
+// of time, whichever account they are of.
+func (o *operator) audit(ctx context.Context, numbers []int64, limit int) ([]store.AuditRow, error) {
+	var out []store.AuditRow
+	for _, n := range numbers {
+		if err := pages(limit, func(after string, size int) (int, string, error) {
+			p, err := o.Accounts.Audit(ctx, o.actor, n, after, size)
+			out = append(out, p.Records...)
+			return len(p.Records), p.Next, err
+		}); err != nil {
+			return nil, err
+		}
+	}
+	slices.SortFunc(out, func(a, b store.AuditRow) int { return cmp.Compare(b.ID, a.ID) })
+	if limit > 0 && len(out) > limit {
+		out = out[:limit]
+	}
+	return out, nil
 }
 
 func (a *app) adminClock(f *adminFlags) *cobra.Command {

@@ -2,11 +2,13 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/pli-mail/pli/internal/account"
+	"github.com/pli-mail/pli/internal/fault"
 	"github.com/pli-mail/pli/internal/store"
 )
 
@@ -100,7 +102,7 @@ func (a *app) userAdd(f *adminFlags) *cobra.Command {
 			u.Address, u.Password, u.Confirm, u.EnforceExpiry = args[1], password, password, true
 			added, err := o.Accounts.AddUser(ctx, o.actor, n, u)
 			if err != nil {
-				return err
+				return userExists(err, n, args[1])
 			}
 			o.say("seed.user_added", "email", added.User.DisplayAddress)
 			if added.Group.ID != "" {
@@ -117,6 +119,17 @@ func (a *app) userAdd(f *adminFlags) *cobra.Command {
 	c.Flags().StringVar(&u.Language, "language", "", a.t("cli.account.language"))
 	c.Flags().BoolVar(&fromStdin, "password-stdin", false, a.t("cli.user.passwordstdin"))
 	return c
+}
+
+// userExists names the command for what the web's sentence calls a page.
+func userExists(err error, n int64, address string) error {
+	if !fault.HasKey(err, "un.exists") {
+		return err
+	}
+	f := failed("cli.user.exists", "email", address, "number", n)
+	f.code = exitConflict
+	f.hints = []string{fmt.Sprintf("pli admin user show %d %s", n, address)}
+	return f
 }
 
 // handOver writes a temporary password, once, for the operator to pass on.
@@ -144,7 +157,7 @@ func (a *app) userInvite(f *adminFlags) *cobra.Command {
 		}
 		p, err := o.Accounts.Invite(ctx, o.actor, n, groupID, args[1])
 		if err != nil {
-			return err
+			return userExists(err, n, args[1])
 		}
 		o.say("m.invited", "email", p.Address)
 		return nil

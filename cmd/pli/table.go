@@ -225,6 +225,8 @@ func (t *table) table(b *strings.Builder, a *app, noHeaders bool) {
 // plain is a value as text on one line.
 func plain(v any) string {
 	switch x := v.(type) {
+	case nil:
+		return ""
 	case time.Time:
 		if x.IsZero() {
 			return ""
