@@ -83,6 +83,10 @@ func (s *Service) sendInvitation(tx *store.Tx, actor Actor, a store.Account, i s
 			return Pending{}, fault.New(fault.TooMany, "e429.p").With("n", minutes(wait))
 		}
 	}
+	language := actor.Language
+	if language == "" {
+		language = a.Language
+	}
 	token := id.NewToken()
 	i.ExpiresAt = tx.Now.Add(InvitationLimit)
 	if i.TokenHash == "" {
@@ -98,7 +102,7 @@ func (s *Service) sendInvitation(tx *store.Tx, actor Actor, a store.Account, i s
 		return Pending{}, err
 	}
 	if err := s.c.Post.Invitation(tx, InvitationLetter{
-		AccountID: a.ID, To: to, Language: a.Language, Admin: actor.Name, Organisation: a.Name, Token: token, Until: i.ExpiresAt,
+		AccountID: a.ID, To: to, Language: language, Admin: actor.Name, Organisation: a.Name, Token: token, Until: i.ExpiresAt,
 	}); err != nil {
 		return Pending{}, err
 	}

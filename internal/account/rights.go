@@ -28,6 +28,7 @@ type Actor struct {
 	Name        string
 	Origin      string // network address, or "terminal"
 	SessionHash string // of the session that acts, "" where there is none
+	Language    string // in which they act, and their letters are written; "" = the account's
 }
 
 // Operator is whoever runs the service, by the name of their login on its host.

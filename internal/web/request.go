@@ -49,7 +49,11 @@ func (r *Request) User() *store.User {
 func (r *Request) Client() string { return r.kit.client(r.Request) }
 
 // Actor is the visitor as the one who acts.
-func (r *Request) Actor() account.Actor { return r.Session.Actor(r.Client()) }
+func (r *Request) Actor() account.Actor {
+	a := r.Session.Actor(r.Client())
+	a.Language = r.Printer.Lang
+	return a
+}
 
 // Visitor is who asks the key server. Somebody without a session has proved nothing.
 func (r *Request) Visitor() keyserver.Visitor {
