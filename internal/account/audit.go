@@ -62,7 +62,7 @@ func Sentence(p i18n.Printer, r store.AuditRow) string {
 	if r.Outcome == store.Refused {
 		what := p.T("au.a." + r.Action)
 		if what == "au.a."+r.Action {
-			what = r.Action
+			what = p.T("au.a.other", "action", r.Action)
 		}
 		return p.T("au.s.denied", "actor", args["actor"], "reason", what)
 	}

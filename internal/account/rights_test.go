@@ -479,7 +479,7 @@ func TestSentences(t *testing.T) {
 		for _, tt := range []struct{ got, want string }{
 			{en[0], "ada@example.org added lea@example.org to Account Administrators"},
 			{fr[0], "ada@example.org a ajouté lea@example.org au groupe Administrateurs de compte"},
-			{en[1], "lea@example.org was refused: seeing the groups"},
+			{en[1], "Access to the groups refused for lea@example.org"},
 			{en[2], "lea@example.org signed in"},
 			{en[3], "root (operator) created the user lea@example.org"},
 		} {

@@ -26,7 +26,8 @@ type UsersPage struct {
 // UserView is a user as their administrators see them.
 type UserView struct {
 	store.User
-	Groups []store.Group
+	Groups    []store.Group
+	LastAdmin bool // the account would be left without an administrator; told by User alone
 }
 
 // userOf finds a user of the account; one of another account is not found.
@@ -74,7 +75,7 @@ func (s *Service) Users(ctx context.Context, actor Actor, number int64, query, s
 			if err != nil {
 				return err
 			}
-			out.Users = append(out.Users, UserView{u, groups})
+			out.Users = append(out.Users, UserView{User: u, Groups: groups})
 		}
 		return nil
 	})
@@ -88,7 +89,13 @@ func (s *Service) User(ctx context.Context, actor Actor, number int64, userID st
 		if out.User, err = userOf(tx, a.ID, userID); err != nil {
 			return err
 		}
-		out.Groups, err = tx.ListGroupsOf(userID)
+		if out.Groups, err = tx.ListGroupsOf(userID); err != nil {
+			return err
+		}
+		err = notLast(tx, a.ID, out.User)
+		if out.LastAdmin = fault.HasKey(err, "m.last"); out.LastAdmin {
+			return nil // that they cannot be removed is no reason to not show them
+		}
 		return err
 	})
 	return out, err
