@@ -25,7 +25,7 @@ if (form) {
       name.textContent = `${f.name} (${bytes(f.size, d.units)})`;
       const out = document.createElement('button');
       out.type = 'button';
-      out.className = 'btn quiet';
+      out.className = 'btn';
       out.textContent = d.remove;
       out.setAttribute('aria-label', `${d.remove} ${f.name}`);
       out.addEventListener('click', () => { chosen.splice(i, 1); show(); files.focus(); });

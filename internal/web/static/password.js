@@ -13,7 +13,8 @@ for (const button of document.querySelectorAll('button[data-copy]')) {
   if (!navigator.clipboard) continue;
   button.hidden = false;
   button.addEventListener('click', async () => {
-    await navigator.clipboard.writeText(document.getElementById(button.dataset.copy).textContent);
+    const from = document.getElementById(button.dataset.copy);
+    await navigator.clipboard.writeText(from.value ?? from.textContent);
     const live = document.getElementById('live');
     if (live) live.textContent = button.dataset.copied;
     button.textContent = button.dataset.copied;
@@ -23,7 +24,7 @@ for (const button of document.querySelectorAll('button[data-copy]')) {
 function addToggle(form, inputs) {
   const button = document.createElement('button');
   button.type = 'button';
-  button.className = 'btn quiet';
+  button.className = 'btn';
   const label = () => { button.textContent = inputs[0].type === 'password' ? form.dataset.show : form.dataset.hide; };
   button.addEventListener('click', () => {
     const type = inputs[0].type === 'password' ? 'text' : 'password';
