@@ -138,6 +138,8 @@ type confirmPage struct {
 	Lines        []string
 	Keep, Button string
 	Back         string
+	Stopped      string   // why it cannot be done, "" if it can: then only Instead is offered
+	Instead      web.Link // what to do first
 }
 
 // confirm begins a confirm page about something of an account; act names it in
@@ -149,6 +151,21 @@ func confirm(r *web.Request, a account.AccountView, act, question, back string, 
 	}
 	page.Crumbs[len(page.Crumbs)-1].Text = act
 	return page
+}
+
+// lastAdministrator is the confirm page of an act that would leave the account
+// without an administrator: it asks nothing, and leads to where one is added.
+func (c *Console) lastAdministrator(r *web.Request, a account.AccountView, name, act string, between ...web.Link) (*confirmPage, error) {
+	groups, err := c.accounts.Groups(r.Context(), r.Actor(), a.ID, "", "", 1) // the built-in one comes first
+	if err != nil {
+		return nil, err
+	}
+	page := confirm(r, a, act, act, "", between...)
+	page.Stopped = r.T("m.last", "name", name)
+	for _, g := range groups.Groups {
+		page.Instead = web.Link{URL: accountPath(a.ID) + "/groups/" + g.ID + "/members#f-user", Text: r.T("adm.addadmin")}
+	}
+	return page, nil
 }
 
 // refuse answers with the confirm page once more and what stands in the way.

@@ -143,18 +143,32 @@ func (c *Console) add(r *web.Request, n int64, group, raw string, before *web.Fl
 		r.Flash("info", "adm.pending", "email", result.Invited[0].Address, "group", name)
 		path += "?mark=" + result.Invited[0].ID
 	default:
-		r.Flash("ok", "m.mixed", "a", len(result.Added), "b", len(result.Already), "c", len(result.Invited))
+		r.Flash("ok", "adm.mixed", "list", mixed(r, len(result.Added), len(result.Already), len(result.Invited), 0))
 	}
 	return r.Redirect(path)
+}
+
+// mixed counts what became of several addresses; what happened to none is left out.
+func mixed(r *web.Request, added, already, invited, undecided int) string {
+	var parts []string
+	for _, part := range []struct {
+		n   int
+		key string
+	}{{added, "adm.mixadded"}, {already, "adm.mixalready"}, {invited, "adm.mixinvited"}, {undecided, "adm.mixdecide"}} {
+		if part.n > 0 {
+			parts = append(parts, r.T(part.key, "n", part.n))
+		}
+	}
+	return strings.Join(parts, ", ")
 }
 
 // tried puts on the page what became of the addresses, and the decisions that
 // the missing ones need.
 func (p *membersPage) tried(r *web.Request, n int64, raw string, result account.AddResult) {
 	p.Tried, p.Typed, p.Wrong = true, raw, slices.DeleteFunc(slices.Clone(result.Bad), func(s string) bool { return s == "" })
-	undecided := len(result.Missing) + len(result.Bad) + len(result.Locked) + len(result.Invited)
-	if all := len(result.Added) + len(result.Already) + undecided; all > 1 {
-		p.Mixed = r.T("m.mixed", "a", len(result.Added), "b", len(result.Already), "c", undecided)
+	added, already, invited, undecided := len(result.Added), len(result.Already), len(result.Invited), len(result.Missing)+len(result.Bad)+len(result.Locked)
+	if added+already+invited+undecided > 1 {
+		p.Mixed = r.T("adm.mixed", "list", mixed(r, added, already, invited, undecided))
 	}
 	for _, u := range result.Locked {
 		p.Blocked = append(p.Blocked, web.Link{URL: accountPath(n) + "/users/" + u.ID, Text: u.DisplayAddress})
@@ -201,7 +215,11 @@ func (c *Console) removePage(r *web.Request) (*confirmPage, error) {
 	}
 	group, name := groupName(r.Printer, g), nameOf(u.User)
 	back := accountPath(a.ID) + "/groups/" + g.ID + "/members"
-	page := confirm(r, a, r.T("m.remove"), r.T("m.removeq", "name", name, "group", group), back, groupsLink(r, a.ID), web.Link{URL: back, Text: group})
+	between := []web.Link{groupsLink(r, a.ID), {URL: back, Text: group}}
+	if g.Builtin && u.LastAdmin {
+		return c.lastAdministrator(r, a, name, r.T("m.remove"), between...)
+	}
+	page := confirm(r, a, r.T("m.remove"), r.T("m.removeq", "name", name, "group", group), back, between...)
 	page.Keep, page.Button = r.T("adm.keepmember", "name", name), r.T("adm.removename", "name", name)
 	if g.Builtin {
 		page.Lines = []string{r.T("m.removewhat", "number", a.ID)}

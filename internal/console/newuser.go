@@ -45,7 +45,7 @@ func (c *Console) newUserPage(r *web.Request, from url.Values) (*newUserPage, er
 	groups, err := c.groupOptions(r, a.ID, from.Get("group"))
 	return &newUserPage{
 		head: headOf(r, a, r.T("seed.add_user"), usersLink(r, a.ID)), Prefill: from.Get("user"), Rest: from.Get("rest"), Enforce: true,
-		Languages: languageOptions(r.Printer, a.Language), GroupOptions: groups,
+		Languages: languageOptions(r.Printer, r.Printer.Lang), GroupOptions: groups,
 	}, err
 }
 
@@ -53,6 +53,9 @@ func (c *Console) newUser(r *web.Request) error {
 	page, err := c.newUserPage(r, r.URL.Query())
 	if err != nil {
 		return err
+	}
+	if page.Prefill != "" { // from the members page: the person is known, and needs a password
+		page.Generated = id.NewPassword()
 	}
 	return r.Render(c.pages, "user-new", page)
 }
@@ -87,6 +90,9 @@ func (c *Console) addUser(r *web.Request) error {
 			return perr
 		}
 		page.Enforce = form("enforce") != ""
+		if made := form("generated"); made == form("password") && made == form("confirm") {
+			page.Generated = made
+		}
 		return r.Again(c.pages, "user-new", page, err)
 	}
 	done := []string{r.T("seed.user_added", "email", added.User.DisplayAddress)}
@@ -117,7 +123,7 @@ type passwordPage struct {
 	Heading        string
 	Done           []string
 	Who, Password  string
-	Until          string // "" for a password that does not end
+	Until          time.Time // zero for a password that does not end
 	Back, BackText string
 }
 
@@ -128,9 +134,7 @@ func (c *Console) showPassword(r *web.Request, heading string, done []string, wh
 	}
 	page := &passwordPage{
 		head: headOf(r, a, heading, usersLink(r, a.ID)), Heading: heading, Done: done, Who: who, Password: password, Back: back, BackText: r.T("c.continue"),
-	}
-	if !until.IsZero() {
-		page.Until = r.Printer.Time(until)
+		Until: until,
 	}
 	return r.RenderStatus(http.StatusOK, c.pages, "password", page)
 }

@@ -15,8 +15,8 @@ type requestPage struct {
 	web.Base
 	Crumbs   []web.Link // none: they stand outside
 	Contacts []account.Contact
-	Operator bool   // the contact is of whoever runs the service
-	Asked    string // that they have asked already, "" if not
+	Operator bool      // the contact is of whoever runs the service
+	Asked    time.Time // when they asked already, zero if they have not
 }
 
 func (c *Console) requestPage(r *web.Request) (*requestPage, error) {
@@ -26,10 +26,7 @@ func (c *Console) requestPage(r *web.Request) (*requestPage, error) {
 		return nil, err
 	}
 	page.Operator = r.User().AccountID == 0
-	at, err := c.accounts.AskedAt(r.Context(), r.Session)
-	if !at.IsZero() {
-		page.Asked = r.T("adm.askedalready", "date", r.Printer.Time(at))
-	}
+	page.Asked, err = c.accounts.AskedAt(r.Context(), r.Session)
 	return page, err
 }
 

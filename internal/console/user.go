@@ -32,7 +32,7 @@ type userRow struct {
 
 // statuses are the filters of the list, by their value in its address.
 var statuses = []struct{ value, text string }{
-	{"", "adm.all"}, {store.OnlyActive, "st.active"}, {account.OnlyInvited, "st.invited"}, {store.OnlyBlocked, "st.blocked"},
+	{"", "adm.all"}, {store.OnlyActive, "adm.chip.active"}, {account.OnlyInvited, "adm.chip.invited"}, {store.OnlyBlocked, "adm.chip.blocked"},
 	{store.OnlyAdministrators, "adm.admins"},
 }
 
@@ -172,12 +172,17 @@ func (c *Console) deleteUserPage(r *web.Request) (*confirmPage, error) {
 		return nil, err
 	}
 	name, back := nameOf(u.User), userPath(a.ID, u.ID)
-	page := confirm(r, a, r.T("c.delete"), r.T("ud.deleteq", "name", name), back, usersLink(r, a.ID), web.Link{URL: back, Text: name})
-	page.Keep, page.Button = r.T("adm.keepuser", "name", name), r.T("adm.deletename", "name", name)
-	page.Lines = []string{r.T("ud.deletewhat")}
+	act, question, button, what := r.T("c.delete"), r.T("ud.deleteq", "name", name), r.T("adm.deletename", "name", name), r.T("ud.deletewhat")
 	if !u.Managed {
-		page.Lines = []string{r.T("adm.leaves")}
+		act, question = r.T("adm.leave"), r.T("adm.leaveq", "name", name, "number", a.ID)
+		button, what = r.T("adm.removename", "name", name), r.T("adm.leaves")
 	}
+	between := []web.Link{usersLink(r, a.ID), {URL: back, Text: name}}
+	if u.LastAdmin {
+		return c.lastAdministrator(r, a, name, act, between...)
+	}
+	page := confirm(r, a, act, question, back, between...)
+	page.Keep, page.Button, page.Lines = r.T("adm.keepuser", "name", name), button, []string{what}
 	if u.ID == r.Session.UserID {
 		page.Warning = r.T("m.self")
 	}
@@ -208,7 +213,11 @@ func (c *Console) deleteUser(r *web.Request) error {
 		}
 		return c.refuse(r, page, err)
 	}
-	r.Flash("ok", "adm.deleted", "name", nameOf(u))
+	if u.Managed {
+		r.Flash("ok", "adm.deleted", "name", nameOf(u))
+	} else {
+		r.Flash("ok", "adm.left", "name", nameOf(u))
+	}
 	if u.ID == r.Session.UserID {
 		return r.Redirect("/")
 	}
