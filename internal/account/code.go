@@ -272,22 +272,11 @@ func (s *Service) Recover(ctx context.Context, sess *Session, code, password, co
 	} else if err != nil {
 		return nil, err
 	}
-	var p problems
-	s.checkPassword(&p, password, confirm, false, about...)
-	if p.err() != nil {
-		return nil, p.err()
-	}
+	old := "" // whoever has forgotten a password of their own may choose it again
 	if was.Temporary {
-		same, _, err := s.verify(ctx, was.Hash, password)
-		if err != nil {
-			return nil, err
-		}
-		if same {
-			p.add("password", "people.same", nil)
-			return nil, p.err()
-		}
+		old = was.Hash
 	}
-	phc, err := s.hash(ctx, password)
+	phc, err := s.newHash(ctx, old, password, confirm, about...)
 	if err != nil {
 		return nil, err
 	}

@@ -241,6 +241,27 @@ func (s *Service) ChangePassword(ctx context.Context, sess *Session, current, pa
 	return s.replacePassword(ctx, sess, &current, password, confirm)
 }
 
+// newHash checks a password that its owner chooses and hashes it. It may not be
+// the one whose hash is old; "" allows any. What it is about may not be in it.
+func (s *Service) newHash(ctx context.Context, old, password, confirm string, about ...string) (phc string, err error) {
+	var p problems
+	s.checkPassword(&p, password, confirm, false, about...)
+	if p.err() != nil {
+		return "", p.err()
+	}
+	if old != "" {
+		same, _, err := s.verify(ctx, old, password)
+		if err != nil {
+			return "", err
+		}
+		if same {
+			p.add("password", "people.same", nil)
+			return "", p.err()
+		}
+	}
+	return s.hash(ctx, password)
+}
+
 func (s *Service) replacePassword(ctx context.Context, sess *Session, current *string, password, confirm string) (*Session, error) {
 	was, err := s.passwordOf(ctx, sess.UserID)
 	if err != nil {
@@ -251,21 +272,8 @@ func (s *Service) replacePassword(ctx context.Context, sess *Session, current *s
 			return nil, err
 		}
 	}
-	var p problems
 	u := *sess.User
-	s.checkPassword(&p, password, confirm, false, u.FirstName, u.LastName, u.Address)
-	if p.err() != nil {
-		return nil, p.err()
-	}
-	same, _, err := s.verify(ctx, was.Hash, password)
-	if err != nil {
-		return nil, err
-	}
-	if same {
-		p.add("password", "people.same", nil)
-		return nil, p.err()
-	}
-	phc, err := s.hash(ctx, password)
+	phc, err := s.newHash(ctx, was.Hash, password, confirm, u.FirstName, u.LastName, u.Address)
 	if err != nil {
 		return nil, err
 	}
