@@ -190,7 +190,7 @@ func TestCodeMap(t *testing.T) {
 
 // Nothing is left for later.
 func TestNoLeftovers(t *testing.T) {
-	bad := regexp.MustCompile(`\b(TODO|FIXME|XXX)\b`)
+	bad := regexp.MustCompile(`\b(TO` + `DO|FIX` + `ME|X` + `XX)\b`) // in pieces: this file leaves nothing for later either
 	for _, s := range sources(t) {
 		raw, err := os.ReadFile(filepath.Join("..", "..", s.path))
 		if err != nil {
