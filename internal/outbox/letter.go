@@ -121,14 +121,6 @@ func NewMessageID(service mailaddr.Address) string {
 	return strings.ToLower(rand.Text()) + "@" + service.Domain()
 }
 
-// Parcel is a letter ready for the next hop. Its mails write the same octets
-// however often they are written.
-type Parcel struct {
-	From, To mailaddr.Address // of the SMTP envelope
-	Mail     *message.Mail
-	Light    *message.Mail // the same without the attached envelope, for a next hop that takes no mail of that size; may be nil
-}
-
 // decode reads what was sealed.
 func decode(plain []byte) (*sealed, error) {
 	var s sealed
@@ -163,7 +155,7 @@ func (s *sealed) parcel(blobs *blob.Store) (Parcel, error) {
 	if s.ReplyTo != "" {
 		m.ReplyTo = []message.Mailbox{box(s.ReplyToName, s.ReplyTo)}
 	}
-	p := Parcel{From: bounces.Addr, To: to.Addr, Mail: &m}
+	p := Parcel{From: bounces.Addr, To: []Receiver{{Addr: to.Addr}}, Mail: &m}
 	if a := s.Attach; a != nil {
 		e, err := envelope.ParseSecret(a.E)
 		if err != nil {

@@ -63,11 +63,12 @@ func New(cfg Config) *Outbox {
 	return &Outbox{cfg: cfg, wake: make(chan struct{}, 1)}
 }
 
-// Sender hands one parcel to the next hop. It returns nil only when the next
-// hop has taken responsibility, *Error when it answered or refused, and any
-// other error for trouble that passes. It writes a parcel's mail as often as it needs.
+// Sender hands one parcel to the next hop. It returns no error only when the
+// next hop has taken responsibility, *Error when it answered or refused,
+// *Unconfirmed when its last answer was lost, ErrUnprotected, and any other error
+// for trouble that passes. It writes a parcel's mail as often as it needs.
 type Sender interface {
-	Send(ctx context.Context, p Parcel) error
+	Send(ctx context.Context, p Parcel) (Accepted, error)
 }
 
 // Error is an answer to an attempt.

@@ -127,7 +127,7 @@ func (r *run) deliver(row store.OutboxRow, expires time.Time) {
 		return
 	}
 	sending, stop := r.keep(row, expires)
-	err = r.sender.Send(sending, parcel)
+	_, err = r.sender.Send(sending, parcel)
 	lost := stop()
 	if lost && err != nil {
 		log.Warn("outbox: claim lost while sending", "err", err)

@@ -137,7 +137,11 @@ func (r *Relay) Check(ctx context.Context) (limit int64, err error) {
 // to this very letter caused are *outbox.Error; a next hop that cannot be
 // reached, is not who it should be, or refuses us as a client, is trouble that
 // passes once somebody has mended it.
-func (r *Relay) Send(ctx context.Context, p outbox.Parcel) error {
+func (r *Relay) Send(ctx context.Context, p outbox.Parcel) (outbox.Accepted, error) {
+	return outbox.Accepted{}, r.send(ctx, p)
+}
+
+func (r *Relay) send(ctx context.Context, p outbox.Parcel) error {
 	c, err := r.connect(ctx)
 	if err != nil {
 		return err
@@ -199,7 +203,7 @@ func (r *Relay) transact(c *smtp.Client, p outbox.Parcel, m *message.Mail, size 
 		plain.ReplyTo = nil
 		m = &plain
 	}
-	utf8 := m.NeedsUTF8() || !p.To.IsASCII() || !p.From.IsASCII()
+	utf8 := m.NeedsUTF8() || !p.To[0].Addr.IsASCII() || !p.From.IsASCII()
 	if utf8 && !offered {
 		return &outbox.Error{Permanent: true, Code: 553, Key: "mail.fail.address",
 			Text: "5.6.7 the next mail server does not take addresses with letters beyond ASCII (SMTPUTF8)"}
@@ -211,7 +215,7 @@ func (r *Relay) transact(c *smtp.Client, p outbox.Parcel, m *message.Mail, size 
 	if err := c.Mail(p.From.Wire(), &smtp.MailOptions{Size: size, UTF8: utf8, Return: smtp.DSNReturnHeaders}); err != nil {
 		return answer(err)
 	}
-	if err := c.Rcpt(p.To.Wire(), nil); err != nil {
+	if err := c.Rcpt(p.To[0].Addr.Wire(), nil); err != nil {
 		return answer(err)
 	}
 	d, err := c.Data()
