@@ -43,11 +43,9 @@ func (a *app) source(name string) (*source, error) {
 	} else if err := a.takeInput("-"); err != nil {
 		return nil, err
 	}
-	s, err := spool.New(os.TempDir())
-	if err != nil {
-		return nil, err
-	}
-	if _, err = io.Copy(s, in); err == nil {
+	s := spool.New(os.TempDir())
+	_, err := io.Copy(s, in)
+	if err == nil {
 		err = s.Finish()
 	}
 	if err != nil {

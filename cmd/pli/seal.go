@@ -204,10 +204,7 @@ func sealMessage(src *source, h envelope.Header, to []mailaddr.Address) (*sealed
 	if err != nil {
 		return nil, usage("cli.seal.badorigin", "value", h.Origin)
 	}
-	s := &sealed{header: h, mh: sealer.MH(), hh: sealer.HH(), subject: manifest.Subject}
-	if s.data, err = spool.New(os.TempDir()); err != nil {
-		return nil, err
-	}
+	s := &sealed{header: h, mh: sealer.MH(), hh: sealer.HH(), subject: manifest.Subject, data: spool.New(os.TempDir())}
 	if err := s.fill(sealer, src, manifest); err != nil {
 		s.data.Close()
 		return nil, err

@@ -94,7 +94,8 @@ type Service struct {
 func New(c Config) *Service { return &Service{c: c, pause: 300 * time.Millisecond, staged: staged} }
 
 // NewMessage is a sealed message to be registered. The blob named Payload stays
-// the caller's until Register returns nil, and is the service's from then on.
+// the caller's until Register returns nil, and is the service's from then on. A
+// small payload is given as Body instead.
 type NewMessage struct {
 	AccountID    int64
 	Sender       Sender
@@ -103,11 +104,14 @@ type NewMessage struct {
 	MH           []byte
 	HH, PH       [32]byte
 	PayloadSize  int64     // bytes
-	Payload      string    // name of the blob, "" where the sender holds the file
+	Payload      string    // name of the blob, "" where the sender holds the file, or with Body
+	Body         []byte    // the payload itself, or nil
 	KeepUntil    time.Time // how long the link serves the payload; zero: only until the mails have left
 	ExpiresAt    time.Time // zero: never
 	NotifyOpened bool
-	Carrier      string // CarrierMail or CarrierFile
+	Carrier      string // CarrierMail, CarrierFile or CarrierThrough
+	Transit      string // trace id of the gateway, or ""
+	Policy       string // JSON, what the sender or a rule allows; or ""
 	Slots        []NewSlot
 	Actor        Actor
 	// Then, if not nil, runs in the same transaction, perhaps more than once: it
@@ -117,8 +121,9 @@ type NewMessage struct {
 
 // How the envelopes travel.
 const (
-	CarrierMail = "mail" // the outbox delivers them
-	CarrierFile = "file" // the sender holds the files
+	CarrierMail    = store.CarrierMail    // the outbox delivers them
+	CarrierFile    = store.CarrierFile    // the sender holds the files
+	CarrierThrough = store.CarrierThrough // the gateway hands it on, and then says Passed or Withdraw
 )
 
 // Sender is who sent a message, as it is shown to its recipients.

@@ -45,14 +45,18 @@ func (s *Service) Register(ctx context.Context, m NewMessage) (Registered, error
 	if err := s.checkPayload(m); err != nil {
 		return Registered{}, err
 	}
-	// A reference that another node took between the look and the insert is
-	// seen as taken the next time, and so is a message id.
-	for range 3 {
+	// References are drawn without a look at those in use: of a million slots
+	// every thousandth draw hits one, and the next try draws anew.
+	for range 5 {
 		err = s.c.DB.Update(ctx, func(tx *store.Tx) error {
 			out.Slots = nil
 			return s.register(tx, m, &out)
 		})
 		if !errors.Is(err, store.ErrTaken) {
+			break
+		}
+		if known := s.checkIDs(ctx, m, out.MessageID); known != nil {
+			err = known
 			break
 		}
 	}
@@ -76,7 +80,7 @@ func (s *Service) check(m NewMessage, seal [64]byte) (message envelope.MessageID
 	if len(m.Subject) > maxCard || len(m.Note) > maxCard || m.PayloadSize > maxPayload {
 		return message, fault.New(fault.TooLarge, "register.size")
 	}
-	if m.Carrier != CarrierMail && m.Carrier != CarrierFile {
+	if m.Carrier != CarrierMail && m.Carrier != CarrierFile && m.Carrier != CarrierThrough {
 		return malformed("carrier %q", m.Carrier)
 	}
 	seen := make(map[envelope.SlotID]bool, len(m.Slots))
@@ -104,14 +108,18 @@ func (s *Service) check(m NewMessage, seal [64]byte) (message envelope.MessageID
 }
 
 func (s *Service) checkPayload(m NewMessage) error {
-	if m.Payload == "" {
+	size := int64(len(m.Body))
+	switch {
+	case m.Payload != "":
+		f, n, err := s.c.Blobs.Open(m.Payload)
+		if err != nil {
+			return unavailable(fmt.Errorf("open payload: %w", err))
+		}
+		f.Close()
+		size = n
+	case m.Body == nil:
 		return nil
 	}
-	f, size, err := s.c.Blobs.Open(m.Payload)
-	if err != nil {
-		return unavailable(fmt.Errorf("open payload: %w", err))
-	}
-	f.Close()
 	if size != m.PayloadSize {
 		return fault.New(fault.Invalid, "register.form").Because(fmt.Errorf("the payload has %d bytes, not %d", size, m.PayloadSize))
 	}
@@ -134,16 +142,16 @@ func (s *Service) register(tx *store.Tx, m NewMessage, out *Registered) error {
 	if account.State != store.AccountActive {
 		return fault.New(fault.Denied, "register.suspended")
 	}
-	if err := s.checkIDs(tx, m, out.MessageID); err != nil {
-		return err
-	}
 	row := store.Message{
 		ID: out.MessageID.String(), AccountID: m.AccountID, SenderID: m.Sender.UserID, SenderAddress: m.Sender.Address,
 		SenderName: m.Sender.Name, Verified: m.Sender.Verified, MH: m.MH, HH: m.HH[:], PH: m.PH[:], Seal: out.Seal[:],
 		PayloadSize: m.PayloadSize, Payload: m.Payload, Epoch: month(m.ExpiresAt), NotifyOpened: m.NotifyOpened,
-		ExpiresAt: m.ExpiresAt, Carrier: m.Carrier,
+		ExpiresAt: m.ExpiresAt, Carrier: m.Carrier, Transit: m.Transit, Policy: m.Policy,
 	}
-	if m.Payload != "" {
+	if m.Body != nil {
+		row.Payload = store.RowName(row.ID)
+	}
+	if row.Payload != "" {
 		row.PayloadUntil = keepUntil(m, tx.Now)
 	}
 	epoch, err := s.ensureEpoch(tx, m.AccountID, row.Epoch)
@@ -160,6 +168,11 @@ func (s *Service) register(tx *store.Tx, m NewMessage, out *Registered) error {
 	if err := tx.InsertMessage(row); err != nil {
 		return err
 	}
+	if m.Body != nil {
+		if err := tx.InsertPayload(row.Payload, m.Body); err != nil {
+			return err
+		}
+	}
 	if err := s.registerSlots(tx, m, epoch, out); err != nil {
 		return err
 	}
@@ -173,36 +186,34 @@ func (s *Service) register(tx *store.Tx, m NewMessage, out *Registered) error {
 	return m.Then(tx, *out)
 }
 
-// checkIDs refuses an id that is in use: a message registered twice could mean
-// one key used twice.
-func (s *Service) checkIDs(tx *store.Tx, m NewMessage, message envelope.MessageID) error {
-	known := fault.New(fault.Conflict, "register.exists")
-	switch _, err := tx.FindMessage(message.String()); {
-	case err == nil:
-		return known
-	case !errors.Is(err, store.ErrNotFound):
-		return err
-	}
-	for _, slot := range m.Slots {
-		if taken, err := tx.HasSlot(slot.ID.String()); err != nil {
-			return err
-		} else if taken {
+// checkIDs names the fault where an id of m is in use: a message registered
+// twice could mean one key used twice.
+func (s *Service) checkIDs(ctx context.Context, m NewMessage, message envelope.MessageID) error {
+	return s.c.DB.View(ctx, func(tx *store.Tx) error {
+		known := fault.New(fault.Conflict, "register.exists")
+		switch _, err := tx.FindMessage(message.String()); {
+		case err == nil:
 			return known
+		case !errors.Is(err, store.ErrNotFound):
+			return err
 		}
-	}
-	return nil
+		for _, slot := range m.Slots {
+			if taken, err := tx.HasSlot(slot.ID.String()); err != nil {
+				return err
+			} else if taken {
+				return known
+			}
+		}
+		return nil
+	})
 }
 
 func (s *Service) registerSlots(tx *store.Tx, m NewMessage, epoch epochKey, out *Registered) error {
-	delivery := store.DeliveryQueued
-	if m.Carrier == CarrierFile {
-		delivery = store.DeliveryNone
-	}
+	delivery := map[string]string{
+		CarrierMail: store.DeliveryQueued, CarrierFile: store.DeliveryNone, CarrierThrough: store.DeliveryPassing,
+	}[m.Carrier]
 	for _, slot := range m.Slots {
-		ref, err := freeReference(tx)
-		if err != nil {
-			return err
-		}
+		ref := id.NewReference()
 		box, err := epoch.sealSecret(slot.ID, slot.S)
 		if err != nil {
 			return err
@@ -218,18 +229,6 @@ func (s *Service) registerSlots(tx *store.Tx, m NewMessage, epoch epochKey, out 
 		out.Slots = append(out.Slots, RegisteredSlot{slot.ID, ref})
 	}
 	return nil
-}
-
-// freeReference draws references until one is free: of a million slots every
-// thousandth draw hits one.
-func freeReference(tx *store.Tx) (string, error) {
-	for range 100 {
-		ref := id.NewReference()
-		if taken, err := tx.HasRef(ref); err != nil || !taken {
-			return ref, err
-		}
-	}
-	return "", errors.New("draw a reference: nearly all are in use")
 }
 
 // keepUntil ends the keeping at the latest with the message. What is kept for

@@ -150,8 +150,8 @@ func (s *Service) Ciphertext(ctx context.Context, v Visitor, slot envelope.SlotI
 		return nil, 0, unavailable(fmt.Errorf("read slot %s: its wrap or seal has a wrong length", o.Slot.ID))
 	}
 	head := envelope.Head(m.MH, o.Slot.RH, [48]byte(o.Slot.Wrap), [64]byte(m.Seal), m.PayloadSize)
-	f, size, err := s.c.Blobs.Open(m.Payload)
-	if errors.Is(err, blob.ErrNotFound) {
+	f, size, err := s.openPayload(ctx, m.Payload)
+	if errors.Is(err, blob.ErrNotFound) || errors.Is(err, store.ErrNotFound) {
 		return nil, 0, notKept().Because(err)
 	}
 	if err == nil && size != m.PayloadSize {
@@ -162,6 +162,14 @@ func (s *Service) Ciphertext(ctx context.Context, v Visitor, slot envelope.SlotI
 		return nil, 0, unavailable(err)
 	}
 	return body{io.MultiReader(bytes.NewReader(head), f), f}, int64(len(head)) + size, nil
+}
+
+func (s *Service) openPayload(ctx context.Context, name string) (io.ReadCloser, int64, error) {
+	if !store.IsRow(name) {
+		return s.c.Blobs.Open(name)
+	}
+	b, err := s.c.DB.Payload(ctx, name)
+	return io.NopCloser(bytes.NewReader(b)), int64(len(b)), err
 }
 
 func notKept() *fault.Error { return fault.New(fault.Gone, "release.notkept") }

@@ -138,10 +138,13 @@ func (s *Service) sweepPayloads(ctx context.Context, now time.Time) (n int, err 
 			return n, err
 		}
 		for _, p := range dropped {
+			n++
+			if store.IsRow(p.Name) {
+				continue // gone with the name
+			}
 			if err := s.c.Blobs.Delete(p.Name); err != nil {
 				return n, err
 			}
-			n++
 		}
 		if len(due) < sweepBatch {
 			return n, nil

@@ -87,7 +87,7 @@ func (f *fieldWriter) ids(name string, list []string) {
 	}
 	items := make([]string, len(list))
 	for i, id := range list {
-		if len(id) > 900 || !strings.Contains(id, "@") || strings.ContainsAny(id, "<> \t\"(),;") || !printable(id) {
+		if !isMessageID(id) {
 			if hasControl(id) {
 				f.err = ErrInjection
 			} else if f.err == nil {

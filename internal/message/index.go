@@ -38,9 +38,7 @@
 package message
 
 import (
-	"bufio"
 	"bytes"
-	"errors"
 	"fmt"
 	"io"
 	"strconv"
@@ -93,6 +91,8 @@ type scanner struct {
 	entities  int
 	multis    int
 
+	header Header // the message's own
+
 	lastCR  bool // the last fragment ended with CR
 	lineLen int
 	leaves  []*leaf
@@ -103,30 +103,77 @@ type scanner struct {
 // Unusual; one that is none at all becomes a single attachment "message.eml".
 // Memory does not depend on the size of the message.
 func Index(r io.Reader) (*envelope.Manifest, error) {
-	s := &scanner{m: &envelope.Manifest{}, mode: inHeader, entities: 1}
-	br := bufio.NewReaderSize(r, window)
-	start := true
-	for {
-		frag, err := br.ReadSlice('\n')
-		if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, bufio.ErrBufferFull) {
-			return nil, fmt.Errorf("index message: %w", err)
+	x := NewIndexer()
+	if _, err := io.CopyBuffer(onlyWriter{x}, r, make([]byte, window)); err != nil {
+		return nil, fmt.Errorf("index message: %w", err)
+	}
+	m, _ := x.Finish()
+	return m, nil
+}
+
+// onlyWriter keeps io.CopyBuffer from asking for more than Write.
+type onlyWriter struct{ io.Writer }
+
+// Indexer is Index for a message that arrives in pieces: it is written to, and
+// Finish describes what was written. What it says does not depend on where the
+// pieces are cut.
+type Indexer struct {
+	s       scanner
+	pending []byte // a line whose end has not come yet, at most window octets
+	start   bool   // what comes next begins a line
+}
+
+// NewIndexer returns an Indexer that nothing has been written to.
+func NewIndexer() *Indexer {
+	return &Indexer{s: scanner{m: &envelope.Manifest{}, mode: inHeader, entities: 1}, start: true}
+}
+
+// Write takes the next octets of the message; it never fails.
+func (x *Indexer) Write(p []byte) (int, error) {
+	n := len(p)
+	for len(p) > 0 {
+		end := bytes.IndexByte(p, '\n') + 1
+		if end > 0 && len(x.pending) == 0 && end <= window {
+			x.take(p[:end], true)
+			p = p[end:]
+			continue
 		}
-		ends := err == nil
-		if len(frag) > 0 {
-			s.observe(frag, start)
-			s.fragment(frag, start, ends || errors.Is(err, io.EOF))
-			s.pos += int64(len(frag))
+		k := min(len(p), window-len(x.pending))
+		if end > 0 {
+			k = min(k, end)
 		}
-		start = ends
-		if errors.Is(err, io.EOF) {
-			break
+		x.pending = append(x.pending, p[:k]...)
+		p = p[k:]
+		if ends := k == end; ends || len(x.pending) == window {
+			x.take(x.pending, ends)
+			x.pending = x.pending[:0]
 		}
 	}
-	if s.lastCR {
-		s.unusual("bare-cr")
+	return n, nil
+}
+
+// take passes on one line, or a piece of a line longer than the window.
+func (x *Indexer) take(frag []byte, ends bool) {
+	x.s.observe(frag, x.start)
+	x.s.fragment(frag, x.start, ends)
+	x.s.pos += int64(len(frag))
+	x.start = ends
+}
+
+// Finish describes the message, and gives the fields of its own header; none
+// where it has no header that can be read.
+func (x *Indexer) Finish() (*envelope.Manifest, Header) {
+	if len(x.pending) > 0 {
+		x.s.observe(x.pending, x.start)
+		x.s.fragment(x.pending, x.start, true)
+		x.s.pos += int64(len(x.pending))
+		x.pending = nil
 	}
-	s.end()
-	return s.m, nil
+	if x.s.lastCR {
+		x.s.unusual("bare-cr")
+	}
+	x.s.end()
+	return x.s.m, x.s.header
 }
 
 func (s *scanner) unusual(code string) {
@@ -352,6 +399,7 @@ func (s *scanner) openOpaque() {
 func (s *scanner) endHeader(bodyAt int64) {
 	h := parseHeader(s.head)
 	if s.top() {
+		s.header = newHeader(h)
 		s.envelopeFields(h)
 	}
 	digest := len(s.stack) > 0 && s.stack[len(s.stack)-1].subtype == "digest"

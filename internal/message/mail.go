@@ -42,6 +42,10 @@ type Attachment struct {
 	Encoding string // Base64 (also when empty) or SevenBit
 	Size     int64  // octets of the file if known, of a SevenBit one with CRLF line ends, so that Mail.Size need not read it; else 0
 	Open     func() (io.ReadCloser, error)
+	// Write, in the place of Open, writes a SevenBit file that is known to be one,
+	// with CRLF line ends and without the mail's boundary. Size may then be an
+	// upper bound.
+	Write func(io.Writer) (int64, error)
 }
 
 // Mail is an outgoing message: a mail composed on the web before it is sealed,
@@ -56,13 +60,15 @@ type Mail struct {
 	Subject    string
 	Date       time.Time // zero: now
 	MessageID  string    // without angle brackets; empty: random, in From's domain
-	InReplyTo  string    // without angle brackets
+	InReplyTo  []string  // without angle brackets
 	References []string  // without angle brackets
+	Trace      []Field   // Received and the like, before all others
 	Fields     []Field   // further header fields, after the ones above
 	Auto       bool      // sent by a program: Auto-Submitted (RFC 3834) and X-Auto-Response-Suppress
 
 	Text, HTML  string // UTF-8; either may be empty, both make multipart/alternative
 	Attachments []Attachment
+	Report      *Report // makes it a delivery report around Text; nil: it is none
 
 	Boundary string // [A-Za-z0-9_]{1,60}; empty: random
 }
@@ -112,6 +118,9 @@ func (m *Mail) write(w *countWriter, sizeOnly bool) error {
 	if err := m.header(&h); err != nil {
 		return err
 	}
+	if m.Report != nil {
+		return m.Report.write(w, &h, boundary, m.Text)
+	}
 	body := bodyPart{text: m.Text, html: m.HTML, boundary: boundary + "_a"}
 	if len(m.Attachments) == 0 {
 		body.header(&h)
@@ -151,6 +160,9 @@ func (m *Mail) header(h *bytes.Buffer) error {
 		id = rand.Text() + "@" + m.From.Addr.Domain()
 	}
 	f := fieldWriter{b: h}
+	for _, x := range m.Trace {
+		f.put(x.Name, x.Value)
+	}
 	f.put("Date", date.Format("Mon, 02 Jan 2006 15:04:05 -0700"))
 	f.mailboxes("From", []Mailbox{m.From})
 	if !m.Sender.Addr.IsZero() {
@@ -161,12 +173,14 @@ func (m *Mail) header(h *bytes.Buffer) error {
 	f.mailboxes("Cc", m.Cc)
 	f.text("Subject", m.Subject)
 	f.ids("Message-ID", []string{id})
-	if m.InReplyTo != "" {
-		f.ids("In-Reply-To", []string{m.InReplyTo})
-	}
+	f.ids("In-Reply-To", m.InReplyTo)
 	f.ids("References", m.References)
-	if m.Auto {
-		f.put("Auto-Submitted", "auto-generated")
+	if m.Auto || m.Report != nil {
+		kind := "auto-generated"
+		if m.Report != nil {
+			kind = "auto-replied"
+		}
+		f.put("Auto-Submitted", kind)
 		f.put("X-Auto-Response-Suppress", "All")
 	}
 	for _, x := range m.Fields {
@@ -301,6 +315,12 @@ func (a *Attachment) write(w *countWriter, boundary string, sizeOnly bool) error
 	if sizeOnly && a.Size > 0 {
 		chars := (a.Size + 2) / 3 * 4
 		w.n += chars + (chars-1)/76*2
+		return nil
+	}
+	if a.Write != nil {
+		if _, err := a.Write(w); err != nil {
+			return fmt.Errorf("write mail: write attachment: %w", err)
+		}
 		return nil
 	}
 	r, err := a.Open()

@@ -36,7 +36,7 @@ func sample() *message.Mail {
 		Cc:      []message.Mailbox{box("a@b.test", "eve@z.test")},
 		Subject: "Résultats de l'analyse du 23 novembre 2026 et quelques mots de plus pour plier la ligne",
 		Date:    time.Date(2026, 11, 23, 13, 58, 0, 0, time.UTC), MessageID: "id1@service.test",
-		InReplyTo: "id0@x.test", References: []string{"ida@x.test", "id0@x.test"},
+		InReplyTo: []string{"id0@x.test"}, References: []string{"ida@x.test", "id0@x.test"},
 		Fields: []message.Field{{Name: "X-Pli-Loop", Value: "token"}}, Auto: true,
 		Text: "Bonjour,\n\n.un point\nFrom ici\nune ligne " + strings.Repeat("longue ", 30) + "\nété\n",
 		HTML: "<p>Bonjour</p>", Boundary: "pli_test",

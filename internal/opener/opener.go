@@ -41,6 +41,7 @@ type Page struct {
 	Sender       string // as claimed, for people; empty: said to be not stated
 	Organisation string // of the sender; may be empty
 	Reference    string // to name the message on the telephone; may be empty
+	ScriptFree   bool   // without the file's own script: what is left are the link, the form, and the page to drop it on
 
 	E           envelope.Secret // the recipient's half of the key
 	Head        []byte          // every byte of the .pli file before the payload
@@ -95,10 +96,28 @@ func (p Page) write(w io.Writer) error {
 	if err := armor.Close(); err != nil {
 		return fmt.Errorf("write envelope file: %w", err)
 	}
-	if _, err := io.WriteString(w, "</template>\n<script>"+script+"</script>\n</body>\n</html>\n"); err != nil {
+	if _, err := io.WriteString(w, p.tail()); err != nil {
 		return fmt.Errorf("write envelope file: %w", err)
 	}
 	return nil
+}
+
+func (p Page) tail() string {
+	if p.ScriptFree {
+		return "</template>\n</body>\n</html>\n"
+	}
+	return "</template>\n<script>" + script + "</script>\n</body>\n</html>\n"
+}
+
+// Size is how long the file is at most, in octets.
+func (p Page) Size() int64 {
+	n := int64(len(p.Head)) + p.PayloadSize
+	base64 := (n/57 + 2) * 78
+	size := int64(2*len(p.top(nil))) + base64 + int64(2*len(p.tail()))
+	if p.isSmall() {
+		size += 2*base64 + 1024
+	}
+	return size
 }
 
 func (p Page) isSmall() bool { return int64(len(p.Head))+p.PayloadSize <= linkLimit }
@@ -119,7 +138,9 @@ func (p Page) top(small []byte) string {
 	put(`<meta charset="utf-8">`)
 	// Spaces of any kind divide a policy, so it can be broken into short lines.
 	put(`<meta http-equiv="Content-Security-Policy" content="default-src 'none';`)
-	put(` script-src '%s';`, hashSource(script))
+	if !p.ScriptFree {
+		put(` script-src '%s';`, hashSource(script))
+	}
 	put(` style-src '%s';`, hashSource(style))
 	put(` form-action %s; base-uri 'none'">`, p.Origin)
 	put(`<meta name="referrer" content="no-referrer">`)

@@ -17,7 +17,9 @@ import (
 // hopFunc is a next hop as a function.
 type hopFunc func(ctx context.Context, p outbox.Parcel) error
 
-func (f hopFunc) Send(ctx context.Context, p outbox.Parcel) error { return f(ctx, p) }
+func (f hopFunc) Send(ctx context.Context, p outbox.Parcel) (outbox.Accepted, error) {
+	return outbox.Accepted{}, f(ctx, p)
+}
 
 // Many nodes on one database send each letter once.
 func TestManyNodes(t *testing.T) {
@@ -35,7 +37,7 @@ func TestManyNodes(t *testing.T) {
 			time.Sleep(time.Millisecond)
 			mu.Lock()
 			defer mu.Unlock()
-			sent[p.To.Canonical()]++
+			sent[p.To[0].Addr.Canonical()]++
 			return nil
 		})
 		for range 4 {
@@ -138,7 +140,7 @@ func TestCodesOvertake(t *testing.T) {
 	var codes, others atomic.Int64
 	box := h.node(t, func(c *outbox.Config) { c.Workers = 4 })
 	run(t, box, hopFunc(func(_ context.Context, p outbox.Parcel) error {
-		if p.To.Local() == "waiting" {
+		if p.To[0].Addr.Local() == "waiting" {
 			codes.Add(1)
 			return nil
 		}
@@ -184,7 +186,7 @@ func TestGrace(t *testing.T) {
 	box := h.node(t, func(c *outbox.Config) { c.Grace = 3 * time.Second })
 	stop := run(t, box, hopFunc(func(ctx context.Context, p outbox.Parcel) error {
 		begun.Done()
-		if p.To.Local() == "quick" {
+		if p.To[0].Addr.Local() == "quick" {
 			time.Sleep(200 * time.Millisecond)
 			return ctx.Err()
 		}

@@ -10,7 +10,6 @@ package outbox
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -97,21 +96,25 @@ func (e *Error) Unwrap() error { return e.Cause }
 // caller calls Wake.
 func (o *Outbox) Enqueue(tx *store.Tx, letters ...Letter) error {
 	for i := range letters {
-		l := &letters[i]
-		if l.From.Addr.IsZero() || l.To.Addr.IsZero() || l.Bounces.IsZero() {
+		l := letters[i]
+		nobody := l.Bounces.IsZero() && l.Report == nil && l.Raw == nil
+		if l.To.Addr.IsZero() || nobody || l.From.Addr.IsZero() && l.Raw == nil {
 			return errors.New("enqueue letter: an address is missing")
 		}
-		content := l.encode(tx.Now)
-		if err := content.check(); err != nil {
+		boundary := l.fix(tx.Now)
+		if err := o.check(&l, boundary); err != nil {
 			return fmt.Errorf("enqueue letter: %w", err)
 		}
-		plain, err := json.Marshal(content)
+		plain, err := l.encode(boundary)
 		if err != nil {
 			return fmt.Errorf("enqueue letter: %w", err)
 		}
 		row := store.OutboxRow{
 			ID: id.Ordered(), AccountID: l.AccountID, Kind: l.Kind, SlotID: l.SlotID, SenderID: l.SenderID,
 			Recipient: l.To.Addr.Canonical(), NextAt: tx.Now, GiveUpAt: tx.Now.Add(patience(l.Kind)), CreatedAt: tx.Now,
+		}
+		if l.Raw != nil {
+			row.Blob = l.Raw.Blob
 		}
 		if l.Kind == Code {
 			// The queue is worked in the order of next_at: a code overtakes
@@ -246,10 +249,16 @@ func (o *Outbox) Drop(ctx context.Context, actor, rowID string) error {
 // Bounce is a letter that could not be delivered.
 type Bounce struct {
 	AccountID int64
-	SlotID    string // of the envelope, "" if the letter carried none
-	SenderID  string // user to tell, never ""
+	SlotID    string  // of the envelope, "" if the letter carried none
+	SenderID  string  // user to tell, "" where there is an Answer
+	Answer    *Answer // who gets a report; nil: SenderID is told
 	To        mailaddr.Address
 	Subject   string // of the mail, which never is that of the sealed message
 	SentAt    time.Time
 	Reason    string // the next hop's words, or the catalogue key of our own
+
+	// For a report: what the next hop said, and RFC 3461's names.
+	Status               string // enhanced code
+	Said                 string // reply with its code, "" where the next hop said nothing
+	EnvelopeID, Original string
 }

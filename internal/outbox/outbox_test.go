@@ -104,7 +104,7 @@ type hop struct {
 	taken  []string // addresses
 }
 
-func (h *hop) Send(_ context.Context, p outbox.Parcel) error {
+func (h *hop) Send(_ context.Context, p outbox.Parcel) (outbox.Accepted, error) {
 	h.mu.Lock()
 	h.tries = append(h.tries, p)
 	n := len(h.tries)
@@ -116,9 +116,9 @@ func (h *hop) Send(_ context.Context, p outbox.Parcel) error {
 	if err == nil {
 		h.mu.Lock()
 		defer h.mu.Unlock()
-		h.taken = append(h.taken, p.To.Canonical())
+		h.taken = append(h.taken, p.To[0].Addr.Canonical())
 	}
-	return err
+	return outbox.Accepted{}, err
 }
 
 func (h *hop) count() (tries, taken int) {

@@ -67,5 +67,7 @@ var ErrUnprotected = errors.New("no authenticated and encrypted way to this reci
 // end was sent, and no answer came (RFC 5321, section 4.5.3.2.6, and RFC 1047).
 type Unconfirmed struct{ Cause error }
 
-func (u *Unconfirmed) Error() string { return fmt.Sprintf("the answer to the mail was lost: %v", u.Cause) }
+func (u *Unconfirmed) Error() string {
+	return fmt.Sprintf("the answer to the mail was lost: %v", u.Cause)
+}
 func (u *Unconfirmed) Unwrap() error { return u.Cause }

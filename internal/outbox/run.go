@@ -5,13 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"sync"
 	"time"
 	"unicode"
 
 	"github.com/pli-mail/pli/internal/blob"
-	"github.com/pli-mail/pli/internal/mailaddr"
 	"github.com/pli-mail/pli/internal/store"
 )
 
@@ -111,23 +111,20 @@ func (r *run) deliver(row store.OutboxRow, expires time.Time) {
 	ctx := context.WithoutCancel(r.sending) // what happened is recorded also after a cut
 	log := r.o.cfg.Log.With("letter", row.ID, "kind", row.Kind, "attempt", row.Attempts)
 	plain, err := r.o.cfg.Root.Open(purpose(row.ID), row.Letter)
-	var parcel Parcel
-	var letter *sealed
+	var letter *Letter
+	var boundary string
 	if err == nil {
-		letter, err = decode(plain)
+		letter, boundary, err = decode(plain)
 		clear(plain)
-	}
-	if err == nil {
-		parcel, err = letter.parcel(r.o.cfg.Blobs)
 	}
 	if err != nil {
 		// Perhaps the wrong key file: giving up would empty every letter.
 		log.Error("outbox: letter cannot be read", "err", err)
-		r.end(ctx, row, &sealed{To: row.Recipient}, &Error{Text: "the waiting mail could not be read", Key: "mail.fail.unreadable", Cause: err})
+		r.end(ctx, row, &Letter{}, &Error{Text: "the waiting mail could not be read", Key: "mail.fail.unreadable", Cause: err})
 		return
 	}
 	sending, stop := r.keep(row, expires)
-	_, err = r.sender.Send(sending, parcel)
+	_, err = r.sender.Send(sending, r.o.parcel(letter, boundary))
 	lost := stop()
 	if lost && err != nil {
 		log.Warn("outbox: claim lost while sending", "err", err)
@@ -183,7 +180,7 @@ var errClaimLost = errors.New("the claim on the letter was lost")
 
 // end records the outcome of one attempt. If the database does not answer, it
 // tries until the lease is over: a letter that was sent but not recorded is sent again.
-func (r *run) end(ctx context.Context, row store.OutboxRow, letter *sealed, sent error) {
+func (r *run) end(ctx context.Context, row store.OutboxRow, letter *Letter, sent error) {
 	log := r.o.cfg.Log.With("letter", row.ID, "kind", row.Kind, "attempt", row.Attempts)
 	var outcome string
 	deadline := time.Now().Add(r.o.cfg.Lease)
@@ -209,7 +206,7 @@ func (r *run) end(ctx context.Context, row store.OutboxRow, letter *sealed, sent
 	}
 }
 
-func (r *run) record(tx *store.Tx, row store.OutboxRow, letter *sealed, sent error) (outcome string, err error) {
+func (r *run) record(tx *store.Tx, row store.OutboxRow, letter *Letter, sent error) (outcome string, err error) {
 	if sent == nil {
 		ours, err := tx.FinishOutbox(row.ID, row.Attempts)
 		if err != nil {
@@ -241,31 +238,55 @@ func (r *run) record(tx *store.Tx, row store.OutboxRow, letter *sealed, sent err
 			return "", err
 		}
 	}
-	return "given up", r.tell(tx, row, letter, shown)
+	return "given up", r.tell(tx, row, letter, sent, shown)
 }
 
-// tell enqueues the notice of a bounce. Only a user of this service is ever
-// told (AT-70: no backscatter), and a notice has no SenderID, so that there is
-// no notice about a notice.
-func (r *run) tell(tx *store.Tx, row store.OutboxRow, letter *sealed, reason string) error {
-	if row.SenderID == "" || r.bounced == nil {
+// tell enqueues the notice of a bounce, or the report. Only a user of this
+// service is ever told, or a sender whom an upstream was admitted to send for
+// (AT-70: no backscatter); and a notice has neither SenderID nor Answer, so that
+// there is no notice about a notice.
+func (r *run) tell(tx *store.Tx, row store.OutboxRow, letter *Letter, sent error, reason string) error {
+	answer := letter.Answer
+	if slices.Contains(letter.Notify, "NEVER") {
+		answer = nil
+	}
+	if row.SenderID == "" && answer == nil || r.bounced == nil || letter.To.Addr.IsZero() {
 		return nil
 	}
-	to, err := mailaddr.Parse(letter.To)
-	if err != nil {
-		return nil // an address that cannot be read cannot be named
-	}
-	notices, err := r.bounced(tx, Bounce{
-		AccountID: row.AccountID, SlotID: row.SlotID, SenderID: row.SenderID, To: to,
+	b := Bounce{
+		AccountID: row.AccountID, SlotID: row.SlotID, SenderID: row.SenderID, Answer: answer, To: letter.To.Addr,
 		Subject: letter.Subject, SentAt: row.CreatedAt, Reason: reason,
-	})
+		EnvelopeID: letter.EnvelopeID, Original: letter.Original,
+	}
+	b.Status, b.Said = status(sent)
+	notices, err := r.bounced(tx, b)
 	if err != nil {
 		return fmt.Errorf("write bounce notice: %w", err)
 	}
 	for i := range notices {
-		notices[i].SenderID = ""
+		notices[i].SenderID, notices[i].Answer = "", nil
 	}
 	return r.o.Enqueue(tx, notices...)
+}
+
+// status is the enhanced code (RFC 3463) of a failure that is final, and the
+// next hop's reply, "" where it gave none.
+func status(err error) (code, said string) {
+	var e *Error
+	if !errors.As(err, &e) {
+		return "5.4.7", "" // delivery time expired
+	}
+	code, _, _ = strings.Cut(e.Text, " ")
+	if len(code) < 5 || strings.Trim(code, "0123456789.") != "" || code[1] != '.' {
+		code = "5.0.0"
+	}
+	if code[0] == '4' {
+		code = "5.4.7"
+	}
+	if e.Code != 0 && e.Key == "" {
+		said = clean(fmt.Sprintf("%d %s", e.Code, e.Text))
+	}
+	return code, said
 }
 
 // words gives what operators and what people are told of a failed attempt, the

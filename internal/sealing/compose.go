@@ -98,10 +98,7 @@ func dropControl(r rune) rune {
 // compose writes the MIME message into the spool. The files wait in a spool of
 // their own, since a message names its files before it has them all.
 func (j *job) compose(plain *spool.File) error {
-	scratch, err := spool.New(j.s.cfg.Spool)
-	if err != nil {
-		return fmt.Errorf("seal message: %w", err)
-	}
+	scratch := spool.New(j.s.cfg.Spool)
 	defer scratch.Close()
 	attached, err := j.receive(scratch)
 	if err != nil {

@@ -9,7 +9,6 @@ package sealing
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -19,7 +18,6 @@ import (
 	"github.com/pli-mail/pli/envelope"
 	"github.com/pli-mail/pli/internal/account"
 	"github.com/pli-mail/pli/internal/blob"
-	"github.com/pli-mail/pli/internal/id"
 	"github.com/pli-mail/pli/internal/keyserver"
 	"github.com/pli-mail/pli/internal/mailaddr"
 	"github.com/pli-mail/pli/internal/message"
@@ -114,10 +112,7 @@ func (s *Service) Seal(ctx context.Context, r Request) (Result, error) {
 	if err := s.cfg.DB.View(ctx, j.lookUp); err != nil {
 		return Result{}, fmt.Errorf("seal message: %w", err)
 	}
-	plain, err := spool.New(s.cfg.Spool)
-	if err != nil {
-		return Result{}, fmt.Errorf("seal message: %w", err)
-	}
+	plain := spool.New(s.cfg.Spool)
 	defer plain.Close()
 	if err := j.compose(plain); err != nil {
 		return Result{}, err
@@ -139,11 +134,7 @@ type job struct {
 	known    map[string]store.User // recipients who are users, by canonical address
 	sealedAt time.Time
 
-	header  envelope.Header
-	sealer  *envelope.Sealer
-	payload envelope.Payload
-	blob    string
-	slots   []envelope.Slot
+	*enclosure
 }
 
 // lookUp reads the account, whether the sender is verified, and which recipients are users.
@@ -171,7 +162,7 @@ func (j *job) lookUp(tx *store.Tx) (err error) {
 	return nil
 }
 
-// seal writes the ciphertext to the blob store and makes the slots.
+// seal makes the enclosure of the composed message.
 func (j *job) seal(ctx context.Context, plain *spool.File) error {
 	in, err := plain.Reader()
 	if err != nil {
@@ -182,52 +173,25 @@ func (j *job) seal(ctx context.Context, plain *spool.File) error {
 	if err != nil {
 		return fmt.Errorf("seal message: index: %w", err)
 	}
-	j.header = envelope.Header{Origin: j.s.cfg.Origin, SealedAt: j.sealedAt, SenderHint: j.r.Sender.Name, NotAfter: j.r.ExpiresAt.Truncate(time.Second)}
-	rand.Read(j.header.ID[:])
-	if j.sealer, err = envelope.NewSealer(j.header); err != nil {
-		return fmt.Errorf("seal message: %w", err)
-	}
-	w, err := j.s.cfg.Blobs.Create(ctx)
-	if err != nil {
-		return fmt.Errorf("seal message: %w", err)
-	}
-	defer w.Abort()
+	h := envelope.Header{SealedAt: j.sealedAt, SenderHint: j.r.Sender.Name, NotAfter: j.r.ExpiresAt.Truncate(time.Second)}
 	if in, err = plain.Reader(); err != nil {
 		return fmt.Errorf("seal message: %w", err)
 	}
 	defer in.Close()
-	if j.payload, err = j.sealer.Seal(w, manifest, in); err != nil {
-		return fmt.Errorf("seal message: %w", err)
-	}
-	for _, a := range j.to {
-		slot, err := j.sealer.NewSlot(a.ASCIIMasked())
-		if err != nil {
-			return fmt.Errorf("seal message: %w", err)
-		}
-		j.slots = append(j.slots, slot)
-	}
-	if j.blob, err = w.Commit(); err != nil {
-		return fmt.Errorf("seal message: %w", err)
-	}
-	return nil
+	j.enclosure, err = j.s.enclose(ctx, h, manifest, in, j.to)
+	return err
 }
 
 // register commits the message, its slots and its letters in one transaction.
 func (j *job) register(ctx context.Context) (Result, error) {
-	var keep time.Time
-	if d := j.account.KeepDays; d > 0 {
-		keep = j.sealedAt.AddDate(0, 0, d)
-		if !j.r.ExpiresAt.IsZero() && j.r.ExpiresAt.Before(keep) {
-			keep = j.r.ExpiresAt
-		}
-	}
+	keep := keepUntil(j.account, j.sealedAt, j.r.ExpiresAt)
 	from := j.s.cfg.Post.identity(j.account.Language, j.name(), j.from, j.r.AccountName, j.verified)
 	m := keyserver.NewMessage{
 		AccountID: j.r.AccountID,
 		Sender: keyserver.Sender{UserID: j.r.Sender.UserID, Address: j.from.Canonical(), Name: j.name(),
 			Organisation: j.r.AccountName, Verified: j.verified},
 		Subject: j.r.Subject, Note: j.r.Note,
-		MH: j.sealer.MH(), HH: j.sealer.HH(), PH: j.payload.Hash, PayloadSize: j.payload.Size, Payload: j.blob,
+		MH: j.sealer.MH(), HH: j.sealer.HH(), PH: j.payload.Hash, PayloadSize: j.payload.Size, Payload: j.blob, Body: j.body,
 		KeepUntil: keep, ExpiresAt: j.r.ExpiresAt, NotifyOpened: j.r.Notify, Carrier: keyserver.CarrierMail,
 		Actor: keyserver.Actor{UserID: j.r.Sender.UserID, Name: "user:" + j.from.Canonical(), Origin: j.r.Origin},
 		Then: func(tx *store.Tx, reg keyserver.Registered) error {
@@ -243,9 +207,7 @@ func (j *job) register(ctx context.Context) (Result, error) {
 			return nil
 		},
 	}
-	for i, slot := range j.slots {
-		m.Slots = append(m.Slots, keyserver.NewSlot{ID: slot.ID, Address: j.to[i], RH: slot.RH, Wrap: slot.Wrap, S: slot.S, Pop: slot.Pop})
-	}
+	m.Slots = j.newSlots(j.to)
 	reg, err := j.s.cfg.Keys.Register(ctx, m)
 	if err != nil {
 		j.discard(ctx)
@@ -256,24 +218,6 @@ func (j *job) register(ctx context.Context) (Result, error) {
 		out.Refs = append(out.Refs, slot.Ref)
 	}
 	return out, nil
-}
-
-// discard removes the ciphertext of a message that was not registered. When
-// the database cannot say whether it was (a lost answer to a commit), the
-// ciphertext stays until the sweep can.
-func (j *job) discard(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
-	defer cancel()
-	err := j.s.cfg.DB.View(ctx, func(tx *store.Tx) error {
-		used, err := tx.HasBlob(j.blob)
-		if err != nil || used {
-			return err
-		}
-		return j.s.cfg.Blobs.Delete(j.blob)
-	})
-	if err != nil {
-		j.s.cfg.Log.Error("sealing: remove the ciphertext of a message that was not sent", "blob", j.blob, "err", err)
-	}
 }
 
 // name is what recipients see of the sender.
@@ -306,12 +250,7 @@ func (j *job) letter(i int, reg keyserver.Registered, from identity, keep time.T
 		From: from.From, ReplyTo: from.ReplyTo, Bounces: j.s.cfg.Post.From.Addr, To: message.Mailbox{Addr: to},
 		Subject: mail.Subject, Body: outbox.Body{Text: mail.Text, HTML: mail.HTML},
 		MessageID: j.s.cfg.Post.thread(ref),
-		Attach: &outbox.Attach{
-			Name: words.File, Lang: langs.Order[0], Origin: j.s.cfg.Origin, Sender: j.name(), Organisation: j.r.AccountName,
-			Reference: id.ShowReference(ref), E: slot.E,
-			Head:    envelope.Head(j.sealer.MH(), slot.RH, slot.Wrap, reg.Seal, j.payload.Size),
-			Payload: j.blob, PayloadSize: j.payload.Size,
-		},
+		Attach:    j.attach(i, reg, words.File, langs.Order[0], j.name(), j.r.AccountName),
 	}
 	if !keep.IsZero() {
 		// Without a kept copy the button alone opens nothing: then a mail that

@@ -1,8 +1,9 @@
 // Package spool keeps large scratch data on disk without ever putting plain
 // text there.
 //
-// A File is written once, finished, and then read as often as needed. Its
-// bytes are sealed with AES-256-GCM in chunks of 64 KiB under a random key
+// A File is written once, finished, and then read as often as needed. A short
+// one never leaves memory. The bytes of a longer one
+// are sealed with AES-256-GCM in chunks of 64 KiB under a random key
 // that exists only in this process's memory: who takes the disk has nothing,
 // and a crash leaves nothing that could be opened. Where the system allows it
 // the file has no name from the first moment on, so that it is gone with the
@@ -10,6 +11,7 @@
 package spool
 
 import (
+	"bytes"
 	"crypto/aes"
 	"crypto/cipher"
 	"crypto/rand"
@@ -27,6 +29,8 @@ const (
 	chunkSize = 64 << 10
 	tagSize   = 16
 	prefix    = "pli-spool-"
+
+	inMemory = 128 << 10 // bytes up to which there is no file
 )
 
 // Errors of a File.
@@ -38,10 +42,12 @@ var (
 // File is one scratch file. Write and Finish are for one goroutine; after
 // Finish any number of readers may run at the same time.
 type File struct {
-	f    *os.File
-	name string // empty once unlinked
+	dir  string
+	f    *os.File // nil while all of it is in short
+	name string   // empty once unlinked
 	aead cipher.AEAD
 
+	short  []byte // all of the plain text, up to inMemory
 	buf    []byte // plain text of the chunk being filled, up to chunkSize
 	sealed []byte
 	chunks uint64
@@ -53,30 +59,34 @@ type File struct {
 	err      error // first write error; sticky
 }
 
-// New creates a file in dir, which must exist. The caller must Close it.
-func New(dir string) (*File, error) {
-	key := make([]byte, 32)
+// New begins a file, which is made in dir once it is too long for memory; dir
+// must exist then. The caller must Close it.
+func New(dir string) *File { return &File{dir: dir} }
+
+// spill makes the file and moves there what was in memory.
+func (s *File) spill() error {
+	key := make([]byte, KeySize)
 	rand.Read(key) // never fails (crypto/rand)
-	block, err := aes.NewCipher(key)
+	aead, err := newAEAD(key)
 	if err != nil {
-		return nil, fmt.Errorf("create spool file: %w", err)
+		return fmt.Errorf("create spool file: %w", err)
 	}
 	clear(key)
-	aead, err := cipher.NewGCM(block)
-	if err != nil {
-		return nil, fmt.Errorf("create spool file: %w", err)
-	}
+	s.aead = aead
 	// os.CreateTemp opens with O_EXCL and mode 0600.
-	f, err := os.CreateTemp(dir, prefix+"*")
-	if err != nil {
-		return nil, fmt.Errorf("create spool file: %w", err)
+	if s.f, err = os.CreateTemp(s.dir, prefix+"*"); err != nil {
+		return fmt.Errorf("create spool file: %w", err)
 	}
-	s := &File{f: f, name: f.Name(), aead: aead}
+	s.name = s.f.Name()
 	// An open file can lose its name on Unix, not on Windows.
 	if os.Remove(s.name) == nil {
 		s.name = ""
 	}
-	return s, nil
+	short := s.short
+	s.short = nil
+	err = s.write(short)
+	clear(short)
+	return err
 }
 
 // nonce is the chunk's number; it never repeats under the file's own key.
@@ -94,7 +104,24 @@ func (s *File) Write(p []byte) (int, error) {
 	if s.isFinished() {
 		return 0, ErrState
 	}
-	total := len(p)
+	switch {
+	case s.f == nil && len(s.short)+len(p) <= inMemory:
+		s.short = append(s.short, p...)
+	default:
+		if s.f == nil {
+			if s.err = s.spill(); s.err != nil {
+				return 0, s.err
+			}
+		}
+		if err := s.write(p); err != nil {
+			return 0, err
+		}
+	}
+	s.size += int64(len(p))
+	return len(p), nil
+}
+
+func (s *File) write(p []byte) error {
 	for len(p) > 0 {
 		if s.buf == nil {
 			s.buf = make([]byte, 0, chunkSize)
@@ -104,12 +131,11 @@ func (s *File) Write(p []byte) (int, error) {
 		p = p[n:]
 		if len(s.buf) == chunkSize {
 			if err := s.flush(); err != nil {
-				return total - len(p), err
+				return err
 			}
 		}
 	}
-	s.size += int64(total)
-	return total, nil
+	return nil
 }
 
 func (s *File) flush() error {
@@ -165,6 +191,9 @@ func (s *File) Reader() (io.ReadCloser, error) {
 	if !s.finished || s.closed {
 		return nil, ErrState
 	}
+	if s.f == nil {
+		return io.NopCloser(bytes.NewReader(s.short)), nil
+	}
 	return &reader{s: s}, nil
 }
 
@@ -178,6 +207,10 @@ func (s *File) Close() error {
 	s.closed = true
 	clear(s.buf)
 	s.buf = nil
+	if s.f == nil {
+		s.short = nil // not cleared: a reader may still be at it
+		return nil
+	}
 	err := s.f.Close()
 	if s.name != "" {
 		err = errors.Join(err, os.Remove(s.name))
@@ -248,6 +281,88 @@ func (r *reader) Close() error {
 	clear(r.buf)
 	r.plain, r.buf = nil, nil
 	return nil
+}
+
+// KeySize is the length of a key of Encrypt, in bytes.
+const KeySize = 32
+
+// Encrypt copies src to w in the form of a File, under a key that is used for
+// this alone, for what has to outlive the process.
+func Encrypt(w io.Writer, key []byte, src io.Reader) error {
+	aead, err := newAEAD(key)
+	if err != nil {
+		return fmt.Errorf("encrypt: %w", err)
+	}
+	buf := make([]byte, chunkSize, chunkSize+tagSize)
+	for n := uint64(0); ; n++ {
+		k, err := io.ReadFull(src, buf)
+		if k > 0 {
+			if _, err := w.Write(aead.Seal(buf[:0], nonce(n), buf[:k], nil)); err != nil {
+				return fmt.Errorf("encrypt: %w", err)
+			}
+		}
+		if err == io.EOF || err == io.ErrUnexpectedEOF {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("encrypt: %w", err)
+		}
+	}
+}
+
+// Decrypt reads what Encrypt wrote of size plain bytes, and ends with
+// ErrChanged where it is not that.
+func Decrypt(r io.Reader, key []byte, size int64) (io.Reader, error) {
+	aead, err := newAEAD(key)
+	if err != nil {
+		return nil, fmt.Errorf("decrypt: %w", err)
+	}
+	return &decrypter{r: r, aead: aead, left: size}, nil
+}
+
+type decrypter struct {
+	r     io.Reader
+	aead  cipher.AEAD
+	chunk uint64
+	left  int64 // plain bytes of the chunks to come
+	buf   []byte
+	plain []byte
+}
+
+func (d *decrypter) Read(p []byte) (int, error) {
+	for len(d.plain) == 0 {
+		if d.left == 0 {
+			return 0, io.EOF
+		}
+		if d.buf == nil {
+			d.buf = make([]byte, chunkSize+tagSize)
+		}
+		n := min(d.left, chunkSize)
+		b := d.buf[:n+tagSize]
+		if _, err := io.ReadFull(d.r, b); err != nil {
+			if err == io.EOF || err == io.ErrUnexpectedEOF {
+				return 0, ErrChanged
+			}
+			return 0, err
+		}
+		var err error
+		if d.plain, err = d.aead.Open(b[:0], nonce(d.chunk), b, nil); err != nil {
+			return 0, ErrChanged
+		}
+		d.chunk++
+		d.left -= n
+	}
+	n := copy(p, d.plain)
+	d.plain = d.plain[n:]
+	return n, nil
+}
+
+func newAEAD(key []byte) (cipher.AEAD, error) {
+	block, err := aes.NewCipher(key)
+	if err != nil {
+		return nil, err
+	}
+	return cipher.NewGCM(block)
 }
 
 // Sweep removes the files that a crash left in dir and returns how many. It is

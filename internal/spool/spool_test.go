@@ -15,10 +15,7 @@ import (
 
 func write(t testing.TB, data []byte) *spool.File {
 	t.Helper()
-	f, err := spool.New(t.TempDir())
-	if err != nil {
-		t.Fatal(err)
-	}
+	f := spool.New(t.TempDir())
 	t.Cleanup(func() { f.Close() })
 	for rest := data; len(rest) > 0; {
 		n := min(len(rest), 1+rand.IntN(100_000))
@@ -104,10 +101,7 @@ func TestChangedFileIsAnError(t *testing.T) {
 func TestStates(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	f, err := spool.New(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
+	f := spool.New(dir)
 	if _, err := f.Reader(); !errors.Is(err, spool.ErrState) {
 		t.Errorf("reader before finish: %v", err)
 	}
@@ -129,7 +123,7 @@ func TestStates(t *testing.T) {
 	if left, _ := filepath.Glob(filepath.Join(dir, "*")); len(left) > 0 {
 		t.Errorf("left behind: %v", left)
 	}
-	if _, err := spool.New(filepath.Join(dir, "none")); err == nil {
+	if _, err := spool.New(filepath.Join(dir, "none")).Write(make([]byte, 1<<20)); err == nil {
 		t.Error("a directory that is not there is no error")
 	}
 }

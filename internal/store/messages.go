@@ -9,8 +9,9 @@ import (
 
 // Carriers of a message.
 const (
-	CarrierMail = "mail" // the outbox delivers it
-	CarrierFile = "file" // the sender holds the file
+	CarrierMail    = "mail"    // the outbox delivers it
+	CarrierFile    = "file"    // the sender holds the file
+	CarrierThrough = "through" // the gateway hands it on while the upstream waits
 )
 
 // Message is one sealed message. Card is sealed: this package cannot read it.
@@ -26,7 +27,7 @@ type Message struct {
 	HH, PH        []byte    // 32 bytes
 	Seal          []byte    // 64 bytes
 	PayloadSize   int64     // bytes
-	Payload       string    // name of the kept ciphertext, "" = none
+	Payload       string    // name of the kept ciphertext, of a blob or of a row (IsRow), "" = none
 	PayloadUntil  time.Time // zero when Payload is ""
 	Epoch         int64     // month of the epoch key
 	NotifyOpened  bool
@@ -34,10 +35,12 @@ type Message struct {
 	ExpiresAt     time.Time // zero: never
 	LockedAt      time.Time // zero: not locked
 	Carrier       string
+	Transit       string // trace id of its way through the gateway, "" = it did not come that way
+	Policy        string // JSON of what the sender or a rule allows, "" = nothing said
 }
 
 const messageColumns = `m.id, m.account_id, m.sender_id, m.sender_address, m.sender_name, m.verified, m.card_box, m.mh, m.hh, m.ph, m.seal,
-	m.payload_size, m.payload, m.payload_until, m.epoch, m.notify_opened, m.sealed_at, m.expires_at, m.locked_at, m.carrier`
+	m.payload_size, m.payload, m.payload_until, m.epoch, m.notify_opened, m.sealed_at, m.expires_at, m.locked_at, m.carrier, m.transit, m.policy`
 
 // messageScan holds what needs turning into the fields of a Message.
 type messageScan struct {
@@ -48,7 +51,7 @@ type messageScan struct {
 
 func (s *messageScan) into(m *Message) []any {
 	return []any{&m.ID, &m.AccountID, &s.sender, &m.SenderAddress, &m.SenderName, &s.verified, &m.Card, &m.MH, &m.HH, &m.PH, &m.Seal,
-		&m.PayloadSize, &m.Payload, &s.until, &m.Epoch, &s.notify, &s.sealedAt, &s.expiresAt, &s.lockedAt, &m.Carrier}
+		&m.PayloadSize, &m.Payload, &s.until, &m.Epoch, &s.notify, &s.sealedAt, &s.expiresAt, &s.lockedAt, &m.Carrier, &m.Transit, &m.Policy}
 }
 
 func (s *messageScan) finish(m *Message) {
@@ -60,10 +63,25 @@ func (s *messageScan) finish(m *Message) {
 // already in use gives ErrTaken.
 func (tx *Tx) InsertMessage(m Message) error {
 	_, err := tx.exec(`INSERT INTO messages (id, account_id, sender_id, sender_address, sender_name, verified, card_box, mh, hh, ph, seal,
-			payload_size, payload, payload_until, epoch, notify_opened, sealed_at, expires_at, locked_at, carrier)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, 0, $19)`,
+			payload_size, payload, payload_until, epoch, notify_opened, sealed_at, expires_at, locked_at, carrier, transit, policy)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, 0, $19, $20, $21)`,
 		m.ID, m.AccountID, text(m.SenderID), m.SenderAddress, m.SenderName, flag(m.Verified), m.Card, m.MH, m.HH, m.PH, m.Seal,
-		m.PayloadSize, m.Payload, ms(m.PayloadUntil), m.Epoch, flag(m.NotifyOpened), ms(tx.Now), ms(m.ExpiresAt), m.Carrier)
+		m.PayloadSize, m.Payload, ms(m.PayloadUntil), m.Epoch, flag(m.NotifyOpened), ms(tx.Now), ms(m.ExpiresAt), m.Carrier, m.Transit, m.Policy)
+	return err
+}
+
+// DeleteMessage removes a message with its slots and the payload row that it
+// names, as if it had never been sealed.
+func (tx *Tx) DeleteMessage(m Message) error {
+	if IsRow(m.Payload) {
+		if err := tx.deletePayload(m.Payload); err != nil {
+			return err
+		}
+	}
+	if _, err := tx.exec(`DELETE FROM slots WHERE message_id = $1`, m.ID); err != nil {
+		return err
+	}
+	_, err := tx.exec(`DELETE FROM messages WHERE id = $1`, m.ID)
 	return err
 }
 
@@ -142,16 +160,20 @@ func (tx *Tx) ListPayloadsDue(now time.Time, limit int) ([]KeptPayload, error) {
 }
 
 // DropPayload forgets where a message's ciphertext is kept. It reports false
-// when another node has done so already.
+// when another node has done so already. A payload that is a row goes with it.
 func (tx *Tx) DropPayload(p KeptPayload) (bool, error) {
 	n, err := tx.exec(`UPDATE messages SET payload = '', payload_until = 0 WHERE id = $1 AND payload = $2`, p.MessageID, p.Name)
+	if err == nil && n == 1 && IsRow(p.Name) {
+		err = tx.deletePayload(p.Name)
+	}
 	return n == 1, err
 }
 
-// HasBlob reports whether a message or a stage names this blob.
+// HasBlob reports whether a message, a stage or a letter names this blob.
 func (tx *Tx) HasBlob(name string) (bool, error) {
 	var n int
-	err := tx.row(`SELECT (SELECT COUNT(*) FROM messages WHERE payload = $1) + (SELECT COUNT(*) FROM stages WHERE blob = $1)`, name).Scan(&n)
+	err := tx.row(`SELECT (SELECT COUNT(*) FROM messages WHERE payload = $1) + (SELECT COUNT(*) FROM stages WHERE blob = $1)
+		+ (SELECT COUNT(*) FROM outbox WHERE blob = $1)`, name).Scan(&n)
 	return n > 0, err
 }
 

@@ -23,6 +23,7 @@ type OutboxRow struct {
 	SenderID  string // user to tell when it fails, "" = nobody
 	Recipient string // canonical address
 	Letter    []byte
+	Blob      string // that the letter reads, besides a message's payload; "" = none
 	State     string
 	Attempts  int64 // claims so far; the number of a claim is what fences it
 	NextAt    time.Time
@@ -31,14 +32,14 @@ type OutboxRow struct {
 	CreatedAt time.Time
 }
 
-const outboxColumns = `id, account_id, kind, slot_id, sender_id, rcpt, letter_box, state, attempts, next_at, give_up_at, last_error, created_at`
+const outboxColumns = `id, account_id, kind, slot_id, sender_id, rcpt, letter_box, state, attempts, next_at, give_up_at, last_error, created_at, blob`
 
 func scanOutbox(r interface{ Scan(...any) error }) (OutboxRow, error) {
 	var o OutboxRow
 	var account sql.NullInt64
 	var next, giveUp, created int64
 	err := r.Scan(&o.ID, &account, &o.Kind, &o.SlotID, &o.SenderID, &o.Recipient, &o.Letter, &o.State,
-		&o.Attempts, &next, &giveUp, &o.LastError, &created)
+		&o.Attempts, &next, &giveUp, &o.LastError, &created, &o.Blob)
 	o.AccountID = account.Int64
 	o.NextAt, o.GiveUpAt, o.CreatedAt = fromMs(next), fromMs(giveUp), fromMs(created)
 	return o, found(err)
@@ -47,9 +48,9 @@ func scanOutbox(r interface{ Scan(...any) error }) (OutboxRow, error) {
 // InsertOutbox adds a waiting row.
 func (tx *Tx) InsertOutbox(o OutboxRow) error {
 	_, err := tx.exec(`INSERT INTO outbox (`+outboxColumns+`)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 0, $9, $10, '', $11)`,
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 0, $9, $10, '', $11, $12)`,
 		o.ID, number(o.AccountID), o.Kind, o.SlotID, o.SenderID, o.Recipient, o.Letter,
-		OutboxWaiting, ms(o.NextAt), ms(o.GiveUpAt), ms(o.CreatedAt))
+		OutboxWaiting, ms(o.NextAt), ms(o.GiveUpAt), ms(o.CreatedAt), o.Blob)
 	return err
 }
 

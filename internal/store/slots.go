@@ -9,6 +9,7 @@ import (
 const (
 	DeliveryNone    = "none" // the sender holds the file
 	DeliveryQueued  = "queued"
+	DeliveryPassing = "passing" // handed to the next hop; its answer has not been recorded
 	DeliverySent    = "sent"
 	DeliveryBounced = "bounced"
 )
@@ -59,15 +60,10 @@ func (tx *Tx) InsertSlot(s Slot) error {
 	return err
 }
 
-// HasSlot and HasRef report whether a slot id or a reference is in use.
-func (tx *Tx) HasSlot(id string) (bool, error) { return tx.hasSlot("id", id) }
-
-// HasRef is described with HasSlot.
-func (tx *Tx) HasRef(ref string) (bool, error) { return tx.hasSlot("ref", ref) }
-
-func (tx *Tx) hasSlot(column, value string) (bool, error) {
+// HasSlot reports whether a slot id is in use.
+func (tx *Tx) HasSlot(id string) (bool, error) {
 	var n int
-	err := tx.row(`SELECT COUNT(*) FROM slots WHERE `+column+` = $1`, value).Scan(&n)
+	err := tx.row(`SELECT COUNT(*) FROM slots WHERE id = $1`, id).Scan(&n)
 	return n > 0, err
 }
 

@@ -45,3 +45,4 @@ CREATE TABLE payloads (
 
 ALTER TABLE messages ADD COLUMN transit TEXT NOT NULL DEFAULT '';   -- trace id, '' = not from the gateway
 ALTER TABLE messages ADD COLUMN policy TEXT NOT NULL DEFAULT '';    -- JSON: what the sender or a rule allows; '' = nothing said
+ALTER TABLE outbox ADD COLUMN blob TEXT NOT NULL DEFAULT '';        -- ciphertext of a mail that passes as it came, '' = none

@@ -1,0 +1,58 @@
+package store
+
+import (
+	"database/sql"
+	"time"
+)
+
+// Transit is one message's way through the gateway.
+type Transit struct {
+	ID        string // the trace id, ordered by time
+	AccountID int64
+	Upstream  string // its name
+	MessageID string // Message-ID of the header, without angle brackets, "" = none
+	Sender    string // of the SMTP envelope, canonical, "" = the null sender
+	Size      int64  // octets
+	Detail    string // JSON: per recipient what was decided, why, and what came of it
+	At        time.Time
+}
+
+const transitColumns = `id, account_id, upstream, message_id, sender, size, detail, at`
+
+func scanTransit(scan func(...any) error) (t Transit, err error) {
+	var at int64
+	err = scan(&t.ID, &t.AccountID, &t.Upstream, &t.MessageID, &t.Sender, &t.Size, &t.Detail, &at)
+	t.At = fromMs(at)
+	return t, found(err)
+}
+
+// InsertTransit writes t, at the transaction's time.
+func (tx *Tx) InsertTransit(t Transit) error {
+	_, err := tx.exec(`INSERT INTO transits (`+transitColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`,
+		t.ID, t.AccountID, t.Upstream, t.MessageID, t.Sender, t.Size, t.Detail, ms(tx.Now))
+	return err
+}
+
+// SetTransitDetail says anew what came of a transit.
+func (tx *Tx) SetTransitDetail(id, detail string) error {
+	_, err := tx.exec(`UPDATE transits SET detail = $2 WHERE id = $1`, id, detail)
+	return err
+}
+
+// FindTransit returns the transit with that trace id.
+func (tx *Tx) FindTransit(id string) (Transit, error) {
+	return scanTransit(tx.row(`SELECT `+transitColumns+` FROM transits WHERE id = $1`, id).Scan)
+}
+
+// ListTransits returns the transits of a Message-ID, newest first, of one
+// account or, if number is 0, of all.
+func (tx *Tx) ListTransits(messageID string, number int64, limit int) ([]Transit, error) {
+	rows, err := tx.rows(`SELECT `+transitColumns+` FROM transits
+		WHERE message_id = $1 AND ($2 = 0 OR account_id = $2) ORDER BY id DESC LIMIT $3`, messageID, number, limit)
+	return list(rows, err, func(r *sql.Rows) (Transit, error) { return scanTransit(r.Scan) })
+}
+
+// DeleteOldTransits forgets up to limit transits from before t, and returns how many.
+func (tx *Tx) DeleteOldTransits(t time.Time, limit int) (int64, error) {
+	return tx.exec(`DELETE FROM transits WHERE id IN (SELECT id FROM transits WHERE at < $1 ORDER BY id LIMIT $2)`, ms(t), limit)
+}
