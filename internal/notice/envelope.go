@@ -24,6 +24,13 @@ type Envelope struct {
 
 // Envelope writes the mail that carries an envelope.
 func (w *Writer) Envelope(l Languages, e Envelope) (Mail, error) {
+	if e.Note == "" {
+		return w.forms.envelope(w, l, e)
+	}
+	return w.envelope(l, e)
+}
+
+func (w *Writer) envelope(l Languages, e Envelope) (Mail, error) {
 	sender, org := line(e.Sender, 100), line(e.Organisation, 100)
 	if sender == "" {
 		sender = line(e.SenderAddress, 254)

@@ -38,6 +38,7 @@ type Writer struct {
 	cat    *i18n.Catalogue
 	origin string
 	host   string
+	forms  forms
 }
 
 // New returns a writer for the service at origin, https://host[:port].
@@ -46,7 +47,7 @@ func New(cat *i18n.Catalogue, origin string) (*Writer, error) {
 	if err != nil || u.Host == "" || u.Path != "" {
 		return nil, fmt.Errorf("write mails: %q is not an origin", origin)
 	}
-	return &Writer{cat, origin, u.Host}, nil
+	return &Writer{cat: cat, origin: origin, host: u.Host}, nil
 }
 
 // Languages says in which languages a mail is written, the first one first.
@@ -97,10 +98,7 @@ type page struct {
 
 // write renders one section per language. subject is that of the first.
 func (w *Writer) write(l Languages, preheader func(i18n.Printer) string, each func(i18n.Printer) (subject string, s section)) (Mail, error) {
-	order := l.Order
-	if len(order) == 0 {
-		order = i18n.Languages
-	}
+	order := l.order()
 	var m Mail
 	var p page
 	for i, lang := range order {

@@ -1,0 +1,184 @@
+package sealing
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/pli-mail/pli/envelope"
+	"github.com/pli-mail/pli/internal/keyserver"
+	"github.com/pli-mail/pli/internal/mailaddr"
+	"github.com/pli-mail/pli/internal/message"
+	"github.com/pli-mail/pli/internal/notice"
+	"github.com/pli-mail/pli/internal/opener"
+	"github.com/pli-mail/pli/internal/outbox"
+	"github.com/pli-mail/pli/internal/store"
+)
+
+// Incoming is a message that came through the gateway, to be sealed octet for
+// octet. Who may send it was decided before.
+type Incoming struct {
+	Account  store.Account
+	Sender   mailaddr.Address // of the SMTP envelope, and the return path of the mails
+	From     message.Mailbox  // of the mails' header; its name may be empty
+	To       []mailaddr.Address
+	Manifest *envelope.Manifest
+	Plain    func() (io.ReadCloser, error)
+
+	Subject   string        // for the sender's list
+	Outer     string        // subject of the mails; "": one that says nothing
+	MessageID string        // of the mails, without angle brackets
+	Header    outbox.Header // of the mails
+
+	ExpiresAt     time.Time // zero: never
+	Receipt       *bool     // tell the sender when it is opened; nil: as they like it
+	Policy        string    // JSON, kept with the message
+	ServerMayOpen bool
+	ScriptFree    bool
+
+	Through bool   // the mail is handed on at once: see keyserver.CarrierThrough
+	Transit string // trace id
+	Origin  string // network address of the upstream
+	Answer  *outbox.Answer
+	// Then runs in the registering transaction, perhaps more than once. The
+	// letters are in the order of To; they are not in the outbox yet.
+	Then func(tx *store.Tx, m envelope.MessageID, letters []outbox.Letter) error
+}
+
+// SealIncoming seals one message and registers it, or leaves nothing behind. It
+// returns a letter for each recipient.
+func (s *Service) SealIncoming(ctx context.Context, in Incoming) (envelope.MessageID, []outbox.Letter, error) {
+	p := &passing{in: in, sealedAt: s.cfg.DB.Now().UTC().Truncate(time.Second)}
+	if err := s.cfg.DB.View(ctx, p.lookUp); err != nil {
+		return envelope.MessageID{}, nil, fmt.Errorf("seal message: %w", err)
+	}
+	h := envelope.Header{SealedAt: p.sealedAt, SenderHint: p.name(), NotAfter: in.ExpiresAt.Truncate(time.Second)}
+	if in.ServerMayOpen {
+		h.Policy = envelope.PolicyServerMayOpen
+	}
+	plain, err := in.Plain()
+	if err != nil {
+		return envelope.MessageID{}, nil, fmt.Errorf("seal message: %w", err)
+	}
+	defer plain.Close()
+	if p.enclosure, err = s.enclose(ctx, h, in.Manifest, plain, in.To); err != nil {
+		return envelope.MessageID{}, nil, err
+	}
+	reg, err := s.cfg.Keys.Register(ctx, p.message())
+	if err != nil {
+		p.discard(ctx)
+		return envelope.MessageID{}, nil, fmt.Errorf("seal message: %w", err)
+	}
+	return reg.MessageID, p.letters, nil
+}
+
+// passing is an Incoming on its way to its registration.
+type passing struct {
+	*enclosure
+	in       Incoming
+	sealedAt time.Time
+	userID   string            // of the sender, "" where nobody here has the address
+	notify   bool              // the sender wants to be told of openings
+	known    map[string]string // language of recipients who are users, by canonical address
+	letters  []outbox.Letter
+}
+
+// lookUp finds the sender among the account's people, and the languages of recipients.
+func (p *passing) lookUp(tx *store.Tx) error {
+	p.known = make(map[string]string)
+	u, err := tx.FindUserByAddress(p.in.Sender.Canonical())
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+	case err != nil:
+		return err
+	case u.AccountID == p.in.Account.ID:
+		p.userID, p.notify = u.ID, u.NotifyOpened
+	}
+	for _, a := range p.in.To {
+		u, err := tx.FindUserByAddress(a.Canonical())
+		if err == nil {
+			p.known[a.Canonical()] = u.Language
+		} else if !errors.Is(err, store.ErrNotFound) {
+			return err
+		}
+	}
+	return nil
+}
+
+// name is what recipients see of the sender.
+func (p *passing) name() string {
+	if p.in.From.Name != "" {
+		return p.in.From.Name
+	}
+	return p.in.From.Addr.String()
+}
+
+func (p *passing) message() keyserver.NewMessage {
+	in := &p.in
+	keep := keepUntil(in.Account, p.sealedAt, in.ExpiresAt)
+	m := keyserver.NewMessage{
+		AccountID: in.Account.ID,
+		Sender: keyserver.Sender{UserID: p.userID, Address: in.From.Addr.Canonical(), Name: p.name(),
+			Organisation: in.Account.Name, Verified: true}, // the upstream was admitted for the address's domain
+		Subject: in.Subject,
+		MH:      p.sealer.MH(), HH: p.sealer.HH(), PH: p.payload.Hash, PayloadSize: p.payload.Size, Payload: p.blob, Body: p.body,
+		KeepUntil: keep, ExpiresAt: in.ExpiresAt, NotifyOpened: p.notify, Carrier: keyserver.CarrierMail,
+		Slots: p.newSlots(in.To), Transit: in.Transit, Policy: in.Policy,
+		Actor: keyserver.Actor{UserID: p.userID, Name: "user:" + in.Sender.Canonical(), Origin: in.Origin},
+		Then: func(tx *store.Tx, reg keyserver.Registered) error {
+			letters := make([]outbox.Letter, len(p.slots))
+			for i := range p.slots {
+				var err error
+				if letters[i], err = p.letter(i, reg, keep); err != nil {
+					return err
+				}
+			}
+			p.letters = letters
+			return in.Then(tx, reg.MessageID, letters)
+		},
+	}
+	if in.Receipt != nil {
+		m.NotifyOpened = *in.Receipt
+	}
+	if in.Through {
+		m.Carrier = keyserver.CarrierThrough
+	}
+	return m
+}
+
+// letter is the mail that carries slot i. Its header is that of the message, so
+// that mail programs put it where the message would have stood.
+func (p *passing) letter(i int, reg keyserver.Registered, keep time.Time) (outbox.Letter, error) {
+	in, slot, to := &p.in, p.slots[i], p.in.To[i]
+	langs := notice.In(p.known[to.Canonical()], in.Account.Language, zone(in.Account.TimeZone))
+	words := notice.Envelope{
+		Sender: p.name(), SenderAddress: in.From.Addr.String(), Organisation: in.Account.Name, To: to.String(),
+		Ref: reg.Slots[i].Ref, E: slot.E, ExpiresAt: in.ExpiresAt, KeptUntil: keep, File: opener.Name(p.sealedAt),
+	}
+	mail, err := p.s.cfg.Words.Envelope(langs, words)
+	if err != nil {
+		return outbox.Letter{}, err
+	}
+	header := in.Header
+	l := outbox.Letter{
+		Kind: outbox.Envelope, AccountID: in.Account.ID, SlotID: slot.ID.String(), Answer: in.Answer,
+		From: in.From, Bounces: in.Sender, To: message.Mailbox{Addr: to}, Subject: in.Outer, MessageID: in.MessageID, Header: &header,
+		Body:   outbox.Body{Text: mail.Text, HTML: mail.HTML},
+		Attach: p.attach(i, reg, words.File, langs.Order[0], p.name(), in.Account.Name),
+	}
+	l.Attach.ScriptFree = in.ScriptFree
+	if l.Subject == "" {
+		l.Subject = mail.Subject
+	}
+	if !keep.IsZero() {
+		words.File = ""
+		light, err := p.s.cfg.Words.Envelope(langs, words)
+		if err != nil {
+			return outbox.Letter{}, err
+		}
+		l.Attach.Without = &outbox.Body{Text: light.Text, HTML: light.HTML}
+	}
+	return l, nil
+}
