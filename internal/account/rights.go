@@ -96,6 +96,14 @@ const (
 
 	auditView action = "audit.view"
 
+	messageExplain action = "message.explain"
+
+	upstreamList   action = "upstream.list"
+	upstreamAdd    action = "upstream.add"
+	upstreamRemove action = "upstream.remove"
+	rulesView      action = "rules.view"
+	rulesSet       action = "rules.set"
+
 	// Done by the person who was invited, who needs no right but the token.
 	inviteAccept  action = "invitation.accept"
 	inviteDecline action = "invitation.decline"
@@ -138,6 +146,12 @@ var actions = map[action]roles{
 	requestView:    administrators | operators | without,
 	requestDecide:  administrators | operators | without,
 	auditView:      administrators | operators | without,
+	messageExplain: administrators | operators | without,
+	upstreamList:   administrators | operators,
+	upstreamAdd:    operators,
+	upstreamRemove: operators,
+	rulesView:      administrators | operators,
+	rulesSet:       administrators | operators,
 }
 
 // refusal is an answer that must be recorded before it is given.

@@ -32,6 +32,7 @@ func (r *reading) check() {
 	r.checkWeb()
 	r.checkDatabase()
 	r.checkMail()
+	r.checkGateway()
 	r.checkLimits()
 }
 
@@ -62,7 +63,12 @@ func (r *reading) checkWeb() {
 	if r.TLS.Cert != "" && r.ok("public_url") && strings.HasPrefix(r.PublicURL, "http:") {
 		r.add("tls.cert", "config.tlshttp")
 	}
-	for _, p := range r.trustedProxies {
+	r.TrustedProxies = r.networks("trusted_proxies", r.trustedProxies)
+}
+
+// networks reads the addresses and networks of a key.
+func (r *reading) networks(key string, list []string) (out []netip.Prefix) {
+	for _, p := range list {
 		prefix, err := netip.ParsePrefix(p)
 		if err != nil {
 			var a netip.Addr
@@ -71,11 +77,12 @@ func (r *reading) checkWeb() {
 			}
 		}
 		if err != nil {
-			r.add("trusted_proxies", "config.network", "value", p)
+			r.add(key, "config.network", "value", p)
 			continue
 		}
-		r.TrustedProxies = append(r.TrustedProxies, prefix.Masked())
+		out = append(out, prefix.Masked())
 	}
+	return out
 }
 
 func (r *reading) checkPublicURL() {
@@ -155,12 +162,56 @@ func (r *reading) checkMail() {
 	}
 }
 
-func (r *reading) checkLimits() {
-	if n := r.Limits.AttachmentsMiB; r.ok("limits.attachments_mib") && (n < 1 || n > 25) {
-		r.add("limits.attachments_mib", "config.range", "min", 1, "max", 25)
+func (r *reading) checkGateway() {
+	g := &r.Gateway
+	for _, a := range g.Listen {
+		if r.ok("gateway.listen") && !isHostPort(a, true) {
+			r.add("gateway.listen", "config.hostport", "value", a)
+		}
 	}
-	if n := r.Limits.PasswordChecks; r.ok("limits.password_checks") && (n < 0 || n > 1024) {
-		r.add("limits.password_checks", "config.range", "min", 0, "max", 1024)
+	r.together("gateway.cert", "gateway.key")
+	if g.Hostname == "" {
+		g.Hostname = r.Origin().Hostname()
+	} else if _, err := mailaddr.ParseDomain(g.Hostname); err != nil && r.ok("gateway.hostname") {
+		r.add("gateway.hostname", "config.domain", "value", g.Hostname)
+	}
+	if r.ok("gateway.next_hop") && g.NextHop != "" && g.NextHop != "dns" {
+		if !isHostPort(g.NextHop, false) {
+			r.add("gateway.next_hop", "config.nexthop", "value", g.NextHop)
+		} else if host, _, _ := net.SplitHostPort(g.NextHop); g.NextHopTLS == "none" && !IsLoopback(host) {
+			r.add("gateway.next_hop_tls", "config.mailplain", "host", host)
+		}
+	}
+	for _, p := range g.partners {
+		domain, addr, _ := strings.Cut(p, "=")
+		d, err := mailaddr.ParseDomain(domain)
+		if err != nil || !isHostPort(addr, false) {
+			r.add("gateway.partners", "config.partner", "value", p)
+			continue
+		}
+		g.Partners = append(g.Partners, Partner{d, addr})
+	}
+	g.ProxyFrom = r.networks("gateway.proxy_protocol", g.proxyFrom)
+	g.RewriteFrom, g.DNSTrusted, g.DNSSECOff = g.rewriteFrom == "unsigned", g.dnssec == "trusted", g.dnssec == "off"
+}
+
+func (r *reading) checkLimits() {
+	for _, l := range []struct {
+		key      string
+		n        int64
+		min, max int64
+	}{
+		{"limits.attachments_mib", r.Limits.AttachmentsMiB, 1, 25},
+		{"limits.password_checks", r.Limits.PasswordChecks, 0, 1024},
+		{"gateway.message_mib", r.Gateway.MessageMiB, 1, 1024},
+		{"gateway.connections", r.Gateway.Connections, 1, 10000},
+		{"gateway.connections_per_network", r.Gateway.PerNetwork, 1, 10000},
+		{"gateway.messages_per_minute", r.Gateway.PerMinute, 0, 1_000_000},
+		{"gateway.keep_days", r.Gateway.KeepDays, 1, 3660},
+	} {
+		if r.ok(l.key) && (l.n < l.min || l.n > l.max) {
+			r.add(l.key, "config.range", "min", l.min, "max", l.max)
+		}
 	}
 }
 

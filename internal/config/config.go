@@ -37,9 +37,10 @@ type Config struct {
 	MasterKeyFile        string
 	BreachedPasswords    string // file; empty: the built-in list alone
 
-	Mail   Mail
-	Log    Log
-	Limits Limits
+	Mail    Mail
+	Gateway Gateway
+	Log     Log
+	Limits  Limits
 
 	trustedProxies []string // as written
 }
@@ -59,7 +60,33 @@ type Mail struct {
 	CAFile       string // empty: the system's
 	From         string // of the service's own mails: an address, or Name <address>
 	DKIM         DKIM
+	DKIMDir      string // files of further keys, SELECTOR._domainkey.DOMAIN.pem; empty: none
 }
+
+// Gateway is the door for mail in flight. Without Listen there is none.
+type Gateway struct {
+	Listen      []string // host:port
+	Hostname    string   // of the greeting and of Received; never empty in a checked configuration
+	Cert, Key   string   // both empty: those of TLS
+	NextHop     string   // host:port, "dns", or empty: Mail.Smarthost with all that belongs to it
+	NextHopTLS  string   // starttls, tls, none
+	NextHopCA   string
+	Partners    []Partner
+	DNS         []string // servers, host:port or host; empty: those of the system
+	DNSTrusted  bool     // what they say of DNSSEC is believed though they are not on this machine
+	DNSSECOff   bool     // it is not believed at all
+	ProxyFrom   []netip.Prefix
+	RewriteFrom bool
+
+	MessageMiB, Connections, PerNetwork, PerMinute, KeepDays int64
+
+	rewriteFrom, dnssec string // as written
+	proxyFrom, partners []string
+}
+
+// Partner is a domain whose mail goes to a next hop of its own, under TLS whose
+// certificate must be for that host.
+type Partner struct{ Domain, Addr string }
 
 // DKIM signs outgoing mail. Its fields are all set or all empty.
 type DKIM struct{ Domain, Selector, KeyFile string }

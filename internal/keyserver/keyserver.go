@@ -19,7 +19,7 @@ import (
 	"github.com/pli-mail/pli/internal/store"
 )
 
-// Config is what a Service needs; all of it is required.
+// Config is what a Service needs; all of it is required but KeepTransits.
 type Config struct {
 	DB     *store.DB
 	Root   *masterkey.Root
@@ -27,6 +27,8 @@ type Config struct {
 	Origin string // of this key server, as envelopes name it: https://host[:port]
 	Post   Post
 	Log    *slog.Logger
+
+	KeepTransits time.Duration // how long the gateway's records are kept; 0: for ever
 }
 
 // Post sends the mails of this package. Code and Opened write to the outbox

@@ -111,7 +111,8 @@ func auditOpening(o store.Opening, v Visitor, r *refusal) store.AuditRow {
 // tellSender enqueues the notice of the first opening, if the sender wants it.
 func (s *Service) tellSender(tx *store.Tx, o store.Opening) (bool, error) {
 	m := o.Message
-	if !m.NotifyOpened || m.SenderID == "" || !o.Slot.FirstOpenedAt.IsZero() {
+	gone := m.SenderID == "" && m.Transit == "" // who sent through the gateway need not have a user
+	if !m.NotifyOpened || gone || !o.Slot.FirstOpenedAt.IsZero() {
 		return false, nil
 	}
 	return true, s.c.Post.Opened(tx, OpenedLetter{

@@ -11,7 +11,7 @@ import (
 
 // Swept counts what a sweep removed.
 type Swept struct {
-	Payloads, Epochs, Sessions, Codes, Stages, Throttles, Blobs int
+	Payloads, Epochs, Sessions, Codes, Stages, Throttles, Blobs, Transits int
 }
 
 const (
@@ -42,6 +42,8 @@ func (s *Service) Sweep(ctx context.Context) (Swept, error) {
 	out.Payloads, err = s.sweepPayloads(ctx, now)
 	errs = append(errs, err)
 	out.Epochs, err = s.sweepEpochs(ctx, now)
+	errs = append(errs, err)
+	out.Transits, err = s.sweepTransits(ctx, now)
 	errs = append(errs, err)
 	if s.orphansDue() {
 		out.Blobs, err = s.sweepBlobs(ctx)
@@ -148,6 +150,24 @@ func (s *Service) sweepPayloads(ctx context.Context, now time.Time) (n int, err 
 		}
 		if len(due) < sweepBatch {
 			return n, nil
+		}
+	}
+}
+
+// sweepTransits forgets the gateway's records that are too old.
+func (s *Service) sweepTransits(ctx context.Context, now time.Time) (n int, err error) {
+	if s.c.KeepTransits <= 0 {
+		return 0, nil
+	}
+	for {
+		var k int64
+		err := s.c.DB.Update(ctx, func(tx *store.Tx) (err error) {
+			k, err = tx.DeleteOldTransits(now.Add(-s.c.KeepTransits), sweepBatch)
+			return err
+		})
+		n += int(k)
+		if err != nil || k < sweepBatch {
+			return n, err
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package message
 
 import (
+	"net/mail"
 	"strings"
 
 	"github.com/pli-mail/pli/envelope"
@@ -40,6 +41,26 @@ func (h Header) All(name string) []string {
 	for _, f := range h {
 		if f.Name == name {
 			out = append(out, f.Value)
+		}
+	}
+	return out
+}
+
+// Mailboxes reads the address list of a field; what is no address is left out.
+func (h Header) Mailboxes(name string) []Mailbox {
+	v, _ := h.First(name)
+	if v == "" {
+		return nil
+	}
+	parser := mail.AddressParser{WordDecoder: words}
+	list, err := parser.ParseList(strings.ToValidUTF8(v, "\ufffd"))
+	if err != nil {
+		return nil
+	}
+	var out []Mailbox
+	for _, m := range list {
+		if a, err := mailaddr.Parse(m.Address); err == nil {
+			out = append(out, Mailbox{Name: cleanText(cut(m.Name, 1000)), Addr: a})
 		}
 	}
 	return out

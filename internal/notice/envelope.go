@@ -120,12 +120,34 @@ func (w *Writer) Code(l Languages, c Code) (Mail, error) {
 	})
 }
 
+// Report writes the words of a delivery report, for people, to a sender who need
+// not have a page to look at.
+func (w *Writer) Report(l Languages, b Bounce) (Mail, error) {
+	return w.write(l, nil, func(p i18n.Printer) (string, section) {
+		recipient, date := line(b.Recipient, 254), p.Date(b.SentAt)
+		s := section{Heading: p.T("mail.bounce.subject", "recipient", recipient)}
+		if b.Ref != "" {
+			s.Before = []string{p.T("mail.report.envelope", "ref", id.ShowReference(b.Ref), "recipient", recipient, "date", date)}
+		} else {
+			s.Before = []string{p.T("mail.report.plain", "recipient", recipient, "date", date)}
+		}
+		if reason := line(p.T(b.Reason), 500); reason != "" {
+			s.Before = append(s.Before, p.T("mail.bounce.reason", "reason", reason))
+		}
+		s.Before = append(s.Before, p.T("mail.bounce.next"))
+		return p.T("mail.bounce.subject", "recipient", recipient), s
+	})
+}
+
+// SystemName is who reports are from.
+func (w *Writer) SystemName(lang string) string { return w.cat.Printer(lang, nil).T("mail.system") }
+
 // Opened tells a sender that a recipient opened an envelope. The subject of the
 // message is not said: it never leaves the envelope (AT-71).
 type Opened struct {
 	Ref       string // six characters
 	Recipient string
-	MessageID string
+	MessageID string // "" for a sender who has no page to look at
 	At        time.Time
 }
 
@@ -133,11 +155,14 @@ type Opened struct {
 func (w *Writer) Opened(l Languages, o Opened) (Mail, error) {
 	return w.write(l, nil, func(p i18n.Printer) (string, section) {
 		ref, recipient := id.ShowReference(o.Ref), line(o.Recipient, 254)
-		return p.T("mail.opened.subject", "subject", ref, "recipient", recipient), section{
+		s := section{
 			Heading: p.T("mail.opened.heading", "ref", ref),
 			Before:  []string{p.T("mail.opened.by", "recipient", recipient, "ref", ref, "date", p.Time(o.At))},
-			Button:  link{Text: p.T("mail.opened.button"), URL: w.origin + "/sent/" + o.MessageID},
 		}
+		if o.MessageID != "" {
+			s.Button = link{Text: p.T("mail.opened.button"), URL: w.origin + "/sent/" + o.MessageID}
+		}
+		return p.T("mail.opened.subject", "subject", ref, "recipient", recipient), s
 	})
 }
 

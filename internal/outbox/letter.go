@@ -26,6 +26,7 @@ const (
 	Code       = "code" // worthless after some minutes, and somebody waits for it
 	Invitation = "invitation"
 	Notice     = "notice"
+	Passing    = "passing" // a mail that passes the gateway as it came
 )
 
 // patience is how long a letter is tried.

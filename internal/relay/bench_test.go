@@ -29,7 +29,7 @@ func BenchmarkSend(b *testing.B) {
 	b.SetBytes(size)
 	b.ReportAllocs()
 	for b.Loop() {
-		if err := r.Send(b.Context(), c); err != nil {
+		if _, err := r.Send(b.Context(), c); err != nil {
 			b.Fatal(err)
 		}
 	}

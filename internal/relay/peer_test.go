@@ -205,7 +205,7 @@ func parcel(t testing.TB, to string) outbox.Parcel {
 		Open: func() (io.ReadCloser, error) {
 			return io.NopCloser(strings.NewReader(strings.Repeat(strings.Repeat("A", 73)+"\r\n", lines))), nil
 		}}}
-	return outbox.Parcel{From: from, To: mailaddr.MustParse(to), Mail: &m, Light: &light}
+	return outbox.Parcel{From: from, To: []outbox.Receiver{{Addr: mailaddr.MustParse(to)}}, Mail: &m, Light: &light}
 }
 
 // refusal is err as the answer of a next hop.
@@ -216,6 +216,11 @@ func refusal(t *testing.T, err error) *outbox.Error {
 		t.Fatalf("%v is not an answer", err)
 	}
 	return e
+}
+
+// refused is the refusal that Send returned.
+func refused(t *testing.T) func(outbox.Accepted, error) *outbox.Error {
+	return func(_ outbox.Accepted, err error) *outbox.Error { t.Helper(); return refusal(t, err) }
 }
 
 // writePair writes a certificate and its key where Postfix looks for them.

@@ -87,7 +87,7 @@ func TestSMTPSink(t *testing.T) {
 	eventually(t, "smtp-sink", listens(addr))
 	r := newRelay(t, relay.Config{Addr: addr, TLS: relay.None, Hello: "pli.example"})
 	c := parcel(t, "bob@x.test")
-	if err := r.Send(t.Context(), c); err != nil {
+	if _, err := r.Send(t.Context(), c); err != nil {
 		t.Fatal(err, out.String())
 	}
 	var want strings.Builder
@@ -206,7 +206,7 @@ disable_dns_lookups = yes
 		t.Fatal(err)
 	}
 	c := parcel(t, "bob@x.test")
-	if err := r.Send(t.Context(), c); err != nil {
+	if _, err := r.Send(t.Context(), c); err != nil {
 		t.Fatal(err)
 	}
 	eventually(t, "Postfix to hand the mail on", func() bool { return len(peer.all()) == 1 })
@@ -229,7 +229,7 @@ disable_dns_lookups = yes
 	for range 5 {
 		big.Mail.Attachments = append(big.Mail.Attachments, one)
 	}
-	if err := r.Send(t.Context(), big); err != nil {
+	if _, err := r.Send(t.Context(), big); err != nil {
 		t.Fatal(err)
 	}
 	eventually(t, "the lighter mail", func() bool { return len(peer.all()) == 2 })

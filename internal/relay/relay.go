@@ -4,6 +4,7 @@
 package relay
 
 import (
+	"cmp"
 	"context"
 	"crypto"
 	"crypto/tls"
@@ -18,11 +19,9 @@ import (
 	"strings"
 	"time"
 
-	"github.com/emersion/go-sasl"
-	"github.com/emersion/go-smtp"
-
 	"github.com/pli-mail/pli/internal/mailaddr"
 	"github.com/pli-mail/pli/internal/message"
+	"github.com/pli-mail/pli/internal/mx"
 	"github.com/pli-mail/pli/internal/outbox"
 )
 
@@ -35,7 +34,7 @@ const (
 
 // Config names the next hop.
 type Config struct {
-	Addr       string // host:port
+	Addr       string // host:port; without Resolver
 	TLS        string // StartTLS when empty
 	Username   string // "" for no authentication, which needs TLS
 	Password   string
@@ -44,6 +43,21 @@ type Config struct {
 	Hello      string        // our own host name
 	DKIM       []DKIM        // the key used is the one aligned with From
 	Timeout    time.Duration // of one step; 5 minutes (RFC 5321, section 4.5.3.2)
+
+	// Resolver finds the recipients' own mail servers, instead of Addr.
+	Resolver *mx.Resolver
+	// ProtectedBy finds them for Protected parcels, where others go to Addr.
+	ProtectedBy *mx.Resolver
+	Port        string             // of the servers that DNS names; 25
+	Partners    map[string]Partner // by domain: next hops of their own
+}
+
+// Partner is a next hop for one domain, always under verified TLS.
+type Partner struct {
+	Addr       string // host:port
+	TLS        string // StartTLS or TLS; StartTLS when empty
+	ServerName string // in the certificate; "" for the host of Addr
+	CAFile     string
 }
 
 // DKIM is a signing key (RFC 6376): RSA or Ed25519.
@@ -55,17 +69,15 @@ type DKIM struct {
 
 // Relay is an outbox.Sender. It is safe for concurrent use.
 type Relay struct {
-	cfg  Config
-	host string
-	tls  *tls.Config
+	cfg       Config
+	next      hop // the smart host
+	partners  map[string]hop
+	protected protections
+	pool      pool
 }
 
 // New checks cfg; it does not connect.
 func New(cfg Config) (*Relay, error) {
-	host, port, err := net.SplitHostPort(cfg.Addr)
-	if err != nil || host == "" || port == "" {
-		return nil, fmt.Errorf("configure relay: %q is not host:port", cfg.Addr)
-	}
 	if cfg.TLS == "" {
 		cfg.TLS = StartTLS
 	}
@@ -75,18 +87,6 @@ func New(cfg Config) (*Relay, error) {
 	if cfg.Hello == "" {
 		cfg.Hello = "localhost"
 	}
-	switch cfg.TLS {
-	case StartTLS, TLS:
-	case None:
-		if cfg.Username != "" {
-			return nil, errors.New("configure relay: a password is never sent in clear: use TLS, or no user name")
-		}
-		if !isLoopback(host) {
-			return nil, fmt.Errorf("configure relay: mail to %s would travel in clear: use TLS", host)
-		}
-	default:
-		return nil, fmt.Errorf("configure relay: TLS is %q, not starttls, tls or none", cfg.TLS)
-	}
 	for _, k := range cfg.DKIM {
 		s, err := k.signer()
 		if err != nil {
@@ -94,21 +94,61 @@ func New(cfg Config) (*Relay, error) {
 		}
 		s.Close() // without a mail; it only had to be possible
 	}
-	r := &Relay{cfg: cfg, host: host, tls: &tls.Config{ServerName: cfg.ServerName, MinVersion: tls.VersionTLS12}}
-	if r.tls.ServerName == "" {
-		r.tls.ServerName = host
+	r := &Relay{cfg: cfg}
+	if cfg.Resolver == nil {
+		next, err := newHop(cfg.Addr, cfg.TLS, cfg.ServerName, cfg.CAFile)
+		if err != nil {
+			return nil, err
+		}
+		if cfg.TLS == None && cfg.Username != "" {
+			return nil, errors.New("configure relay: a password is never sent in clear: use TLS, or no user name")
+		}
+		next.username, next.password = cfg.Username, cfg.Password
+		r.next = *next
 	}
-	if cfg.CAFile != "" {
-		pem, err := os.ReadFile(cfg.CAFile)
+	for domain, p := range cfg.Partners {
+		h, err := newHop(p.Addr, cmp.Or(p.TLS, StartTLS), p.ServerName, p.CAFile)
+		if err != nil {
+			return nil, err
+		}
+		if h.mode == None {
+			return nil, fmt.Errorf("configure relay: mail to the partner %s would travel in clear", domain)
+		}
+		if r.partners == nil {
+			r.partners = make(map[string]hop)
+		}
+		r.partners[domain] = *h
+	}
+	return r, nil
+}
+
+// newHop reads a pinned next hop.
+func newHop(addr, mode, serverName, caFile string) (*hop, error) {
+	host, port, err := net.SplitHostPort(addr)
+	if err != nil || host == "" || port == "" {
+		return nil, fmt.Errorf("configure relay: %q is not host:port", addr)
+	}
+	h := &hop{name: host, addr: addr, mode: mode, tls: &tls.Config{ServerName: cmp.Or(serverName, host), MinVersion: tls.VersionTLS12}}
+	switch mode {
+	case StartTLS, TLS:
+	case None:
+		if !isLoopback(host) {
+			return nil, fmt.Errorf("configure relay: mail to %s would travel in clear: use TLS", host)
+		}
+	default:
+		return nil, fmt.Errorf("configure relay: TLS is %q, not starttls, tls or none", mode)
+	}
+	if caFile != "" {
+		pem, err := os.ReadFile(caFile)
 		if err != nil {
 			return nil, fmt.Errorf("configure relay: %w", err)
 		}
-		r.tls.RootCAs = x509.NewCertPool()
-		if !r.tls.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("configure relay: %s holds no certificate", cfg.CAFile)
+		h.tls.RootCAs = x509.NewCertPool()
+		if !h.tls.RootCAs.AppendCertsFromPEM(pem) {
+			return nil, fmt.Errorf("configure relay: %s holds no certificate", caFile)
 		}
 	}
-	return r, nil
+	return h, nil
 }
 
 func isLoopback(host string) bool {
@@ -119,140 +159,159 @@ func isLoopback(host string) bool {
 	return err == nil && a.IsLoopback()
 }
 
-// Check connects, protects the connection and signs in, and sends nothing. It
-// returns the octets that a mail may have by the next hop's own word, 0 when it
-// names no limit (RFC 1870).
+// Check connects to the smart host, protects the connection and signs in, and
+// sends nothing. It returns the octets that a mail may have by the next hop's
+// own word, 0 when it names no limit (RFC 1870).
 func (r *Relay) Check(ctx context.Context) (limit int64, err error) {
-	c, err := r.connect(ctx)
+	l, err := r.connect(ctx, r.next)
 	if err != nil {
 		return 0, err
 	}
-	if n, ok := c.MaxMessageSize(); ok {
-		limit = int64(n)
-	}
-	return limit, c.Quit()
+	defer l.quit()
+	return l.limit(), nil
 }
 
-// Send delivers one parcel to the next hop. Errors that the next hop's answer
-// to this very letter caused are *outbox.Error; a next hop that cannot be
-// reached, is not who it should be, or refuses us as a client, is trouble that
-// passes once somebody has mended it.
+// Close ends the connections that are kept.
+func (r *Relay) Close() { r.pool.close() }
+
+// Send delivers one parcel to its next hop, over a connection that is kept from
+// earlier mail where there is one.
 func (r *Relay) Send(ctx context.Context, p outbox.Parcel) (outbox.Accepted, error) {
-	return outbox.Accepted{}, r.send(ctx, p)
+	hops, err := r.route(ctx, p)
+	if err != nil {
+		return outbox.Accepted{}, err
+	}
+	var last error
+	for _, h := range hops {
+		accepted, err := r.sendTo(ctx, h, p)
+		var said *outbox.Error
+		var lost *outbox.Unconfirmed
+		if err == nil || errors.As(err, &lost) || errors.As(err, &said) && (said.Permanent || len(hops) == 1) || ctx.Err() != nil {
+			return accepted, err
+		}
+		last = errors.Join(last, err) // the next host of the domain may take it
+	}
+	return outbox.Accepted{}, unjoined(last)
 }
 
-func (r *Relay) send(ctx context.Context, p outbox.Parcel) error {
-	c, err := r.connect(ctx)
-	if err != nil {
-		return err
+// unjoined gives the answer among several errors, so that it is passed on.
+func unjoined(err error) error {
+	var said *outbox.Error
+	if errors.As(err, &said) {
+		return said
 	}
-	defer c.Close()
-	stop := context.AfterFunc(ctx, func() { c.Close() })
-	defer stop()
+	return err
+}
 
+// sendTo tries one host. A kept connection that turns out to be at its end
+// before the mail began is replaced once.
+func (r *Relay) sendTo(ctx context.Context, h hop, p outbox.Parcel) (outbox.Accepted, error) {
+	for {
+		l, kept, err := r.take(ctx, h)
+		if err != nil && p.Protected {
+			err = fmt.Errorf("%w: %w", outbox.ErrUnprotected, err)
+		}
+		if err != nil {
+			return outbox.Accepted{}, err
+		}
+		accepted, err := r.deliver(ctx, l, p)
+		if kept && l.stale {
+			l.close()
+			continue
+		}
+		r.give(l, err)
+		return accepted, err
+	}
+}
+
+// deliver gives the parcel to the host, the lighter mail where the full one is too large.
+func (r *Relay) deliver(ctx context.Context, l *line, p outbox.Parcel) (outbox.Accepted, error) {
+	stop := context.AfterFunc(ctx, func() { l.conn.SetDeadline(time.Unix(1, 0)) })
+	defer stop()
+	if p.Raw != nil {
+		return r.transactRaw(l, p)
+	}
 	m := p.Mail
-	size, fits, err := r.measure(c, m)
+	size, fits, err := l.measure(m)
 	if err != nil {
-		return err
+		return outbox.Accepted{}, err
 	}
 	if !fits && p.Light != nil {
 		m = p.Light
-		if size, fits, err = r.measure(c, m); err != nil {
-			return err
+		if size, fits, err = l.measure(m); err != nil {
+			return outbox.Accepted{}, err
 		}
 	}
 	if !fits {
-		return &outbox.Error{Permanent: true, Code: 552, Key: "mail.fail.size",
+		return outbox.Accepted{}, &outbox.Error{Permanent: true, Code: 552, Key: "mail.fail.size",
 			Text: "5.3.4 the mail is larger than the next mail server accepts"}
 	}
-	err = r.transact(c, p, m, size)
+	accepted, err := r.transactMail(l, p, m, size)
 	if m == p.Mail && p.Light != nil && tooLarge(err) {
-		if err := c.Reset(); err != nil {
-			return fmt.Errorf("relay: %w", err)
-		}
-		if size, err = p.Light.Size(); err == nil {
-			err = r.transact(c, p, p.Light, size)
+		if size, _, err = l.measure(p.Light); err == nil {
+			accepted, err = r.transactMail(l, p, p.Light, size)
 		}
 	}
-	if err != nil {
-		return err
-	}
-	c.CommandTimeout = min(c.CommandTimeout, 5*time.Second)
-	c.Quit() // the mail is theirs; how the connection ends does not matter
-	return nil
+	return accepted, err
 }
 
-// measure returns the octets of m and whether the next hop takes that many.
-func (r *Relay) measure(c *smtp.Client, m *message.Mail) (size int64, fits bool, err error) {
-	if ok, _ := c.Extension("SIZE"); !ok {
-		return 0, true, nil
-	}
-	if size, err = m.Size(); err != nil {
-		return 0, false, fmt.Errorf("relay: %w", err)
-	}
-	size += signatureRoom
-	limit, ok := c.MaxMessageSize()
-	return size, !ok || limit == 0 || size <= int64(limit), nil
-}
-
-// transact is one mail transaction.
-func (r *Relay) transact(c *smtp.Client, p outbox.Parcel, m *message.Mail, size int64) error {
-	offered, _ := c.Extension("SMTPUTF8")
+// transactMail is one transaction with a mail that was written here.
+func (r *Relay) transactMail(l *line, p outbox.Parcel, m *message.Mail, size int64) (outbox.Accepted, error) {
+	offered := l.offers("SMTPUTF8")
 	if !offered && slices.ContainsFunc(m.ReplyTo, func(b message.Mailbox) bool { return !b.Addr.IsASCII() }) {
 		plain := *m // an answer to the wrong address is better than no mail
 		plain.ReplyTo = nil
 		m = &plain
 	}
-	utf8 := m.NeedsUTF8() || !p.To[0].Addr.IsASCII() || !p.From.IsASCII()
-	if utf8 && !offered {
-		return &outbox.Error{Permanent: true, Code: 553, Key: "mail.fail.address",
-			Text: "5.6.7 the next mail server does not take addresses with letters beyond ASCII (SMTPUTF8)"}
-	}
-	signature, err := r.sign(m)
+	signature, err := r.sign(m.From.Addr, m.WriteTo)
 	if err != nil {
-		return fmt.Errorf("relay: sign mail: %w", err)
+		return outbox.Accepted{}, fmt.Errorf("relay: sign mail: %w", err)
 	}
-	if err := c.Mail(p.From.Wire(), &smtp.MailOptions{Size: size, UTF8: utf8, Return: smtp.DSNReturnHeaders}); err != nil {
-		return answer(err)
-	}
-	if err := c.Rcpt(p.To[0].Addr.Wire(), nil); err != nil {
-		return answer(err)
-	}
-	d, err := c.Data()
-	if err != nil {
-		return answer(err)
-	}
-	w := &lineGuard{w: d}
-	if _, err := io.WriteString(w, signature); err != nil {
-		return fmt.Errorf("relay: %w", err)
-	}
-	// After an error in the middle the connection is dropped without the final
-	// dot, so that the next hop forgets what it has.
-	if _, err := m.WriteTo(w); err != nil {
-		return fmt.Errorf("relay: %w", err)
-	}
-	if err := d.Close(); err != nil {
-		return answer(err)
-	}
-	return nil
+	return l.transact(transaction{
+		parcel: p, size: size, utf8: m.NeedsUTF8(),
+		write: func(w io.Writer) error {
+			if _, err := io.WriteString(w, signature); err != nil {
+				return err
+			}
+			_, err := m.WriteTo(w)
+			return err
+		},
+	})
 }
 
-// answer tells what the next hop said of this letter from a connection that broke.
-func answer(err error) error {
-	var e *smtp.SMTPError
-	if !errors.As(err, &e) {
-		return fmt.Errorf("relay: %w", err)
+// transactRaw is one transaction with a mail that passes as it came.
+func (r *Relay) transactRaw(l *line, p outbox.Parcel) (outbox.Accepted, error) {
+	raw := p.Raw
+	if limit := l.limit(); limit > 0 && raw.Size > limit {
+		return outbox.Accepted{}, &outbox.Error{Permanent: true, Code: 552, Key: "mail.fail.size",
+			Text: "5.3.4 the mail is larger than the next mail server accepts"}
 	}
-	text := e.Message
-	if e.EnhancedCode[0] > 0 {
-		text = fmt.Sprintf("%d.%d.%d %s", e.EnhancedCode[0], e.EnhancedCode[1], e.EnhancedCode[2], text)
+	if raw.EightBit && !l.offers("8BITMIME") {
+		return outbox.Accepted{}, &outbox.Error{Permanent: true, Code: 554, Key: "mail.fail.eightbit",
+			Text: "5.6.3 the next mail server does not take mail with octets beyond ASCII (8BITMIME)"}
 	}
-	permanent := e.Code >= 500 && e.Code <= 599
-	switch e.Code {
-	case 530, 534, 535, 538: // about our own sign-in, not about this letter
-		permanent = false
+	write := func(w io.Writer) (int64, error) {
+		src, err := raw.Open()
+		if err != nil {
+			return 0, err
+		}
+		defer src.Close()
+		return io.Copy(w, src)
 	}
-	return &outbox.Error{Permanent: permanent, Code: e.Code, Text: text}
+	signature, err := r.signRaw(raw, write)
+	if err != nil {
+		return outbox.Accepted{}, fmt.Errorf("relay: sign mail: %w", err)
+	}
+	return l.transact(transaction{
+		parcel: p, size: raw.Size + int64(len(signature)), utf8: raw.UTF8, eightBit: raw.EightBit,
+		write: func(w io.Writer) error {
+			if _, err := io.WriteString(w, signature); err != nil {
+				return err
+			}
+			_, err := write(w)
+			return err
+		},
+	})
 }
 
 // tooLarge reports whether a mail without the attached file may succeed: the
@@ -266,63 +325,6 @@ func tooLarge(err error) bool {
 		return true
 	}
 	return e.Code == 552 && !strings.HasPrefix(e.Text, "5.2.2 ")
-}
-
-// connect returns a client that has said hello under TLS and signed in.
-func (r *Relay) connect(ctx context.Context) (*smtp.Client, error) {
-	c, err := r.dial(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("relay: connect to %s: %w", r.cfg.Addr, err)
-	}
-	stop := context.AfterFunc(ctx, func() { c.Close() })
-	defer stop()
-	c.CommandTimeout, c.SubmissionTimeout = r.cfg.Timeout, 2*r.cfg.Timeout
-	if err := c.Hello(r.cfg.Hello); err != nil {
-		c.Close()
-		return nil, fmt.Errorf("relay: hello to %s: %w", r.cfg.Addr, err)
-	}
-	if r.cfg.Username == "" {
-		return c, nil
-	}
-	var auth sasl.Client
-	switch {
-	case c.SupportsAuth(sasl.Plain):
-		auth = sasl.NewPlainClient("", r.cfg.Username, r.cfg.Password)
-	case c.SupportsAuth(sasl.Login):
-		auth = sasl.NewLoginClient(r.cfg.Username, r.cfg.Password)
-	default:
-		c.Close()
-		return nil, fmt.Errorf("relay: %s offers neither PLAIN nor LOGIN to sign in", r.cfg.Addr)
-	}
-	if err := c.Auth(auth); err != nil {
-		c.Close()
-		return nil, fmt.Errorf("relay: sign in to %s: %w", r.cfg.Addr, err)
-	}
-	return c, nil
-}
-
-func (r *Relay) dial(ctx context.Context) (*smtp.Client, error) {
-	d := net.Dialer{Timeout: min(r.cfg.Timeout, 30*time.Second)}
-	raw, err := d.DialContext(ctx, "tcp", r.cfg.Addr)
-	if err != nil {
-		return nil, err
-	}
-	conn := net.Conn(&timed{raw, r.cfg.Timeout})
-	stop := context.AfterFunc(ctx, func() { raw.Close() })
-	defer stop()
-	switch r.cfg.TLS {
-	case StartTLS:
-		if conn, err = startTLS(ctx, conn, r.tls, r.cfg.Hello, r.cfg.Timeout); err != nil {
-			raw.Close()
-			return nil, err
-		}
-	case TLS:
-		if conn, err = handshake(ctx, conn, r.tls, r.cfg.Timeout); err != nil {
-			raw.Close()
-			return nil, err
-		}
-	}
-	return smtp.NewClient(conn), nil
 }
 
 // Signs reports whether mail from address a can be signed so that

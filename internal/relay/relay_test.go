@@ -49,7 +49,7 @@ func TestTLSIsVerified(t *testing.T) {
 					p.server.LMTP = mode == relay.TLS
 				})
 				r := newRelay(t, relay.Config{Addr: p.addr, TLS: mode, CAFile: c.ca, ServerName: c.server, Username: "pli", Password: "right", Hello: "pli.example"})
-				err := r.Send(t.Context(), parcel(t, "bob@x.test"))
+				_, err := r.Send(t.Context(), parcel(t, "bob@x.test"))
 				if !c.ok {
 					if err == nil || len(p.all()) > 0 || len(p.users) > 0 {
 						t.Fatalf("sent to a server that is not who it should be: %v", err)
@@ -107,7 +107,7 @@ func TestStartTLSStripped(t *testing.T) {
 	t.Parallel()
 	p := newPeer(t, nil)
 	r := newRelay(t, relay.Config{Addr: p.addr, Username: "pli", Password: "right"})
-	if err := r.Send(t.Context(), parcel(t, "bob@x.test")); err == nil || !strings.Contains(err.Error(), "STARTTLS") {
+	if _, err := r.Send(t.Context(), parcel(t, "bob@x.test")); err == nil || !strings.Contains(err.Error(), "STARTTLS") {
 		t.Fatalf("err = %v", err)
 	}
 	if len(p.all()) != 0 {
@@ -149,7 +149,7 @@ func TestSignInRefused(t *testing.T) {
 	cert, ca := authority(t, "127.0.0.1")
 	p := newPeer(t, func(p *peer) { p.server.TLSConfig = &tls.Config{Certificates: []tls.Certificate{cert}} })
 	r := newRelay(t, relay.Config{Addr: p.addr, CAFile: ca, Username: "pli", Password: "wrong"})
-	err := r.Send(t.Context(), parcel(t, "bob@x.test"))
+	_, err := r.Send(t.Context(), parcel(t, "bob@x.test"))
 	var e *outbox.Error
 	if err == nil || errors.As(err, &e) {
 		t.Fatalf("err = %v", err)
@@ -163,7 +163,7 @@ func TestMailArrivesWhole(t *testing.T) {
 	t.Parallel()
 	p := newPeer(t, nil)
 	c := parcel(t, "bob@x.test")
-	if err := plain(t, p).Send(t.Context(), c); err != nil {
+	if _, err := plain(t, p).Send(t.Context(), c); err != nil {
 		t.Fatal(err)
 	}
 	var want strings.Builder
@@ -210,7 +210,7 @@ func TestTooLargeGoesWithoutTheFile(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			p := newPeer(t, c.set)
-			err := plain(t, p).Send(t.Context(), parcel(t, "bob@x.test"))
+			_, err := plain(t, p).Send(t.Context(), parcel(t, "bob@x.test"))
 			m := p.all()
 			if !c.light {
 				if e := refusal(t, err); !e.Permanent || e.Code != 552 || len(m) != 0 || (e.Key == "") != (c.name == "mailbox full") {
@@ -241,7 +241,7 @@ func TestAnswers(t *testing.T) {
 		{&smtp.SMTPError{Code: 530, EnhancedCode: smtp.EnhancedCode{5, 7, 0}, Message: "sign in first"}, false, "5.7.0 sign in first"},
 	} {
 		p := newPeer(t, func(p *peer) { p.rcpt = func(string) error { return c.err } })
-		e := refusal(t, plain(t, p).Send(t.Context(), parcel(t, "bob@x.test")))
+		e := refused(t)(plain(t, p).Send(t.Context(), parcel(t, "bob@x.test")))
 		if e.Permanent != c.permanent || e.Code != c.err.Code || e.Text != c.text {
 			t.Errorf("%d became %+v", c.err.Code, e)
 		}
@@ -251,12 +251,12 @@ func TestAnswers(t *testing.T) {
 func TestAddressesBeyondASCII(t *testing.T) {
 	t.Parallel()
 	old := newPeer(t, nil)
-	e := refusal(t, plain(t, old).Send(t.Context(), parcel(t, "josé@x.test")))
+	e := refused(t)(plain(t, old).Send(t.Context(), parcel(t, "josé@x.test")))
 	if !e.Permanent || !strings.Contains(e.Text, "SMTPUTF8") {
 		t.Errorf("%+v", e)
 	}
 	modern := newPeer(t, func(p *peer) { p.server.EnableSMTPUTF8 = true })
-	if err := plain(t, modern).Send(t.Context(), parcel(t, "josé@x.test")); err != nil {
+	if _, err := plain(t, modern).Send(t.Context(), parcel(t, "josé@x.test")); err != nil {
 		t.Fatal(err)
 	}
 	if m := modern.all(); len(m) != 1 || m[0].to != "josé@x.test" || !m[0].opts.UTF8 {
@@ -265,14 +265,14 @@ func TestAddressesBeyondASCII(t *testing.T) {
 	// Only the address to answer to: the mail goes, without it.
 	c := parcel(t, "bob@x.test")
 	c.Mail.ReplyTo = []message.Mailbox{{Addr: mailaddr.MustParse("josé@x.test")}}
-	if err := plain(t, old).Send(t.Context(), c); err != nil {
+	if _, err := plain(t, old).Send(t.Context(), c); err != nil {
 		t.Fatal(err)
 	}
 	if m := old.all(); len(m) != 1 || strings.Contains(m[0].text, "Reply-To") {
 		t.Errorf("%d mails", len(m))
 	}
 	// A domain beyond ASCII has an ASCII form that every server knows.
-	if err := plain(t, old).Send(t.Context(), parcel(t, "bob@bücher.test")); err != nil {
+	if _, err := plain(t, old).Send(t.Context(), parcel(t, "bob@bücher.test")); err != nil {
 		t.Error(err)
 	}
 }
@@ -297,13 +297,13 @@ func TestDKIM(t *testing.T) {
 			if !r.Signs(mailaddr.MustParse("a@pli.example")) || r.Signs(mailaddr.MustParse("a@notpli.test")) {
 				t.Error("Signs is wrong")
 			}
-			if err := r.Send(t.Context(), parcel(t, "bob@x.test")); err != nil {
+			if _, err := r.Send(t.Context(), parcel(t, "bob@x.test")); err != nil {
 				t.Fatal(err)
 			}
 			checkDKIM(t, p.all()[0].text, "s1._domainkey.pli.example", key)
 			foreign := parcel(t, "bob@x.test")
 			foreign.Mail.From.Addr = mailaddr.MustParse("ana@other.test")
-			if err := r.Send(t.Context(), foreign); err != nil {
+			if _, err := r.Send(t.Context(), foreign); err != nil {
 				t.Fatal(err)
 			}
 			if strings.Contains(p.all()[1].text, "DKIM-Signature") {
@@ -355,12 +355,12 @@ func TestTimeoutsAndCancel(t *testing.T) {
 	for _, mode := range []string{relay.None, relay.StartTLS, relay.TLS} {
 		begun := time.Now()
 		r := newRelay(t, relay.Config{Addr: l.Addr().String(), TLS: mode, Timeout: 200 * time.Millisecond})
-		if err := r.Send(t.Context(), parcel(t, "bob@x.test")); err == nil || time.Since(begun) > 5*time.Second {
+		if _, err := r.Send(t.Context(), parcel(t, "bob@x.test")); err == nil || time.Since(begun) > 5*time.Second {
 			t.Errorf("%s: %v after %v", mode, err, time.Since(begun))
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
 		begun = time.Now()
-		if err := newRelay(t, relay.Config{Addr: l.Addr().String(), TLS: mode}).Send(ctx, parcel(t, "bob@x.test")); err == nil || time.Since(begun) > 5*time.Second {
+		if _, err := newRelay(t, relay.Config{Addr: l.Addr().String(), TLS: mode}).Send(ctx, parcel(t, "bob@x.test")); err == nil || time.Since(begun) > 5*time.Second {
 			t.Errorf("%s: cancelled: %v after %v", mode, err, time.Since(begun))
 		}
 		cancel()
@@ -374,7 +374,7 @@ func TestHalfAMailIsNoMail(t *testing.T) {
 	c := parcel(t, "bob@x.test")
 	c.Mail.Text = "alone: \r in the middle" + strings.Repeat("x", 100<<10)
 	c.Mail.Attachments[0].Size = 17 // a lie that the writer finds out at the end
-	if err := plain(t, p).Send(t.Context(), c); err == nil {
+	if _, err := plain(t, p).Send(t.Context(), c); err == nil {
 		t.Fatal("no error")
 	}
 	time.Sleep(50 * time.Millisecond)

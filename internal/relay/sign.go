@@ -1,11 +1,14 @@
 package relay
 
 import (
+	"io"
 	"strings"
 
 	"github.com/emersion/go-msgauth/dkim"
 
+	"github.com/pli-mail/pli/internal/mailaddr"
 	"github.com/pli-mail/pli/internal/message"
+	"github.com/pli-mail/pli/internal/outbox"
 )
 
 // signatureRoom is what a signature adds to a mail, at most: an RSA key of
@@ -42,10 +45,10 @@ func (r *Relay) key(domain string) *DKIM {
 	return best
 }
 
-// sign writes m once for its hash and returns the signature's header field;
+// sign writes a mail once for its hash and returns the signature's header field;
 // "" when no key belongs to From.
-func (r *Relay) sign(m *message.Mail) (string, error) {
-	k := r.key(m.From.Addr.Domain())
+func (r *Relay) sign(from mailaddr.Address, write func(io.Writer) (int64, error)) (string, error) {
+	k := r.key(from.Domain())
 	if k == nil {
 		return "", nil
 	}
@@ -53,7 +56,7 @@ func (r *Relay) sign(m *message.Mail) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if _, err := m.WriteTo(s); err != nil {
+	if _, err := write(s); err != nil {
 		s.Close()
 		return "", err
 	}
@@ -62,3 +65,35 @@ func (r *Relay) sign(m *message.Mail) (string, error) {
 	}
 	return s.Signature(), nil
 }
+
+// signRaw is sign for a mail that passes as it came, unless its domain has
+// signed it before.
+func (r *Relay) signRaw(raw *outbox.Raw, write func(io.Writer) (int64, error)) (string, error) {
+	if raw.From.IsZero() || r.key(raw.From.Domain()) == nil {
+		return "", nil
+	}
+	src, err := raw.Open()
+	if err != nil {
+		return "", err
+	}
+	x := message.NewIndexer()
+	_, err = io.CopyN(x, src, headerMost)
+	src.Close()
+	if err != nil && err != io.EOF {
+		return "", err
+	}
+	_, header := x.Finish()
+	for _, v := range header.All("dkim-signature") {
+		for tag := range strings.SplitSeq(v, ";") {
+			name, value, _ := strings.Cut(strings.TrimSpace(tag), "=")
+			domain := strings.ToLower(strings.TrimSpace(value))
+			if strings.TrimSpace(name) == "d" && (domain == raw.From.Domain() || strings.HasSuffix(raw.From.Domain(), "."+domain)) {
+				return "", nil
+			}
+		}
+	}
+	return r.sign(raw.From, write)
+}
+
+// headerMost is how much of a mail is read for its header.
+const headerMost = 64 << 10

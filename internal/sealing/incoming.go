@@ -23,6 +23,7 @@ type Incoming struct {
 	Account  store.Account
 	Sender   mailaddr.Address // of the SMTP envelope, and the return path of the mails
 	From     message.Mailbox  // of the mails' header; its name may be empty
+	Rewrite  bool             // From is the service's own address instead, and From becomes Reply-To
 	To       []mailaddr.Address
 	Manifest *envelope.Manifest
 	Plain    func() (io.ReadCloser, error)
@@ -152,7 +153,7 @@ func (p *passing) message() keyserver.NewMessage {
 // that mail programs put it where the message would have stood.
 func (p *passing) letter(i int, reg keyserver.Registered, keep time.Time) (outbox.Letter, error) {
 	in, slot, to := &p.in, p.slots[i], p.in.To[i]
-	langs := notice.In(p.known[to.Canonical()], in.Account.Language, zone(in.Account.TimeZone))
+	langs := notice.In(p.known[to.Canonical()], in.Account.Language, zoneOf(in.Account.TimeZone))
 	words := notice.Envelope{
 		Sender: p.name(), SenderAddress: in.From.Addr.String(), Organisation: in.Account.Name, To: to.String(),
 		Ref: reg.Slots[i].Ref, E: slot.E, ExpiresAt: in.ExpiresAt, KeptUntil: keep, File: opener.Name(p.sealedAt),
@@ -169,6 +170,10 @@ func (p *passing) letter(i int, reg keyserver.Registered, keep time.Time) (outbo
 		Attach: p.attach(i, reg, words.File, langs.Order[0], p.name(), in.Account.Name),
 	}
 	l.Attach.ScriptFree = in.ScriptFree
+	if in.Rewrite {
+		own := p.s.cfg.Post.identity(in.Account.Language, p.name(), in.From.Addr, in.Account.Name, false)
+		l.From, l.ReplyTo = own.From, own.ReplyTo
+	}
 	if l.Subject == "" {
 		l.Subject = mail.Subject
 	}

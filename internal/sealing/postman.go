@@ -1,6 +1,7 @@
 package sealing
 
 import (
+	"cmp"
 	"errors"
 	"strings"
 	"time"
@@ -21,6 +22,8 @@ type Postman struct {
 	Outbox *outbox.Outbox
 	Words  *notice.Writer
 	From   message.Mailbox // the service's own address, which is also the return path
+
+	Hostname string // that reports speak for; "" for the domain of From
 }
 
 var (
@@ -108,13 +111,18 @@ func (p *Postman) AccessRequested(tx *store.Tx, a account.AccessRequestedLetter)
 
 // PasswordChanged mails the notice of a changed password.
 func (p *Postman) PasswordChanged(tx *store.Tx, c account.PasswordChangedLetter) error {
-	m, err := p.Words.PasswordChanged(notice.In(c.Language, c.Language, zone(c.TimeZone)), c.At, c.Place)
+	m, err := p.Words.PasswordChanged(notice.In(c.Language, c.Language, zoneOf(c.TimeZone)), c.At, c.Place)
 	return p.enqueue(tx, outbox.Letter{Kind: outbox.Notice, To: to(c.To)}, m, err)
 }
 
 // Bounced writes the notice of a mail that could not be delivered, to its
-// sender if they are still a user here.
+// sender if they are still a user here; for a mail that came through the
+// gateway it writes a report to whoever sent it.
 func (p *Postman) Bounced(tx *store.Tx, b outbox.Bounce) ([]outbox.Letter, error) {
+	if b.Answer != nil {
+		l, err := p.report(tx, b)
+		return []outbox.Letter{l}, err
+	}
 	u, err := tx.FindUser(b.SenderID)
 	if errors.Is(err, store.ErrNotFound) {
 		return nil, nil
@@ -135,11 +143,37 @@ func (p *Postman) Bounced(tx *store.Tx, b outbox.Bounce) ([]outbox.Letter, error
 		words.Subject = ""
 		l.InReplyTo = p.sent(words.MessageID)
 	}
-	m, err := p.Words.Bounce(notice.In(u.Language, u.Language, zone(u.TimeZone)), words)
+	m, err := p.Words.Bounce(notice.In(u.Language, u.Language, zoneOf(u.TimeZone)), words)
 	if err != nil {
 		return nil, err
 	}
 	return []outbox.Letter{p.finish(l, m)}, nil
+}
+
+// report is a delivery status notification (RFC 3464). Like all of them it has
+// no return path, so that there is no report about a report (RFC 5321, section
+// 6.1). It says nothing that was sealed, and not the subject (AT-71).
+func (p *Postman) report(tx *store.Tx, b outbox.Bounce) (outbox.Letter, error) {
+	zone, lang := accountZone(tx, b.AccountID)
+	words := notice.Bounce{Recipient: b.To.String(), SentAt: b.SentAt, Reason: b.Reason}
+	if b.SlotID != "" {
+		var err error
+		if words.Ref, words.MessageID, err = tx.FindSlotNames(b.SlotID); err != nil {
+			return outbox.Letter{}, err
+		}
+	}
+	m, err := p.Words.Report(notice.In(b.Answer.Language, lang, zone), words)
+	if err != nil {
+		return outbox.Letter{}, err
+	}
+	l := p.finish(outbox.Letter{Kind: outbox.Notice, AccountID: b.AccountID, To: to(b.Answer.To)}, m)
+	l.Bounces, l.Body.HTML = mailaddr.Address{}, ""
+	l.From.Name = p.Words.SystemName(lang)
+	l.Report = &message.Report{
+		Reporting: cmp.Or(p.Hostname, p.From.Addr.Domain()), EnvelopeID: b.EnvelopeID, Arrived: b.Answer.Arrived, Header: b.Answer.Header,
+		Recipients: []message.Delivery{{Final: b.To.Wire(), Original: b.Original, Action: "failed", Status: b.Status, Said: b.Said}},
+	}
+	return l, nil
 }
 
 // sent is the message id under which a sender's notices about one message are gathered.
@@ -165,28 +199,36 @@ func (k keyPost) Code(tx *store.Tx, c keyserver.CodeLetter) error {
 
 // Opened mails the notice of a first opening.
 func (k keyPost) Opened(tx *store.Tx, o keyserver.OpenedLetter) error {
-	u, err := tx.FindUser(o.SenderUserID)
-	if errors.Is(err, store.ErrNotFound) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
 	address, err := mailaddr.Parse(o.SenderAddress)
 	if err != nil {
 		return err
 	}
-	m, err := k.p.Words.Opened(notice.In(u.Language, u.Language, zone(u.TimeZone)),
-		notice.Opened{Ref: o.Ref, Recipient: o.Recipient, MessageID: o.MessageID, At: o.At})
-	return k.p.enqueue(tx, outbox.Letter{Kind: outbox.Notice, AccountID: o.AccountID,
-		To: message.Mailbox{Name: u.Name(), Addr: address}, InReplyTo: k.p.sent(o.MessageID)}, m, err)
+	to := message.Mailbox{Addr: address}
+	zone, lang := accountZone(tx, o.AccountID)
+	langs := notice.In("", lang, zone)
+	u, err := tx.FindUser(o.SenderUserID)
+	switch {
+	case err == nil:
+		to.Name, langs = u.Name(), notice.In(u.Language, u.Language, zoneOf(u.TimeZone))
+	case !errors.Is(err, store.ErrNotFound):
+		return err
+	case o.SenderUserID != "":
+		return nil // they are gone
+	}
+	// Who sent through the gateway need not have a user, and then has no page to look at.
+	words := notice.Opened{Ref: o.Ref, Recipient: o.Recipient, At: o.At}
+	if err == nil {
+		words.MessageID = o.MessageID
+	}
+	m, err := k.p.Words.Opened(langs, words)
+	return k.p.enqueue(tx, outbox.Letter{Kind: outbox.Notice, AccountID: o.AccountID, To: to, InReplyTo: k.p.sent(o.MessageID)}, m, err)
 }
 
 // Wake makes the outbox look at once.
 func (k keyPost) Wake() { k.p.Outbox.Wake() }
 
-// zone reads an IANA name; what cannot be read is UTC.
-func zone(name string) *time.Location {
+// zoneOf reads an IANA name; what cannot be read is UTC.
+func zoneOf(name string) *time.Location {
 	z, err := time.LoadLocation(name)
 	if err != nil {
 		return time.UTC
@@ -200,5 +242,5 @@ func accountZone(tx *store.Tx, number int64) (*time.Location, string) {
 	if err != nil {
 		return time.UTC, ""
 	}
-	return zone(a.TimeZone), a.Language
+	return zoneOf(a.TimeZone), a.Language
 }

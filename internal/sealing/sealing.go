@@ -235,7 +235,7 @@ func (j *job) letter(i int, reg keyserver.Registered, from identity, keep time.T
 	if u, ok := j.known[to.Canonical()]; ok {
 		choice = u.Language
 	}
-	langs := notice.In(choice, j.account.Language, zone(j.account.TimeZone))
+	langs := notice.In(choice, j.account.Language, zoneOf(j.account.TimeZone))
 	words := notice.Envelope{
 		Sender: j.name(), SenderAddress: j.from.String(), Organisation: j.r.AccountName,
 		To: to.String(), Note: j.r.Note, Ref: ref, E: slot.E, ExpiresAt: j.r.ExpiresAt, KeptUntil: keep,

@@ -9,4 +9,4 @@ const SweepPeriod = sweepPeriod
 func (s *Server) SweepEvery(d time.Duration) { s.sweepEvery = d }
 
 // Reload is what SIGHUP does.
-func (s *Server) Reload() { s.reload(true) }
+func (s *Server) Reload() { s.reload(s.cert, true) }

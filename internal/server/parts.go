@@ -11,6 +11,8 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
+	"time"
 
 	"github.com/pli-mail/pli/internal/account"
 	"github.com/pli-mail/pli/internal/blob"
@@ -85,11 +87,11 @@ func (p *Parts) build(c Config) error {
 		return err
 	}
 	p.Outbox = outbox.New(outbox.Config{DB: p.DB, Root: p.Root, Blobs: p.Blobs, Log: c.Log})
-	p.Postman = &sealing.Postman{Outbox: p.Outbox, Words: words, From: message.Mailbox{Name: name, Addr: from}}
+	p.Postman = &sealing.Postman{Outbox: p.Outbox, Words: words, From: message.Mailbox{Name: name, Addr: from}, Hostname: conf.Gateway.Hostname}
 	p.Accounts = account.New(account.Config{DB: p.DB, Root: p.Root, Post: p.Postman, Wake: p.Outbox.Wake, Log: c.Log,
 		Hash: c.Hash, Hashers: int(conf.Limits.PasswordChecks), BreachedFile: conf.BreachedPasswords, Contact: contact(conf.Support)})
 	p.Keys = keyserver.New(keyserver.Config{DB: p.DB, Root: p.Root, Blobs: p.Blobs, Origin: conf.PublicURL,
-		Post: p.Postman.Keys(), Log: c.Log})
+		Post: p.Postman.Keys(), Log: c.Log, KeepTransits: time.Duration(conf.Gateway.KeepDays) * 24 * time.Hour})
 	p.Sealing = sealing.New(sealing.Config{DB: p.DB, Keys: p.Keys, Blobs: p.Blobs, Outbox: p.Outbox, Words: words, Post: p.Postman,
 		Spool: p.spool, Origin: conf.PublicURL, Log: c.Log, MaxFiles: conf.Limits.AttachmentsMiB << 20})
 	return nil
@@ -106,7 +108,7 @@ func contact(support string) account.Contact {
 	return account.Contact{Name: support}
 }
 
-// NewRelay is the way out for mail.
+// NewRelay is the way out for the service's own mail.
 func NewRelay(conf *config.Config) (*relay.Relay, error) {
 	c := relay.Config{Addr: conf.Mail.Smarthost, TLS: conf.Mail.TLS, Username: conf.Mail.Username, CAFile: conf.Mail.CAFile,
 		Hello: conf.Origin().Hostname()}
@@ -116,14 +118,41 @@ func NewRelay(conf *config.Config) (*relay.Relay, error) {
 			return nil, fmt.Errorf("read the smart host's password: %w", err)
 		}
 	}
+	var err error
+	if c.DKIM, err = readDKIM(conf); err != nil {
+		return nil, fmt.Errorf("read DKIM key: %w", err)
+	}
+	return relay.New(c)
+}
+
+// readDKIM reads the keys that mail is signed with.
+func readDKIM(conf *config.Config) (out []relay.DKIM, err error) {
 	if d := conf.Mail.DKIM; d.KeyFile != "" {
 		key, err := readKey(d.KeyFile)
 		if err != nil {
-			return nil, fmt.Errorf("read DKIM key: %w", err)
+			return nil, err
 		}
-		c.DKIM = []relay.DKIM{{Domain: d.Domain, Selector: d.Selector, Key: key}}
+		out = append(out, relay.DKIM{Domain: d.Domain, Selector: d.Selector, Key: key})
 	}
-	return relay.New(c)
+	if conf.Mail.DKIMDir == "" {
+		return out, nil
+	}
+	files, err := filepath.Glob(filepath.Join(conf.Mail.DKIMDir, "*.pem"))
+	if err != nil {
+		return nil, err
+	}
+	for _, f := range files {
+		selector, domain, ok := strings.Cut(strings.TrimSuffix(filepath.Base(f), ".pem"), "._domainkey.")
+		if !ok || selector == "" || domain == "" {
+			return nil, fmt.Errorf("%s is not named SELECTOR._domainkey.DOMAIN.pem", f)
+		}
+		key, err := readKey(f)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, relay.DKIM{Domain: domain, Selector: selector, Key: key})
+	}
+	return out, nil
 }
 
 // readKey reads a private key in PEM: PKCS #8, or RSA in its own form.

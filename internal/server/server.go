@@ -39,6 +39,7 @@ type Config struct {
 	Log       *slog.Logger
 
 	Listeners  []net.Listener   // instead of Config.Listen
+	Gateway    []net.Listener   // instead of Config.Gateway.Listen
 	Demo       bool             // show the banner of the demonstration
 	DemoKept   bool             // the demonstration's data outlive it, and the banner says so
 	MailboxURL string           // of the demonstration
@@ -50,6 +51,7 @@ type Server struct {
 	*Parts
 	conf      Config
 	relay     *relay.Relay
+	door      *door // nil without a gateway
 	http      *http.Server
 	redirect  *http.Server
 	cert      *certificate
@@ -89,6 +91,12 @@ func New(ctx context.Context, c Config) (_ *Server, err error) {
 	if err := s.secure(errorLog); err != nil {
 		return nil, err
 	}
+	if len(c.Config.Gateway.Listen)+len(c.Gateway) > 0 {
+		if s.door, err = s.newDoor(); err != nil {
+			return nil, err
+		}
+		s.door.listeners = c.Gateway
+	}
 	return s, s.bind(ctx)
 }
 
@@ -110,6 +118,9 @@ func (s *Server) bind(ctx context.Context) error {
 			return fmt.Errorf("listen: %w", err)
 		}
 		s.plain = l
+	}
+	if s.door != nil && s.door.listeners == nil {
+		return s.door.bind(ctx, s.conf.Config.Gateway.Listen)
 	}
 	return nil
 }
@@ -138,9 +149,7 @@ func (s *Server) Run(ctx context.Context) error {
 		}
 	})
 	work.Go(func() { s.sweep(working) })
-	if s.cert != nil {
-		work.Go(func() { s.watchCertificate(working) })
-	}
+	work.Go(func() { s.watchCertificates(working) })
 	serve := func(h *http.Server, l net.Listener) {
 		doors.Go(func() {
 			if err := h.Serve(l); !errors.Is(err, http.ErrServerClosed) {
@@ -158,11 +167,25 @@ func (s *Server) Run(ctx context.Context) error {
 	if s.redirect != nil {
 		serve(s.redirect, s.plain)
 	}
+	if s.door != nil {
+		work.Go(func() { s.door.gateway.Run(working) })
+		for _, l := range s.door.listeners {
+			s.conf.Log.Info("gateway listening", "address", l.Addr().String(), "hostname", s.conf.Config.Gateway.Hostname, "tls", s.door.cert != nil)
+			doors.Go(func() {
+				if err := s.door.smtpd.Serve(ctx, l); err != nil {
+					cancel(fmt.Errorf("serve %s: %w", l.Addr(), err))
+				}
+			})
+		}
+	}
 	<-ctx.Done()
 
 	s.conf.Log.Info("stopping")
 	drain, stop := context.WithTimeout(context.WithoutCancel(ctx), drainTime)
 	defer stop()
+	if s.door != nil {
+		doors.Go(func() { s.door.smtpd.Shutdown(drain) })
+	}
 	for _, h := range []*http.Server{s.redirect, s.http} {
 		if h != nil && h.Shutdown(drain) != nil {
 			h.Close()
@@ -173,6 +196,10 @@ func (s *Server) Run(ctx context.Context) error {
 	if !finished(&work, letterTime) {
 		s.conf.Log.Warn("a mail was being sent for too long; it will be sent again")
 	}
+	if s.door != nil {
+		s.door.next.Close()
+	}
+	s.relay.Close()
 	err := s.Parts.Close()
 	if cause := context.Cause(ctx); !errors.Is(cause, context.Canceled) && !errors.Is(cause, context.DeadlineExceeded) {
 		err = errors.Join(cause, err)
@@ -195,7 +222,11 @@ func finished(wg *sync.WaitGroup, limit time.Duration) bool {
 // Close gives back what New took, for a server that is not run.
 func (s *Server) Close() error {
 	var errs []error
-	for _, l := range append(s.listeners, s.plain) {
+	list := append(s.listeners, s.plain)
+	if s.door != nil {
+		list = append(list, s.door.listeners...)
+	}
+	for _, l := range list {
 		if l != nil {
 			errs = append(errs, l.Close())
 		}
@@ -226,31 +257,40 @@ func (s *Server) sweep(ctx context.Context) {
 	}
 }
 
-// watchCertificate reads the certificate again on SIGHUP and when its file changes.
-func (s *Server) watchCertificate(ctx context.Context) {
+// watchCertificates reads the certificates again on SIGHUP and when a file changes.
+func (s *Server) watchCertificates(ctx context.Context) {
+	certs := []*certificate{s.cert}
+	if s.door != nil && s.door.cert != s.cert {
+		certs = append(certs, s.door.cert)
+	}
 	hup := make(chan os.Signal, 1)
 	signal.Notify(hup, syscall.SIGHUP)
 	defer signal.Stop(hup)
 	tick := time.NewTicker(certificatePeriod)
 	defer tick.Stop()
 	for {
+		force := false
 		select {
 		case <-ctx.Done():
 			return
 		case <-hup:
-			s.reload(true)
+			force = true
 		case <-tick.C:
-			s.reload(false)
+		}
+		for _, c := range certs {
+			if c != nil {
+				s.reload(c, force)
+			}
 		}
 	}
 }
 
-func (s *Server) reload(force bool) {
-	changed, err := s.cert.reload(force)
+func (s *Server) reload(c *certificate, force bool) {
+	changed, err := c.reload(force)
 	switch {
 	case err != nil: // the old one is shown until the new one is good
-		s.conf.Log.Error("read certificate again", "error", err)
+		s.conf.Log.Error("read certificate again", "file", c.certFile, "error", err)
 	case changed:
-		s.conf.Log.Info("certificate read again", "until", s.cert.until())
+		s.conf.Log.Info("certificate read again", "file", c.certFile, "until", c.until())
 	}
 }

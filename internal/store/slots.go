@@ -67,6 +67,12 @@ func (tx *Tx) HasSlot(id string) (bool, error) {
 	return n > 0, err
 }
 
+// FindMessageOfRef returns the id of the message that a reference belongs to.
+func (tx *Tx) FindMessageOfRef(ref string) (messageID string, err error) {
+	err = tx.row(`SELECT message_id FROM slots WHERE ref = $1`, ref).Scan(&messageID)
+	return messageID, found(err)
+}
+
 // ListSlots returns the slots of some messages, by message and address.
 func (tx *Tx) ListSlots(messageIDs ...string) ([]Slot, error) {
 	if len(messageIDs) == 0 {

@@ -2,6 +2,7 @@ package store
 
 import (
 	"database/sql"
+	"fmt"
 	"time"
 )
 
@@ -54,5 +55,8 @@ func (tx *Tx) ListTransits(messageID string, number int64, limit int) ([]Transit
 
 // DeleteOldTransits forgets up to limit transits from before t, and returns how many.
 func (tx *Tx) DeleteOldTransits(t time.Time, limit int) (int64, error) {
-	return tx.exec(`DELETE FROM transits WHERE id IN (SELECT id FROM transits WHERE at < $1 ORDER BY id LIMIT $2)`, ms(t), limit)
+	// The ids are in the order of time (RFC 9562, section 5.7), which spares an index.
+	ms := t.UnixMilli()
+	before := fmt.Sprintf("%08x-%04x-7000-8000-000000000000", ms>>16, ms&0xffff)
+	return tx.exec(`DELETE FROM transits WHERE id IN (SELECT id FROM transits WHERE id < $1 ORDER BY id LIMIT $2)`, before, limit)
 }

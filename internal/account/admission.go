@@ -1,0 +1,152 @@
+package account
+
+import (
+	"context"
+	"crypto/subtle"
+	"fmt"
+	"net/netip"
+
+	"github.com/pli-mail/pli/internal/policy"
+	"github.com/pli-mail/pli/internal/store"
+)
+
+// Admission is a picture of who may hand mail to the gateway, for which
+// domains, and what the rules are. It does not change.
+type Admission struct {
+	upstreams []upstream
+	accounts  map[int64]*admitted
+	domains   map[string]int64
+}
+
+type upstream struct {
+	store.Upstream
+	network netip.Prefix
+}
+
+type admitted struct {
+	account store.Account
+	rules   *policy.Rules
+	err     error
+}
+
+// Admission reads the picture, in one transaction. Accounts that are suspended
+// are not in it.
+func (s *Service) Admission(ctx context.Context) (*Admission, error) {
+	a := &Admission{accounts: map[int64]*admitted{}, domains: map[string]int64{}}
+	err := s.c.DB.View(ctx, func(tx *store.Tx) error {
+		var after int64
+		for {
+			list, err := tx.ListAccounts(after, 500)
+			if err != nil {
+				return err
+			}
+			for _, x := range list {
+				after = x.ID
+				if x.State == store.AccountActive {
+					a.accounts[x.ID] = &admitted{account: x}
+				}
+			}
+			if len(list) < 500 {
+				break
+			}
+		}
+		domains, err := tx.ListAllDomains()
+		if err != nil {
+			return err
+		}
+		for _, d := range domains {
+			a.domains[d.Name] = d.AccountID
+		}
+		upstreams, err := tx.ListUpstreams(0)
+		if err != nil {
+			return err
+		}
+		for _, u := range upstreams {
+			x := upstream{Upstream: u}
+			if u.Kind == store.UpstreamNetwork {
+				if x.network, err = netip.ParsePrefix(u.Value); err != nil {
+					return fmt.Errorf("read upstream %s: %w", u.Name, err)
+				}
+			}
+			a.upstreams = append(a.upstreams, x)
+		}
+		return a.readRules(tx)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read who may send: %w", err)
+	}
+	return a, nil
+}
+
+func (a *Admission) readRules(tx *store.Tx) error {
+	sets, err := tx.ListRuleSetsInForce()
+	if err != nil {
+		return err
+	}
+	standard := policy.Default()
+	for _, x := range a.accounts {
+		x.rules = standard
+	}
+	for _, set := range sets {
+		x := a.accounts[set.AccountID]
+		if x == nil {
+			continue
+		}
+		// Rules that a later version of Pli wrote, say: that account's mail waits,
+		// and is not sent in clear.
+		if x.rules, x.err = policy.Parse([]byte(set.Body)); x.err == nil {
+			x.rules.Version = set.Version
+		}
+	}
+	return nil
+}
+
+// Match returns the upstreams that a client is: by its address, by the SHA-256
+// of the public key that it showed, or by a user name and the SHA-256 of its
+// password; "" for what it did not show.
+func (a *Admission) Match(addr netip.Addr, key, user, passwordHash string) (out []store.Upstream) {
+	for _, u := range a.upstreams {
+		if a.accounts[u.AccountID] == nil {
+			continue
+		}
+		ok := false
+		switch u.Kind {
+		case store.UpstreamNetwork:
+			ok = addr.IsValid() && u.network.Contains(addr)
+		case store.UpstreamCertificate:
+			ok = key != "" && key == u.Value
+		case store.UpstreamPassword:
+			ok = user != "" && user == u.Name && subtle.ConstantTimeCompare([]byte(passwordHash), []byte(u.SecretHash)) == 1
+		}
+		if ok {
+			out = append(out, u.Upstream)
+		}
+	}
+	return out
+}
+
+// Owner returns the active account that has a domain.
+func (a *Admission) Owner(domain string) (store.Account, bool) {
+	return a.Account(a.domains[domain])
+}
+
+// Account returns an active account.
+func (a *Admission) Account(number int64) (store.Account, bool) {
+	x := a.accounts[number]
+	if x == nil {
+		return store.Account{}, false
+	}
+	return x.account, true
+}
+
+// Rules returns an account's rules, or why they cannot be read.
+func (a *Admission) Rules(number int64) (*policy.Rules, error) {
+	x := a.accounts[number]
+	if x == nil {
+		return nil, fmt.Errorf("account %d is not active", number)
+	}
+	if x.err != nil {
+		return nil, fmt.Errorf("rules of account %d: %w", number, x.err)
+	}
+	return x.rules, nil
+}

@@ -1,0 +1,153 @@
+package account
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"net/netip"
+	"regexp"
+
+	"github.com/pli-mail/pli/internal/fault"
+	"github.com/pli-mail/pli/internal/id"
+	"github.com/pli-mail/pli/internal/store"
+)
+
+// NewUpstream is a mail server or service that is to hand mail to the gateway.
+// It is known by exactly one of Network, Certificate and Password.
+type NewUpstream struct {
+	Name        string
+	Network     string // an address, or a network in CIDR
+	Certificate string // SHA-256 of its public key in hex
+	Password    bool   // one is made
+	Token       bool   // with Network: strangers send from there too, so each mail must show a token, which is made
+	Forwards    bool   // its mail may name foreign domains in From
+}
+
+var upstreamName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._@-]{0,63}$`)
+
+// The widest networks that are an upstream without a token: more addresses are
+// not one organisation's mail servers. Private ones are taken as they are.
+const (
+	widest4 = 16
+	widest6 = 48
+)
+
+// AddUpstream lets a mail server hand mail to the gateway for an account, and
+// returns its password or token, which is not kept. Operators only: where an
+// address leads is not for an account to say.
+func (s *Service) AddUpstream(ctx context.Context, actor Actor, number int64, n NewUpstream) (secret id.Token, err error) {
+	u := store.Upstream{ID: id.New(), Name: n.Name, Forwards: n.Forwards}
+	if err := checkUpstream(n, &u); err != nil {
+		return id.Token{}, err
+	}
+	if n.Password || n.Token {
+		secret = id.NewToken()
+		u.SecretHash = secret.Hash()
+	}
+	taken := fault.New(fault.Conflict, "people.upstreamtaken").With("name", n.Name)
+	err = s.act(ctx, actor, upstreamAdd, number, func(tx *store.Tx, a store.Account) error {
+		u.AccountID = a.ID
+		if n.Password {
+			if used, err := tx.HasUpstreamPassword(n.Name); err != nil {
+				return err
+			} else if used {
+				return taken
+			}
+		}
+		if err := tx.InsertUpstream(u); err != nil {
+			return err
+		}
+		return record(tx, actor, upstreamAdd, a.ID, u.Name, "kind", u.Kind, "value", u.Value)
+	})
+	if errors.Is(err, store.ErrTaken) {
+		err = taken.Because(err)
+	}
+	if err != nil {
+		return id.Token{}, err
+	}
+	return secret, nil
+}
+
+func checkUpstream(n NewUpstream, u *store.Upstream) error {
+	var p problems
+	if !upstreamName.MatchString(n.Name) {
+		p.add("name", "people.upstreamname", nil)
+	}
+	ways := 0
+	if n.Network != "" {
+		ways++
+		u.Kind = store.UpstreamNetwork
+		net, err := parseNetwork(n.Network)
+		switch {
+		case err != nil:
+			p.add("network", "people.upstreamnetwork", fault.Args{"value": n.Network})
+		case !n.Token && isWide(net):
+			p.add("network", "people.upstreamwide", fault.Args{"value": n.Network, "n": widest4, "m": widest6})
+		}
+		u.Value = net.String()
+	}
+	if n.Certificate != "" {
+		ways++
+		u.Kind, u.Value = store.UpstreamCertificate, n.Certificate
+		if b, err := hex.DecodeString(n.Certificate); err != nil || len(b) != 32 {
+			p.add("certificate", "people.upstreamcert", nil)
+		} else {
+			u.Value = hex.EncodeToString(b)
+		}
+	}
+	if n.Password {
+		ways++
+		u.Kind = store.UpstreamPassword
+	}
+	if ways != 1 || n.Token && n.Network == "" {
+		p.add("network", "people.upstreamway", nil)
+	}
+	return p.err()
+}
+
+func parseNetwork(s string) (netip.Prefix, error) {
+	if a, err := netip.ParseAddr(s); err == nil && a.Zone() == "" {
+		return netip.PrefixFrom(a.Unmap(), a.Unmap().BitLen()), nil
+	}
+	p, err := netip.ParsePrefix(s)
+	if err == nil && p.Addr().Is4In6() {
+		err = errors.New("an IPv4 network in the form of IPv6")
+	}
+	return p.Masked(), err
+}
+
+// isWide reports a network that holds more than an organisation's mail servers.
+func isWide(p netip.Prefix) bool {
+	if p.Addr().Is4() {
+		return p.Bits() < widest4 && !(p.Bits() >= 8 && (p.Addr().IsPrivate() || p.Addr().IsLoopback()))
+	}
+	return p.Bits() < widest6
+}
+
+// Upstreams lists the upstreams of an account by name. Their secrets are not in it.
+func (s *Service) Upstreams(ctx context.Context, actor Actor, number int64) ([]store.Upstream, error) {
+	var out []store.Upstream
+	err := s.look(ctx, actor, upstreamList, number, func(tx *store.Tx, a store.Account) (err error) {
+		out, err = tx.ListUpstreams(a.ID)
+		for i := range out {
+			out[i].SecretHash = ""
+		}
+		return err
+	})
+	return out, err
+}
+
+// RemoveUpstream takes an upstream away: it hands nothing more to the gateway
+// after a second. Operators only.
+func (s *Service) RemoveUpstream(ctx context.Context, actor Actor, number int64, name string) error {
+	return s.act(ctx, actor, upstreamRemove, number, func(tx *store.Tx, a store.Account) error {
+		had, err := tx.DeleteUpstream(a.ID, name)
+		if err != nil {
+			return err
+		}
+		if !had {
+			return notFound()
+		}
+		return record(tx, actor, upstreamRemove, a.ID, name)
+	})
+}

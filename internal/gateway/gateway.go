@@ -1,0 +1,137 @@
+// Package gateway is mail in flight: it admits an upstream, receives a message,
+// decides by the account's rules, seals what is to be sealed, hands it to the
+// next hop while the upstream waits, and leaves a record that says why.
+//
+// smtpd speaks; here is what is said. A message is never lost: until the
+// upstream has its 250, its queue is the queue, and after that the outbox is.
+package gateway
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/pli-mail/pli/internal/account"
+	"github.com/pli-mail/pli/internal/keyserver"
+	"github.com/pli-mail/pli/internal/mailaddr"
+	"github.com/pli-mail/pli/internal/message"
+	"github.com/pli-mail/pli/internal/outbox"
+	"github.com/pli-mail/pli/internal/sealing"
+	"github.com/pli-mail/pli/internal/smtpd"
+	"github.com/pli-mail/pli/internal/store"
+)
+
+// NextHop is where mail goes from here; relay.Relay is one.
+type NextHop interface {
+	outbox.Sender
+	// Signs reports whether mail from that address is signed here (DKIM).
+	Signs(a mailaddr.Address) bool
+	// Protects says how the way to a domain is proved, or gives outbox.ErrUnprotected.
+	Protects(ctx context.Context, domain string) (how string, err error)
+	// Together reports whether mail for both domains goes to one next hop.
+	Together(a, b string) bool
+}
+
+// Config is what a Gateway needs; all of it is required but what says otherwise.
+type Config struct {
+	DB       *store.DB
+	Accounts *account.Service
+	Keys     *keyserver.Service
+	Sealing  *sealing.Service
+	Outbox   *outbox.Outbox
+	Post     *sealing.Postman
+	Next     NextHop
+	Spool    string // directory of encrypted scratch files
+	Hostname string // in Received
+	Log      *slog.Logger
+
+	// RewriteFrom writes sealed mail under the service's own address where the
+	// sender's domain has no DKIM key here; else From stays as it came.
+	RewriteFrom bool
+	MaxPerMin   int // messages of one upstream in a minute; 0: no limit
+}
+
+// Gateway is an smtpd.Handler. Run must be running while it is served.
+type Gateway struct {
+	c        Config
+	admitted admitted
+	limits   limits
+	recorder recorder
+}
+
+// New returns a Gateway.
+func New(c Config) *Gateway {
+	g := &Gateway{c: c}
+	g.admitted.load = c.Accounts.Admission
+	g.limits.perMinute = c.MaxPerMin
+	g.recorder = recorder{db: c.DB, log: c.Log, in: make(chan record, recordsMost)}
+	return g
+}
+
+// Run records what became of messages until ctx ends; then it records the rest.
+func (g *Gateway) Run(ctx context.Context) { g.recorder.run(ctx) }
+
+var _ smtpd.Handler = (*Gateway)(nil)
+
+// admissionAge is how old a picture of who may send may be: what an operator
+// or administrator changes counts after this time (security.md I10).
+const admissionAge = time.Second
+
+// admitted keeps the picture of upstreams, domains and rules for a moment.
+type admitted struct {
+	load func(context.Context) (*account.Admission, error)
+
+	mu   sync.Mutex // guards the rest; held while loading, so that one does it for all
+	last *account.Admission
+	at   time.Time
+}
+
+func (a *admitted) get(ctx context.Context) (*account.Admission, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.last != nil && time.Since(a.at) < admissionAge {
+		return a.last, nil
+	}
+	begun := time.Now()
+	next, err := a.load(context.WithoutCancel(ctx))
+	if err != nil {
+		return nil, err
+	}
+	a.last, a.at = next, begun
+	return next, nil
+}
+
+// reply is an answer with its enhanced status code (RFC 3463).
+func reply(code int, enhanced, text string) *smtpd.Reply {
+	return &smtpd.Reply{Code: code, Enhanced: enhanced, Text: text}
+}
+
+// errNotOurs is who may not send, and what they may not send as.
+func notAdmitted() *smtpd.Reply {
+	return reply(550, "5.7.1", "this server takes mail only from the mail servers that it was told of")
+}
+
+// answer is what an upstream is told of a failure: the next hop's own words,
+// or that something here does not work, whose cause is for the log.
+func (g *Gateway) answer(trace string, err error) *smtpd.Reply {
+	var own *smtpd.Reply
+	var said *outbox.Error
+	var lost *outbox.Unconfirmed
+	switch {
+	case errors.As(err, &own):
+		return own
+	case errors.As(err, &lost):
+		return reply(451, "4.4.2", "the next mail server did not confirm the mail; it may have it already; trace "+trace)
+	case errors.As(err, &said) && said.Code >= 400:
+		return nextHopReply(said, trace)
+	case errors.As(err, &said) && said.Permanent:
+		return reply(554, enhancedOf(said.Text, "5.0.0"), textOf(said.Text)+"; trace "+trace)
+	}
+	return reply(451, "4.3.0", "the mail could not be taken now, try again later; trace "+trace)
+}
+
+func mailbox(name string, a mailaddr.Address) message.Mailbox {
+	return message.Mailbox{Name: name, Addr: a}
+}

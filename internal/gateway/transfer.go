@@ -1,0 +1,388 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"strings"
+	"time"
+
+	"github.com/pli-mail/pli/internal/account"
+	"github.com/pli-mail/pli/internal/mailaddr"
+	"github.com/pli-mail/pli/internal/message"
+	"github.com/pli-mail/pli/internal/outbox"
+	"github.com/pli-mail/pli/internal/policy"
+	"github.com/pli-mail/pli/internal/smtpd"
+	"github.com/pli-mail/pli/internal/store"
+)
+
+// maxHops is how many mail servers a message may have passed (RFC 5321, section
+// 6.3; security.md AT-70), and ownHops how often this one.
+const (
+	maxHops = 25
+	ownHops = 2
+)
+
+// transfer is one message from the end of DATA to the answer.
+type transfer struct {
+	g     *Gateway
+	s     *session
+	trace string
+	begun time.Time
+	log   *slog.Logger
+	in    *intake
+
+	upstream store.Upstream
+	account  store.Account
+	from     mailaddr.Address // of the header, where it is one address of the account; else zero
+	outcomes []outcome        // one for each recipient
+	kept     *outbox.RawMail  // the mail as it came, once it is durable
+}
+
+// outcome is what becomes of the message for one recipient.
+type outcome struct {
+	to        outbox.Receiver
+	decision  policy.Decision
+	protected bool // plain, over a proved way only
+	result    string
+	said      string
+	envelope  string // message id, where it was sealed
+}
+
+// run decides and acts. A *smtpd.Reply as error is the answer.
+func (t *transfer) run(ctx context.Context) (*smtpd.Reply, error) {
+	if err := t.admit(); err != nil {
+		return nil, err
+	}
+	if err := t.decide(ctx); err != nil {
+		return nil, err
+	}
+	return t.act(ctx)
+}
+
+// admit checks what could not be known before the message had come: the token,
+// the loop, and the address in From.
+func (t *transfer) admit() error {
+	all, own := t.in.hops(t.g.c.Hostname)
+	if all > maxHops || own > ownHops {
+		return reply(554, "5.4.6", "routing loop: this message has passed too many mail servers")
+	}
+	may := t.s.may
+	if t.s.from.Null {
+		// A bounce belongs to the account whose address sends it.
+		may = nil
+		for _, b := range t.in.header.Mailboxes("from") {
+			may = append(may, sendsFor(t.s.state, t.s.may, parentOf(t.s.state, b.Addr.Domain()))...)
+		}
+		if len(may) == 0 {
+			return reply(550, "5.7.1", "a message without a return path must be from an address of the account's domains")
+		}
+	}
+	for _, u := range may {
+		if u.Kind != store.UpstreamNetwork || u.SecretHash == "" || u.SecretHash == hashOf(t.in.token) {
+			t.upstream = u
+			break
+		}
+	}
+	if t.upstream.ID == "" {
+		return notAdmitted()
+	}
+	var ok bool
+	if t.account, ok = t.s.state.Account(t.upstream.AccountID); !ok {
+		return reply(550, "5.7.1", "the account is suspended")
+	}
+	return t.readFrom()
+}
+
+// parentOf is the domain of an account that domain is, or is below.
+func parentOf(state *account.Admission, domain string) string {
+	for d := domain; d != ""; {
+		if _, ok := state.Owner(d); ok {
+			return d
+		}
+		_, rest, ok := strings.Cut(d, ".")
+		if !ok {
+			break
+		}
+		d = rest
+	}
+	return domain
+}
+
+// readFrom looks at the address in From: it may name the account's own domains
+// only, unless the upstream forwards others' mail.
+func (t *transfer) readFrom() error {
+	fields := t.in.header.All("from")
+	boxes := t.in.header.Mailboxes("from")
+	for _, b := range boxes {
+		owner, ok := t.s.state.Owner(b.Addr.Domain())
+		if t.s.from.Null {
+			owner, ok = t.s.state.Owner(parentOf(t.s.state, b.Addr.Domain()))
+		}
+		if (!ok || owner.ID != t.account.ID) && !t.upstream.Forwards {
+			return reply(550, "5.7.1", "From names an address outside the account's domains: "+b.Addr.Domain())
+		}
+		if ok && owner.ID == t.account.ID && len(boxes) == 1 && len(fields) == 1 {
+			t.from = b.Addr
+		}
+	}
+	return nil
+}
+
+// ambiguous reports a From that programs read in different ways; such a message
+// is not passed in clear under the account's name (AT-66).
+func (t *transfer) ambiguous() bool { return t.from.IsZero() && !t.upstream.Forwards }
+
+// act does what was decided.
+func (t *transfer) act(ctx context.Context) (*smtpd.Reply, error) {
+	var sealed, plain, refused int
+	for _, o := range t.outcomes {
+		switch o.decision.Action {
+		case policy.Seal:
+			sealed++
+		case policy.Refuse:
+			refused++
+		default:
+			plain++
+		}
+	}
+	if plain > 0 && t.ambiguous() {
+		return nil, reply(554, "5.6.0", "From is not one address that can be read in one way only")
+	}
+	switch n := len(t.outcomes); {
+	case refused == n:
+		return nil, t.refuse(ctx)
+	case n == 1 && sealed == 1:
+		return t.seal(ctx)
+	case plain == n && t.together():
+		return t.pass(ctx)
+	}
+	return t.queue(ctx)
+}
+
+// together reports whether one transaction with the next hop serves all.
+func (t *transfer) together() bool {
+	first := t.outcomes[0]
+	for _, o := range t.outcomes[1:] {
+		if o.protected != first.protected || !t.g.c.Next.Together(first.to.Addr.Domain(), o.to.Addr.Domain()) {
+			return false
+		}
+	}
+	return true
+}
+
+// refuse answers for a message that nobody may get, and records why.
+func (t *transfer) refuse(ctx context.Context) error {
+	for i := range t.outcomes {
+		t.outcomes[i].result = policy.ResultRefused
+	}
+	if err := t.record(ctx); err != nil {
+		return err
+	}
+	text := t.outcomes[0].decision.Refusal
+	if text == "" {
+		text = "refused by a rule of the account"
+	}
+	return reply(550, "5.7.1", text+"; trace "+t.trace)
+}
+
+// pass hands the mail on as it came, in one transaction.
+func (t *transfer) pass(ctx context.Context) (*smtpd.Reply, error) {
+	p := outbox.Parcel{From: t.s.from.Address, Raw: t.raw(), EnvelopeID: t.s.opts.EnvelopeID, Return: t.s.opts.Return,
+		Protected: t.outcomes[0].protected}
+	for _, o := range t.outcomes {
+		p.To = append(p.To, o.to)
+	}
+	accepted, err := t.g.c.Next.Send(ctx, p)
+	if errors.Is(err, outbox.ErrUnprotected) {
+		t.unprotected()
+		return t.act(ctx)
+	}
+	if err != nil {
+		return nil, err
+	}
+	for i := range t.outcomes {
+		t.outcomes[i].result, t.outcomes[i].said = policy.ResultSent, accepted.Text
+	}
+	for _, r := range accepted.Refused {
+		for i := range t.outcomes {
+			if o := &t.outcomes[i]; o.to.Addr == r.Addr {
+				o.result, o.said = policy.ResultRefused, r.Err.Error()
+			}
+		}
+	}
+	// The next hop has the mail. What goes wrong now must not bring it there twice.
+	err = t.g.c.DB.Update(ctx, func(tx *store.Tx) error {
+		if err := tx.InsertTransit(t.transit()); err != nil {
+			return err
+		}
+		return t.reportRefused(tx, accepted)
+	})
+	if err != nil {
+		t.log.Error("gateway: record what was passed on", "err", err)
+	} else if len(accepted.Refused) > 0 {
+		t.g.c.Outbox.Wake()
+	}
+	return reply(250, "2.0.0", "passed on to "+accepted.Host), nil
+}
+
+// reportRefused tells the sender, or tries again, where the next hop took the
+// mail for some recipients only.
+func (t *transfer) reportRefused(tx *store.Tx, accepted outbox.Accepted) error {
+	for _, r := range accepted.Refused {
+		for _, o := range t.outcomes {
+			if o.to.Addr != r.Addr {
+				continue
+			}
+			l, err := t.rawLetter(tx.Context(), o)
+			if err != nil {
+				return err
+			}
+			// The outbox tries what may yet go, and reports what did not.
+			if err := t.g.c.Outbox.Enqueue(tx, l); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// seal cuts a sealed mail through to its one recipient.
+func (t *transfer) seal(ctx context.Context) (*smtpd.Reply, error) {
+	o := &t.outcomes[0]
+	o.result = policy.ResultPassing
+	sealed, err := t.enclose(ctx, []*outcome{o}, true, func(tx *store.Tx, _ []outbox.Letter) error {
+		return tx.InsertTransit(t.transit())
+	})
+	if err != nil {
+		return nil, err
+	}
+	parcel, err := t.g.c.Outbox.Parcel(sealed[0])
+	var accepted outbox.Accepted
+	if err == nil {
+		accepted, err = t.g.c.Next.Send(ctx, parcel)
+	}
+	var lost *outbox.Unconfirmed
+	switch {
+	case err == nil:
+		t.g.recorder.sent(sealed[0].SlotID)
+		return reply(250, "2.0.0", "sealed, and passed on to "+accepted.Host), nil
+	case errors.As(err, &lost):
+		return nil, err // the recipient may have it: its keys stay
+	}
+	if werr := t.g.c.Keys.Withdraw(ctx, o.envelope, oneLine(err.Error())); werr != nil {
+		t.log.Error("gateway: withdraw what was refused", "message", o.envelope, "err", werr)
+	}
+	o.result, o.said, o.envelope = policy.ResultRefused, oneLine(err.Error()), ""
+	if uerr := t.g.c.DB.Update(ctx, func(tx *store.Tx) error { return tx.SetTransitDetail(t.trace, t.detail()) }); uerr != nil {
+		t.log.Error("gateway: record a refusal", "err", uerr)
+	}
+	return nil, err
+}
+
+// queue leaves a message of several outcomes to the outbox.
+func (t *transfer) queue(ctx context.Context) (*smtpd.Reply, error) {
+	var sealed []*outcome
+	var letters []outbox.Letter
+	for i := range t.outcomes {
+		o := &t.outcomes[i]
+		switch o.decision.Action {
+		case policy.Seal:
+			o.result = policy.ResultQueued
+			sealed = append(sealed, o)
+		case policy.Refuse:
+			o.result = policy.ResultRefused
+		default:
+			o.result = policy.ResultQueued
+			l, err := t.rawLetter(ctx, *o)
+			if err != nil {
+				return nil, err
+			}
+			letters = append(letters, l)
+		}
+	}
+	commit := func(tx *store.Tx, more []outbox.Letter) error {
+		if err := tx.InsertTransit(t.transit()); err != nil {
+			return err
+		}
+		if err := t.g.c.Outbox.Enqueue(tx, append(more, letters...)...); err != nil {
+			return err
+		}
+		return t.reportRules(tx)
+	}
+	var err error
+	if len(sealed) > 0 {
+		_, err = t.enclose(ctx, sealed, false, commit)
+	} else {
+		err = t.g.c.DB.Update(ctx, func(tx *store.Tx) error { return commit(tx, nil) })
+	}
+	if err != nil {
+		return nil, err
+	}
+	t.g.c.Outbox.Wake()
+	return reply(250, "2.0.0", fmt.Sprintf("queued, %d of %d sealed", len(sealed), len(t.outcomes))), nil
+}
+
+// reportRules tells the sender of recipients whom a rule keeps the message from.
+func (t *transfer) reportRules(tx *store.Tx) error {
+	for _, o := range t.outcomes {
+		if o.decision.Action != policy.Refuse || t.s.from.Null {
+			continue
+		}
+		text := o.decision.Refusal
+		if text == "" {
+			text = "refused by a rule of the account"
+		}
+		reports, err := t.g.c.Post.Bounced(tx, outbox.Bounce{
+			AccountID: t.account.ID, Answer: t.answerTo(), To: o.to.Addr, SentAt: t.begun, Reason: text,
+			Status: "5.7.1", EnvelopeID: t.s.opts.EnvelopeID, Original: o.to.Original,
+		})
+		if err != nil {
+			return err
+		}
+		if err := t.g.c.Outbox.Enqueue(tx, reports...); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// record writes the transit in a transaction of its own.
+func (t *transfer) record(ctx context.Context) error {
+	return t.g.c.DB.Update(ctx, func(tx *store.Tx) error { return tx.InsertTransit(t.transit()) })
+}
+
+func (t *transfer) transit() store.Transit {
+	messageID := ""
+	if v, ok := t.in.header.First("message-id"); ok {
+		if ids := message.IDs(v); len(ids) > 0 {
+			messageID = ids[0]
+		}
+	}
+	sender := ""
+	if !t.s.from.Null {
+		sender = t.s.from.Address.Canonical()
+	}
+	return store.Transit{ID: t.trace, AccountID: t.account.ID, Upstream: t.upstream.Name, MessageID: messageID,
+		Sender: sender, Size: t.in.plain.Size(), Detail: t.detail()}
+}
+
+func (t *transfer) detail() string {
+	list := make([]policy.Outcome, len(t.outcomes))
+	for i, o := range t.outcomes {
+		list[i] = policy.Outcome{Recipient: o.to.Addr.String(), Action: o.decision.Action, Why: o.decision.Why,
+			Envelope: o.envelope, Result: o.result, Said: o.said}
+	}
+	return policy.EncodeOutcomes(list)
+}
+
+// peerText is how Received names the upstream.
+func peerText(hello string, a netip.Addr) string {
+	literal := a.String()
+	if a.Is6() {
+		literal = "IPv6:" + literal
+	}
+	return oneLine(hello) + " ([" + literal + "])"
+}

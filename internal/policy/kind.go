@@ -1,0 +1,47 @@
+package policy
+
+import (
+	"strings"
+
+	"github.com/pli-mail/pli/envelope"
+	"github.com/pli-mail/pli/internal/message"
+)
+
+// Kinds of mail that rules treat apart.
+const (
+	KindEncrypted = "encrypted" // S/MIME (RFC 8551) or OpenPGP (RFC 3156)
+	KindCalendar  = "calendar"  // an invitation or its answer (RFC 6047), which programs read
+)
+
+// KindOf is the kind of a message, "" for an ordinary one.
+func KindOf(h message.Header, parts []envelope.Part) string {
+	ct, _ := h.First("content-type")
+	ct = strings.ToLower(ct)
+	main, _, _ := strings.Cut(ct, ";")
+	main = strings.TrimSpace(main)
+	switch {
+	case main == "application/pkcs7-mime" || main == "application/x-pkcs7-mime":
+		if !strings.Contains(ct, "certs-only") {
+			return KindEncrypted
+		}
+	case main == "multipart/encrypted":
+		return KindEncrypted
+	}
+	if v, ok := h.First("content-class"); ok && strings.EqualFold(v, "urn:content-classes:calendarmessage") {
+		return KindCalendar
+	}
+	for _, p := range parts {
+		switch p.Type {
+		case "application/pgp-encrypted":
+			return KindEncrypted
+		case "text/calendar":
+			// As the message itself or an alternative of its text; a file that is
+			// merely attached makes no invitation.
+			if p.Role != "attachment" || p.Name == "" || strings.HasPrefix(p.Name, "attachment-") || strings.HasPrefix(ct, "multipart/alternative") ||
+				strings.HasPrefix(ct, "text/calendar") {
+				return KindCalendar
+			}
+		}
+	}
+	return ""
+}

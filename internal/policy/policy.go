@@ -1,0 +1,207 @@
+// Package policy decides about mail in flight by an account's rules: whether it
+// is sealed, how, and why. It is pure: no database, and no clock
+// but to stop a search; what it must know of a message are its Facts.
+//
+// The precedence is fixed: the sender's choice (a keyword in the subject) >
+// a header field > the kind of mail > the account's rules, in order > its default.
+package policy
+
+import (
+	"io"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/pli-mail/pli/envelope"
+	"github.com/pli-mail/pli/internal/mailaddr"
+	"github.com/pli-mail/pli/internal/message"
+)
+
+// Action is what becomes of a message.
+type Action string
+
+// The actions.
+const (
+	Plain  Action = "plain"  // it passes as it came
+	Seal   Action = "seal"   // it becomes an envelope
+	TLS    Action = "tls"    // it passes as it came if the way is proved and encrypted, else it is sealed
+	Refuse Action = "refuse" // it is not taken
+)
+
+// Rules are an account's rules, read by Parse.
+type Rules struct {
+	Version   int64 // of the rule set; 0: the default
+	keywords  []string
+	fallback  Action
+	keep      bool // the subject stays on the mail around the envelope
+	encrypted Action
+	calendar  Action
+	rules     []rule
+}
+
+// rule is one rule: what is empty matches everything.
+type rule struct {
+	name         string
+	sender       []who
+	recipient    []who
+	notRecipient []who
+	sizeOver     int64
+	attachment   []string
+	sensitivity  []string
+	subject      *regexp.Regexp
+	text         *regexp.Regexp
+	header       []headerMatch
+	then         Action
+	refusal      string
+	options      Options
+}
+
+type headerMatch struct {
+	name  string // lower case
+	value *regexp.Regexp
+}
+
+// who is one entry of a list of addresses.
+type who struct {
+	written string
+	address string // canonical, or ""
+	domain  string // "" or a domain
+	below   bool   // the domains below it, not itself
+	group   string
+}
+
+// Options are how a message is sealed. The zero value says nothing.
+type Options struct {
+	Expires       time.Duration // from now; 0: as the account has it
+	Receipt       *bool         // tell the sender when it is opened
+	Reply         *bool
+	ReplyAll      *bool
+	Forward       *bool
+	ScriptFree    bool // the file comes without script
+	ServerDecrypt bool // the server may open it for a recipient whose browser cannot
+	Offline       bool // the reader's browser may keep the key
+	KeepSubject   bool
+
+	keywords []string
+}
+
+// Permissions are what a message allows its recipients, as it is kept with it.
+type Permissions struct {
+	Reply    *bool `json:"reply,omitempty"`
+	ReplyAll *bool `json:"reply_all,omitempty"`
+	Forward  *bool `json:"forward,omitempty"`
+	Offline  bool  `json:"offline,omitempty"`
+	Server   bool  `json:"server_decrypt,omitempty"`
+	Scripts  bool  `json:"script_free,omitempty"`
+}
+
+// Allowed is what is kept with a message; nil where nothing was said.
+func (o Options) Allowed() *Permissions {
+	p := Permissions{o.Reply, o.ReplyAll, o.Forward, o.Offline, o.ServerDecrypt, o.ScriptFree}
+	if p == (Permissions{}) {
+		return nil
+	}
+	return &p
+}
+
+// Subject is a message's subject without the sender's keyword.
+func (o Options) Subject(subject string) string {
+	for _, k := range o.keywords {
+		if i := findKeyword(subject, k); i >= 0 {
+			subject = subject[:i] + " " + subject[i+len(k):]
+		}
+	}
+	return strings.Join(strings.Fields(subject), " ")
+}
+
+// Strictest joins the options of two recipients of one envelope.
+func (o Options) Strictest(p Options) Options {
+	both := func(a, b *bool) *bool {
+		if a == nil || b != nil && !*b {
+			return b
+		}
+		return a
+	}
+	o.Reply, o.ReplyAll, o.Forward = both(o.Reply, p.Reply), both(o.ReplyAll, p.ReplyAll), both(o.Forward, p.Forward)
+	if p.Expires > 0 && (o.Expires == 0 || p.Expires < o.Expires) {
+		o.Expires = p.Expires
+	}
+	if o.Receipt == nil || p.Receipt != nil && *p.Receipt {
+		o.Receipt = p.Receipt
+	}
+	o.ScriptFree = o.ScriptFree || p.ScriptFree
+	o.ServerDecrypt, o.Offline, o.KeepSubject = o.ServerDecrypt && p.ServerDecrypt, o.Offline && p.Offline, o.KeepSubject && p.KeepSubject
+	return o
+}
+
+// over are the options of o, and where it says nothing those of below.
+func (o Options) over(below Options) Options {
+	first := func(a, b *bool) *bool {
+		if a != nil {
+			return a
+		}
+		return b
+	}
+	if o.Expires == 0 {
+		o.Expires = below.Expires
+	}
+	o.Receipt, o.Reply = first(o.Receipt, below.Receipt), first(o.Reply, below.Reply)
+	o.ReplyAll, o.Forward = first(o.ReplyAll, below.ReplyAll), first(o.Forward, below.Forward)
+	o.ScriptFree = o.ScriptFree || below.ScriptFree
+	o.ServerDecrypt, o.Offline = o.ServerDecrypt || below.ServerDecrypt, o.Offline || below.Offline
+	o.KeepSubject = o.KeepSubject || below.KeepSubject
+	return o
+}
+
+// Facts are what is known of one message.
+type Facts struct {
+	Sender     mailaddr.Address
+	NullSender bool // it has no return path: a bounce, or an answer by a program
+	Subject    string
+	Header     message.Header
+	Size       int64 // octets
+	Parts      []envelope.Part
+	// Groups gives the names of an address's groups; it is asked where a rule names one.
+	Groups func(mailaddr.Address) ([]string, error)
+	// Text writes the message's text as UTF-8, at most limit octets; it is asked
+	// where a rule looks into it.
+	Text func(dst io.Writer, limit int64) error
+}
+
+// Decision is what becomes of a message for one recipient.
+type Decision struct {
+	Action  Action
+	Options Options
+	Why     Why
+	Refusal string // what the sender is told where a rule refuses
+}
+
+// Ways of Why.
+const (
+	WayNone = "none" // no protected way
+	WayDANE = "dane"
+	WaySTS  = "mta-sts"
+	WayPin  = "pinned"
+)
+
+// Sources of a decision.
+const (
+	SourceKeyword = "keyword"
+	SourceHeader  = "header"
+	SourceKind    = "kind"
+	SourceRule    = "rule"
+	SourceDefault = "default"
+	SourceNull    = "null"
+)
+
+// Why says what decided, as the row of a transit keeps it.
+type Why struct {
+	Source  string   `json:"source"`
+	What    string   `json:"what,omitempty"`    // the keyword, the field, the kind
+	Rule    string   `json:"rule,omitempty"`    // its name
+	Number  int      `json:"number,omitempty"`  // of the rule, from 1
+	Matched []string `json:"matched,omitempty"` // the conditions that matched: size, attachment:NAME, …
+	Way     string   `json:"way,omitempty"`     // for TLS
+	Ignored []string `json:"ignored,omitempty"` // fields that could not be read
+	Version int64    `json:"version,omitempty"` // of the rule set
+}
