@@ -32,6 +32,7 @@ type armorWriter struct {
 	n     int
 	out   []byte
 	pairs *[4096]uint16
+	crlf  bool // lines end as mail has them
 	begun bool
 	done  bool
 }
@@ -39,8 +40,20 @@ type armorWriter struct {
 // NewArmorWriter returns a writer that armors what is written to it: the BEGIN
 // line, base64 in lines of 76 characters, and on Close the END line. It keeps
 // about 10 KiB. Close does not close w.
-func NewArmorWriter(w io.Writer) io.WriteCloser {
-	return &armorWriter{w: w, pairs: &base64Pairs, out: make([]byte, 0, armorLines*(lineChars+1)+len(armorEnd)+1)}
+func NewArmorWriter(w io.Writer) io.WriteCloser { return newArmorWriter(w, false) }
+
+// NewMailArmorWriter is NewArmorWriter with lines that end with CRLF.
+func NewMailArmorWriter(w io.Writer) io.WriteCloser { return newArmorWriter(w, true) }
+
+func newArmorWriter(w io.Writer, crlf bool) *armorWriter {
+	return &armorWriter{w: w, crlf: crlf, pairs: &base64Pairs, out: make([]byte, 0, armorLines*(lineChars+2)+len(armorEnd)+2)}
+}
+
+func (a *armorWriter) end() string {
+	if a.crlf {
+		return "\r\n"
+	}
+	return "\n"
 }
 
 func (a *armorWriter) Write(b []byte) (int, error) {
@@ -80,22 +93,23 @@ func (a *armorWriter) begin() error {
 		return nil
 	}
 	a.begun = true
-	_, err := io.WriteString(a.w, armorBegin+"\n")
+	_, err := io.WriteString(a.w, armorBegin+a.end())
 	return wrapWrite(err)
 }
 
 // lines gathers whole lines of b and writes them when there are enough.
 func (a *armorWriter) lines(b []byte) error {
-	if len(a.out)+len(b)/lineBytes*(lineChars+1) > armorLines*(lineChars+1) {
+	length := lineChars + len(a.end())
+	if len(a.out)+len(b)/lineBytes*length > armorLines*length {
 		if err := a.flush(); err != nil {
 			return err
 		}
 	}
 	for ; len(b) > 0; b = b[lineBytes:] {
 		at := len(a.out)
-		a.out = a.out[:at+lineChars+1]
+		a.out = a.out[:at+lineChars]
 		encodeLine((*[lineChars]byte)(a.out[at:]), (*[lineBytes]byte)(b), a.pairs)
-		a.out[at+lineChars] = '\n'
+		a.out = append(a.out, a.end()...)
 	}
 	return nil
 }
@@ -118,9 +132,9 @@ func (a *armorWriter) Close() error {
 		return err
 	}
 	if a.n > 0 {
-		a.out = append(base64.StdEncoding.AppendEncode(a.out, a.line[:a.n]), '\n')
+		a.out = append(base64.StdEncoding.AppendEncode(a.out, a.line[:a.n]), a.end()...)
 	}
-	a.out = append(a.out, armorEnd+"\n"...)
+	a.out = append(append(a.out, armorEnd...), a.end()...)
 	return a.flush()
 }
 

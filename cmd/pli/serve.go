@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"os"
+	"runtime/debug"
 
 	"github.com/spf13/cobra"
 
@@ -20,6 +22,11 @@ func (a *app) serve(ctx context.Context, path string) error {
 	conf, err := a.loadConfig(path)
 	if err != nil {
 		return err
+	}
+	if os.Getenv("GOGC") == "" {
+		// The service holds little and makes much that is soon garbage: a third
+		// less work for some 20 MB more.
+		debug.SetGCPercent(200)
 	}
 	s, err := server.New(ctx, server.Config{Config: conf, Catalogue: a.catalogue, Version: version, Log: server.NewLogger(conf, a.stderr)})
 	if err != nil {

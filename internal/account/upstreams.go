@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net/netip"
 	"regexp"
+	"time"
 
 	"github.com/pli-mail/pli/internal/fault"
 	"github.com/pli-mail/pli/internal/id"
@@ -124,13 +125,22 @@ func isWide(p netip.Prefix) bool {
 	return p.Bits() < widest6
 }
 
-// Upstreams lists the upstreams of an account by name. Their secrets are not in it.
-func (s *Service) Upstreams(ctx context.Context, actor Actor, number int64) ([]store.Upstream, error) {
-	var out []store.Upstream
-	err := s.look(ctx, actor, upstreamList, number, func(tx *store.Tx, a store.Account) (err error) {
-		out, err = tx.ListUpstreams(a.ID)
-		for i := range out {
-			out[i].SecretHash = ""
+// Upstream is a mail server or service that hands mail to the gateway.
+type Upstream struct {
+	Name      string
+	Kind      string // store.UpstreamNetwork and so on
+	Value     string // the network, or the hash of the certificate's public key
+	Forwards  bool
+	CreatedAt time.Time
+}
+
+// Upstreams lists the upstreams of an account by name.
+func (s *Service) Upstreams(ctx context.Context, actor Actor, number int64) ([]Upstream, error) {
+	var out []Upstream
+	err := s.look(ctx, actor, upstreamList, number, func(tx *store.Tx, a store.Account) error {
+		rows, err := tx.ListUpstreams(a.ID)
+		for _, u := range rows {
+			out = append(out, Upstream{u.Name, u.Kind, u.Value, u.Forwards, u.CreatedAt})
 		}
 		return err
 	})

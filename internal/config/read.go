@@ -6,13 +6,14 @@ import (
 	"strings"
 
 	"github.com/pelletier/go-toml/v2"
-	"github.com/pelletier/go-toml/v2/unstable"
+
+	"github.com/pli-mail/pli/internal/keylines"
 )
 
 // reading is one file being read: what it says, where, and what is wrong with it.
 type reading struct {
 	*Config
-	lines lineMap
+	lines keylines.Map
 	set   map[string]bool // keys that the file has
 	wrong map[string]bool // keys that have a problem already
 	ps    Problems
@@ -26,7 +27,7 @@ func (r *reading) add(key, text string, pairs ...any) {
 	}
 	line := 0
 	if r.set[key] || findKey(key) == nil {
-		line = r.lines.of(key)
+		line = r.lines.Line(key)
 	}
 	r.wrong[key] = true
 	r.ps.List = append(r.ps.List, Problem{line, key, text, args})
@@ -45,7 +46,7 @@ func (r *reading) read(data []byte) bool {
 		r.ps.List = append(r.ps.List, Problem{line, "", "config.syntax", map[string]any{"error": text}})
 		return false
 	}
-	r.lines = keyLines(data)
+	r.lines = keylines.Of(data)
 	r.table("", tree)
 	return true
 }
@@ -151,49 +152,4 @@ func distance(a, b string) int {
 		}
 	}
 	return row[len(b)]
-}
-
-// lineMap says on which line each key and table of the file stands.
-type lineMap map[string]int
-
-// of is the line of name, or of the nearest table around it; 0 if there is none.
-func (m lineMap) of(name string) int {
-	for {
-		if n, ok := m[name]; ok {
-			return n
-		}
-		i := strings.LastIndexByte(name, '.')
-		if i < 0 {
-			return 0
-		}
-		name = name[:i]
-	}
-}
-
-// keyLines is for messages only: what it cannot read has no line.
-func keyLines(data []byte) lineMap {
-	m := lineMap{}
-	var p unstable.Parser
-	p.Reset(data)
-	table := ""
-	for p.NextExpression() {
-		e := p.Expression()
-		var parts []string
-		line := 0
-		for it := e.Key(); it.Next(); {
-			if line == 0 {
-				line = p.Shape(it.Node().Raw).Start.Line
-			}
-			parts = append(parts, string(it.Node().Data))
-		}
-		name := strings.Join(parts, ".")
-		switch e.Kind {
-		case unstable.Table, unstable.ArrayTable:
-			table = name + "."
-			m[name] = line
-		case unstable.KeyValue:
-			m[table+name] = line
-		}
-	}
-	return m
 }

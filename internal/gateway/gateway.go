@@ -59,6 +59,7 @@ type Gateway struct {
 	admitted admitted
 	limits   limits
 	recorder recorder
+	buffers  sync.Pool // of *[]byte, to receive with
 }
 
 // New returns a Gateway.

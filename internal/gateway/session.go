@@ -29,7 +29,6 @@ type session struct {
 	opts  smtpd.MailOptions
 	may   []store.Upstream // who it may be, for this message
 	to    []outbox.Receiver
-	buf   []byte
 	seen  map[string]bool // recipients, canonical
 	state *account.Admission
 }
@@ -131,10 +130,14 @@ func (s *session) Data(ctx context.Context, body io.Reader) (*smtpd.Reply, error
 	t.log = s.g.c.Log.With("trace", t.trace, "peer", s.peer.Addr)
 	t.in = newIntake(s.g.c.Spool)
 	defer t.in.close()
-	if s.buf == nil {
-		s.buf = make([]byte, 32<<10)
+	buf, ok := s.g.buffers.Get().(*[]byte)
+	if !ok {
+		b := make([]byte, 32<<10)
+		buf = &b
 	}
-	if err := t.in.receive(body, s.buf); err != nil {
+	err := t.in.receive(body, *buf)
+	s.g.buffers.Put(buf)
+	if err != nil {
 		return nil, err
 	}
 	done, err := t.run(context.WithoutCancel(ctx)) // an upstream that goes away changes nothing

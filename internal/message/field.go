@@ -174,33 +174,41 @@ func qWord(s string) string {
 // library's writer leaves "From " and "." at the start of lines, which mbox and
 // careless SMTP software change.
 func qpText(w io.Writer, s string) error {
-	bw := bufio.NewWriterSize(w, 16<<10)
-	lines := strings.Split(s, "\n")
-	for i, line := range lines {
-		if i > 0 {
-			bw.WriteString("\r\n")
-		}
+	const digits = "0123456789ABCDEF"
+	out := make([]byte, 0, len(s)+len(s)/4+64)
+	for {
+		line, rest, more := strings.Cut(s, "\n")
 		col := 0
 		for j := 0; j < len(line); j++ {
 			c := line[j]
-			enc := line[j : j+1]
-			switch {
-			case c == '=' || c > '~' || c < ' ' && c != '\t',
-				j == len(line)-1 && (c == ' ' || c == '\t'),
-				col == 0 && (c == '.' || strings.HasPrefix(line[j:], "From ")):
-				enc = fmt.Sprintf("=%02X", c)
+			hex := c == '=' || c > '~' || c < ' ' && c != '\t' || j == len(line)-1 && (c == ' ' || c == '\t')
+			width := 1
+			if hex {
+				width = 3
 			}
-			if col+len(enc) > foldAt-1 {
-				bw.WriteString("=\r\n")
+			if col+width > foldAt-1 {
+				out = append(out, "=\r\n"...)
 				col = 0
-				j-- // once more, now at the start of a line
-				continue
 			}
-			bw.WriteString(enc)
-			col += len(enc)
+			if col == 0 && (c == '.' || c == 'F' && strings.HasPrefix(line[j:], "From ")) {
+				hex = true
+			}
+			if hex {
+				out = append(out, '=', digits[c>>4], digits[c&15])
+				col += 3
+			} else {
+				out = append(out, c)
+				col++
+			}
 		}
+		if !more {
+			break
+		}
+		out = append(out, '\r', '\n')
+		s = rest
 	}
-	return bw.Flush()
+	_, err := w.Write(out)
+	return err
 }
 
 // fileNameParam writes ; filename= plainly for ASCII, else per RFC 2231, in
@@ -236,7 +244,10 @@ func fileNameParam(name string) string {
 }
 
 func quoteParam(s string) string {
-	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(s) + `"`
+	if !strings.ContainsAny(s, `\"`) {
+		return `"` + s + `"`
+	}
+	return `"` + strings.ReplaceAll(strings.ReplaceAll(s, `\`, `\\`), `"`, `\"`) + `"`
 }
 
 // lineWriter breaks base64 into lines of 76.

@@ -81,12 +81,36 @@ func (m *Mail) WriteTo(w io.Writer) (int64, error) {
 	return c.n, err
 }
 
+// Check refuses a mail whose header cannot be written, as WriteTo would.
+func (m *Mail) Check() error {
+	var h bytes.Buffer
+	return m.header(&h)
+}
+
 // Size is the number of octets WriteTo writes. Attachments whose Size is not
 // given are read through once to find it; nothing is held.
 func (m *Mail) Size() (int64, error) {
 	c := &countWriter{w: io.Discard}
 	err := m.write(c, true)
 	return c.n, err
+}
+
+// Estimate is a number of octets that WriteTo does not write more than, without
+// writing: quoted-printable may triple a text, and seldom adds a half. It is 0
+// where the size of a file is not known.
+func (m *Mail) Estimate() int64 {
+	n := int64(16<<10 + 3*len(m.Text) + 3*len(m.HTML))
+	for _, a := range m.Attachments {
+		if a.Size == 0 {
+			return 0
+		}
+		size := a.Size
+		if a.Encoding != SevenBit {
+			size = size/3*4 + size/19
+		}
+		n += size + 2<<10
+	}
+	return n
 }
 
 // NeedsUTF8 reports whether a header address needs SMTPUTF8 (RFC 6531).
@@ -243,7 +267,10 @@ func textHeader(h *bytes.Buffer, kind, s string) {
 // isPlain7bit: printable ASCII with short lines needs no encoding. Lines that
 // mbox or SMTP software likes to change are left to quoted-printable.
 func isPlain7bit(s string) bool {
-	for line := range strings.SplitSeq(strings.ReplaceAll(s, "\r\n", "\n"), "\n") {
+	for more := true; more; {
+		var line string
+		line, s, more = strings.Cut(s, "\n")
+		line = strings.TrimSuffix(line, "\r")
 		if len(line) > 76 || strings.HasPrefix(line, "From ") || strings.HasPrefix(line, ".") ||
 			strings.HasSuffix(line, " ") || strings.HasSuffix(line, "\t") {
 			return false

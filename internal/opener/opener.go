@@ -9,6 +9,7 @@ package opener
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/sha256"
 	_ "embed" // for the script and the style
 	"encoding/base64"
@@ -16,6 +17,7 @@ import (
 	"fmt"
 	"io"
 	"regexp"
+	"strconv"
 	"strings"
 	"time"
 	"unicode"
@@ -29,10 +31,20 @@ var script string
 //go:embed opener.css
 var style string
 
+// What of the file is the same for all, as mail carries it.
+var (
+	mailScript, mailStyle = crlf(script), crlf(style)
+	scriptHash, styleHash = hashSource(script), hashSource(style)
+)
+
+func crlf(s string) string {
+	return strings.ReplaceAll(strings.ReplaceAll(s, "\r\n", "\n"), "\n", "\r\n")
+}
+
 // linkLimit is the largest .pli binary, in octets, that is also put into the
-// link and the form field: 48 KiB is 64 KiB of base64. Above it addresses are
-// too long for browsers, and Chromium needs seconds to submit the field.
-const linkLimit = 48 << 10
+// link and the form field. Each costs as much again as the armor, so they are
+// for ordinary letters; the mail that carries the file has a link of its own.
+const linkLimit = 12 << 10
 
 // Page is what one recipient's file says.
 type Page struct {
@@ -59,61 +71,72 @@ func Name(t time.Time) string {
 
 // WriteTo writes the file. The payload is read once; a large one is never held in memory.
 func (p Page) WriteTo(w io.Writer) (int64, error) {
-	c := &crlfWriter{w: w}
-	err := p.write(c)
-	return c.n, err
+	c := &countWriter{w: w}
+	if err := p.write(c); err != nil {
+		return c.n, fmt.Errorf("write envelope file: %w", err)
+	}
+	return c.n, nil
 }
 
 func (p Page) write(w io.Writer) error {
 	if !originPattern.MatchString(p.Origin) {
-		return fmt.Errorf("write envelope file: %q is not an origin", p.Origin)
+		return fmt.Errorf("%q is not an origin", p.Origin)
 	}
 	if p.Payload == nil || p.PayloadSize < 0 {
-		return errors.New("write envelope file: no payload")
+		return errors.New("no payload")
 	}
 	r, err := p.Payload()
 	if err != nil {
-		return fmt.Errorf("write envelope file: %w", err)
+		return err
 	}
 	defer r.Close()
 	// The announced size decides the form of the file, so it must be true.
-	body := io.MultiReader(bytes.NewReader(p.Head), &exactReader{r: r, left: p.PayloadSize})
-
-	var small []byte
+	payload := &exactReader{r: r, left: p.PayloadSize}
 	if p.isSmall() {
-		if small, err = io.ReadAll(body); err != nil {
-			return fmt.Errorf("write envelope file: %w", err)
+		small := make([]byte, len(p.Head)+int(p.PayloadSize)+1)
+		copy(small, p.Head)
+		n, err := io.ReadFull(payload, small[len(p.Head):])
+		if err != io.ErrUnexpectedEOF && (err != io.EOF || p.PayloadSize > 0) {
+			return cmp.Or(err, errPayloadSize)
 		}
-		body = bytes.NewReader(small)
+		small = small[:len(p.Head)+n]
+		b := p.top(small)
+		armor := envelope.NewMailArmorWriter(b)
+		armor.Write(small)
+		armor.Close()
+		b.WriteString(p.tail())
+		_, err = w.Write(b.Bytes())
+		return err
 	}
-	if _, err := io.WriteString(w, p.top(small)); err != nil {
-		return fmt.Errorf("write envelope file: %w", err)
+	if _, err := w.Write(p.top(nil).Bytes()); err != nil {
+		return err
 	}
-	armor := envelope.NewArmorWriter(w)
-	if _, err := io.CopyBuffer(armor, body, make([]byte, 64<<10)); err != nil {
-		return fmt.Errorf("write envelope file: %w", err)
+	armor := envelope.NewMailArmorWriter(w)
+	if _, err := armor.Write(p.Head); err != nil {
+		return err
+	}
+	if _, err := io.CopyBuffer(armor, payload, make([]byte, 32<<10)); err != nil {
+		return err
 	}
 	if err := armor.Close(); err != nil {
-		return fmt.Errorf("write envelope file: %w", err)
+		return err
 	}
-	if _, err := io.WriteString(w, p.tail()); err != nil {
-		return fmt.Errorf("write envelope file: %w", err)
-	}
-	return nil
+	_, err = io.WriteString(w, p.tail())
+	return err
 }
 
 func (p Page) tail() string {
 	if p.ScriptFree {
-		return "</template>\n</body>\n</html>\n"
+		return "</template>\r\n</body>\r\n</html>\r\n"
 	}
-	return "</template>\n<script>" + script + "</script>\n</body>\n</html>\n"
+	return "</template>\r\n<script>" + mailScript + "</script>\r\n</body>\r\n</html>\r\n"
 }
 
 // Size is how long the file is at most, in octets.
 func (p Page) Size() int64 {
 	n := int64(len(p.Head)) + p.PayloadSize
 	base64 := (n/57 + 2) * 78
-	size := int64(2*len(p.top(nil))) + base64 + int64(2*len(p.tail()))
+	size := base64 + int64(len(style)+len(script)) + 8<<10
 	if p.isSmall() {
 		size += 2*base64 + 1024
 	}
@@ -124,98 +147,104 @@ func (p Page) isSmall() bool { return int64(len(p.Head))+p.PayloadSize <= linkLi
 
 // top is everything before the armor. Every line is short and starts with a
 // tag or with base64, so that no text of the sender can begin a line.
-func (p Page) top(small []byte) string {
+func (p Page) top(small []byte) *bytes.Buffer {
 	lang, s := words(p.Lang)
 	_, host, _ := strings.Cut(p.Origin, "://")
 	strong := `<span class="host">` + host + `</span>`
 	e := p.E.Base64()
-	var b strings.Builder
-	put := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
+	b := new(bytes.Buffer)
+	b.Grow(len(mailStyle) + len(mailScript) + 6<<10 + len(small)*9/2)
+	put := func(parts ...string) {
+		for _, s := range parts {
+			b.WriteString(s)
+		}
+		b.WriteString("\r\n")
+	}
 
 	put(`<!DOCTYPE html>`)
-	put(`<html lang="%s">`, lang)
+	put(`<html lang="`, lang, `">`)
 	put(`<head>`)
 	put(`<meta charset="utf-8">`)
 	// Spaces of any kind divide a policy, so it can be broken into short lines.
 	put(`<meta http-equiv="Content-Security-Policy" content="default-src 'none';`)
 	if !p.ScriptFree {
-		put(` script-src '%s';`, hashSource(script))
+		put(` script-src '`, scriptHash, `';`)
 	}
-	put(` style-src '%s';`, hashSource(style))
-	put(` form-action %s; base-uri 'none'">`, p.Origin)
+	put(` style-src '`, styleHash, `';`)
+	put(` form-action `, p.Origin, `; base-uri 'none'">`)
 	put(`<meta name="referrer" content="no-referrer">`)
 	put(`<meta name="viewport" content="width=device-width, initial-scale=1">`)
-	put(`<meta name="pli-origin" content="%s">`, p.Origin)
-	put(`<title>%s</title>`, text(s.Title))
-	put(`<style>%s</style>`, style)
+	put(`<meta name="pli-origin" content="`, p.Origin, `">`)
+	put(`<title>`, text(s.Title), `</title>`)
+	put(`<style>`, mailStyle, `</style>`)
 	put(`</head>`)
 	put(`<body>`)
 	put(`<main>`)
-	put(`<h1>%s</h1>`, text(s.Heading))
+	put(`<h1>`, text(s.Heading), `</h1>`)
 	put(`<dl>`)
 	sender := claim(p.Sender)
 	if sender == "" {
 		sender = text(s.Unknown)
 	}
-	put(`<dt>%s</dt>`, text(s.Sender))
-	put(`<dd>%s</dd>`, sender)
+	put(`<dt>`, text(s.Sender), `</dt>`)
+	put(`<dd>`, sender, `</dd>`)
 	if v := claim(p.Organisation); v != "" {
-		put(`<dt>%s</dt>`, text(s.Organisation))
-		put(`<dd>%s</dd>`, v)
+		put(`<dt>`, text(s.Organisation), `</dt>`)
+		put(`<dd>`, v, `</dd>`)
 	}
 	if v := claim(p.Reference); v != "" {
-		put(`<dt>%s</dt>`, text(s.Reference))
-		put(`<dd>%s</dd>`, v)
+		put(`<dt>`, text(s.Reference), `</dt>`)
+		put(`<dd>`, v, `</dd>`)
 	}
 	put(`</dl>`)
-	put(`%s`, sentence(s.Intro, strong))
-	put(`<p id="go" hidden><button type="button" id="open">%s</button></p>`, text(s.Open))
-	put(`%s`, sentence(s.AddressBar, strong))
+	put(sentence(s.Intro, strong))
+	put(`<p id="go" hidden><button type="button" id="open">`, text(s.Open), `</button></p>`)
+	put(sentence(s.AddressBar, strong))
 	// Shown in full without script; with script it waits behind its summary.
 	put(`<details id="ways" open>`)
-	put(`<summary>%s</summary>`, text(s.OtherWays))
-	put(`<p id="stuck" role="status" hidden>%s</p>`, text(s.Stuck))
-	page := `<a rel="noopener noreferrer" target="_blank"` + "\n" + ` href="` + p.Origin + `/open">` + host + `/open</a>`
-	put(`%s`, sentence(s.Drop, page))
+	put(`<summary>`, text(s.OtherWays), `</summary>`)
+	put(`<p id="stuck" role="status" hidden>`, text(s.Stuck), `</p>`)
+	page := `<a rel="noopener noreferrer" target="_blank"` + "\r\n" + ` href="` + p.Origin + `/open">` + host + `/open</a>`
+	put(sentence(s.Drop, page))
 	if small != nil {
 		// A browser takes line breaks out of an address, so this one can have short lines.
 		put(`<p><a rel="noopener noreferrer" target="_blank" id="link"`)
-		put(` href="%s/l#e=%s&amp;x=`, p.Origin, e)
-		put(`%s">%s</a> (%s)</p>`, fold(base64.RawURLEncoding.EncodeToString(small)), text(s.Link), text(s.LinkNote))
+		put(` href="`, p.Origin, `/l#e=`, e, `&amp;x=`)
+		put(fold(base64.RawURLEncoding, small), `">`, text(s.Link), `</a> (`, text(s.LinkNote), `)</p>`)
 	}
 	hidden := " hidden"
 	if small != nil {
 		hidden = ""
 	}
-	put(`<form id="form" method="post" enctype="multipart/form-data" target="_blank" rel="noopener noreferrer"%s`, hidden)
-	put(` action="%s/u#e=%s">`, p.Origin, e)
+	put(`<form id="form" method="post" enctype="multipart/form-data" target="_blank" rel="noopener noreferrer"`, hidden)
+	put(` action="`, p.Origin, `/u#e=`, e, `">`)
 	if small != nil {
 		// The browser sends a whole armor from here, but the file has only one:
 		// the character references keep its lines from being found.
 		put(`<textarea name="envelope" id="field" hidden readonly>`)
 		put(`-----BEGIN PLI ENVEL&#79;PE-----`)
-		put(`%s`, fold(base64.StdEncoding.EncodeToString(small)))
+		put(fold(base64.StdEncoding, small))
 		put(`-----END PLI ENVEL&#79;PE-----`)
 		put(`</textarea>`)
 	} else {
 		put(`<input type="file" name="envelope" id="file" hidden>`)
 	}
-	put(`<p><button type="submit">%s</button></p>`, text(s.Form))
-	put(`%s`, sentence(s.FormNote, strong))
+	put(`<p><button type="submit">`, text(s.Form), `</button></p>`)
+	put(sentence(s.FormNote, strong))
 	put(`</form>`)
 	put(`</details>`)
-	put(`<p class="note">%s</p>`, text(s.Unexpected))
+	put(`<p class="note">`, text(s.Unexpected), `</p>`)
 	put(`</main>`)
-	put(`<script type="application/x-pli-part" id="part">%s</script>`, e)
+	put(`<script type="application/x-pli-part" id="part">`, e, `</script>`)
 	put(`<template id="payload">`)
-	return b.String()
+	return b
 }
 
 // sentence writes a paragraph around its one %s, on lines of their own, so
 // that a long host does not make a long line.
 func sentence(format, insert string) string {
 	before, after, _ := strings.Cut(format, "%s")
-	return "<p>" + text(before) + "<!--\n-->" + insert + "<!--\n-->" + text(after) + "</p>"
+	return "<p>" + text(before) + "<!--\r\n-->" + insert + "<!--\r\n-->" + text(after) + "</p>"
 }
 
 func hashSource(s string) string {
@@ -225,16 +254,22 @@ func hashSource(s string) string {
 
 // text escapes for HTML and leaves ASCII only.
 func text(s string) string {
-	var b strings.Builder
+	if !strings.ContainsFunc(s, isSpecial) {
+		return s
+	}
+	b := make([]byte, 0, len(s)+32)
 	for _, r := range s {
-		switch {
-		case r == '<' || r == '>' || r == '&' || r == '"' || r == '\'' || r >= 0x7f:
-			fmt.Fprintf(&b, "&#%d;", r)
-		default:
-			b.WriteRune(r)
+		if isSpecial(r) {
+			b = append(strconv.AppendInt(append(b, "&#"...), int64(r), 10), ';')
+		} else {
+			b = append(b, byte(r))
 		}
 	}
-	return b.String()
+	return string(b)
+}
+
+func isSpecial(r rune) bool {
+	return r == '<' || r == '>' || r == '&' || r == '"' || r == '\'' || r >= 0x7f
 }
 
 // claim is text from outside, neutralised: no controls, no format characters
@@ -255,16 +290,14 @@ func claim(s string) string {
 	return strings.TrimSpace(b.String())
 }
 
-// fold breaks base64 into lines of 76.
-func fold(s string) string {
-	var b strings.Builder
-	for len(s) > 76 {
-		b.WriteString(s[:76])
-		b.WriteByte('\n')
-		s = s[76:]
+// fold is base64 in lines of 76.
+func fold(enc *base64.Encoding, raw []byte) string {
+	out := make([]byte, 0, enc.EncodedLen(len(raw))*78/76+78)
+	for len(raw) > 57 {
+		out = append(enc.AppendEncode(out, raw[:57]), '\r', '\n')
+		raw = raw[57:]
 	}
-	b.WriteString(s)
-	return b.String()
+	return string(enc.AppendEncode(out, raw))
 }
 
 // exactReader fails unless r has exactly left octets.
@@ -284,30 +317,14 @@ func (e *exactReader) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// crlfWriter turns LF into CRLF, the form that mail carries, so that the file
-// has one size and one digest on the way.
-type crlfWriter struct {
-	w   io.Writer
-	n   int64
-	buf []byte
+// countWriter counts what it passes on.
+type countWriter struct {
+	w io.Writer
+	n int64
 }
 
-func (c *crlfWriter) Write(p []byte) (int, error) {
-	out := c.buf[:0]
-	for rest := p; len(rest) > 0; {
-		i := bytes.IndexByte(rest, '\n')
-		if i < 0 {
-			out = append(out, rest...)
-			break
-		}
-		out = append(append(out, rest[:i]...), '\r', '\n')
-		rest = rest[i+1:]
-	}
-	c.buf = out
-	n, err := c.w.Write(out)
+func (c *countWriter) Write(p []byte) (int, error) {
+	n, err := c.w.Write(p)
 	c.n += int64(n)
-	if err != nil {
-		return 0, err
-	}
-	return len(p), nil
+	return n, err
 }

@@ -217,7 +217,7 @@ func TestLinkAndField(t *testing.T) {
 func TestSizeOfTheLinkForm(t *testing.T) {
 	t.Parallel()
 	head := len(page("en", nil).Head)
-	for n, want := range map[int]bool{48<<10 - head: true, 48<<10 - head + 1: false} {
+	for n, want := range map[int]bool{12<<10 - head: true, 12<<10 - head + 1: false} {
 		if got := strings.Contains(write(t, page("en", payload(n))), "/l#e="); got != want {
 			t.Errorf("%d bytes: link %v", n+head, got)
 		}

@@ -69,13 +69,14 @@ func Catalogue() map[string]Strings {
 	}
 }
 
+var catalogue = Catalogue()
+
 // words gives the strings for a language tag such as "fr" or "fr-CA", and the
 // tag they are in; English for all others.
 func words(tag string) (string, Strings) {
 	base, _, _ := strings.Cut(strings.ToLower(tag), "-")
-	c := Catalogue()
-	if s, ok := c[base]; ok {
+	if s, ok := catalogue[base]; ok {
 		return base, s
 	}
-	return "en", c["en"]
+	return "en", catalogue["en"]
 }

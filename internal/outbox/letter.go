@@ -237,9 +237,7 @@ func (o *Outbox) check(l *Letter, boundary string) error {
 	if l.Raw != nil {
 		return nil
 	}
-	m := *o.parcel(l, boundary).Mail
-	m.Attachments = nil
-	if _, err := m.WriteTo(io.Discard); err != nil {
+	if err := o.parcel(l, boundary).Mail.Check(); err != nil {
 		return err
 	}
 	if a := l.Attach; a != nil && strings.ContainsFunc(a.Name, unicode.IsControl) {

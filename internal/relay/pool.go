@@ -11,6 +11,7 @@ import (
 
 	"bufio"
 
+	"github.com/pli-mail/pli/internal/message"
 	"github.com/pli-mail/pli/internal/mx"
 )
 
@@ -258,15 +259,19 @@ func (l *line) startTLS(ctx context.Context) error {
 	return nil
 }
 
-// measure returns the octets of m and whether the host takes that many.
-func (l *line) measure(m interface{ Size() (int64, error) }) (size int64, fits bool, err error) {
+// measure returns the octets of m, or a few more, and whether the host takes
+// that many. RFC 1870 asks for an estimate; only near the limit is it counted.
+func (l *line) measure(m *message.Mail) (size int64, fits bool, err error) {
 	if !l.offers("SIZE") {
 		return 0, true, nil
+	}
+	limit := l.limit()
+	if size = m.Estimate(); size > 0 && (limit == 0 || size <= limit) {
+		return size, true, nil
 	}
 	if size, err = m.Size(); err != nil {
 		return 0, false, fmt.Errorf("relay: %w", err)
 	}
 	size += signatureRoom
-	limit := l.limit()
 	return size, limit == 0 || size <= limit, nil
 }

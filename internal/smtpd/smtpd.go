@@ -107,8 +107,9 @@ type Session interface {
 
 // Server serves. It is safe for concurrent use.
 type Server struct {
-	c Config
-	h Handler
+	c       Config
+	h       Handler
+	readers sync.Pool // of *bufio.Reader, which are most of a connection's memory
 
 	mu       sync.Mutex // guards the rest
 	conns    map[*conn]struct{}
@@ -253,8 +254,16 @@ func (s *Server) serve(ctx context.Context, raw net.Conn) {
 	if p, ok := raw.(*proxyproto.Conn); ok && p.ProxyHeader() == nil && s.mustProxy(raw) {
 		return // the balancer did not say for whom
 	}
-	c := &conn{s: s, ctx: ctx, raw: raw, peer: Peer{Addr: addrOf(raw.RemoteAddr())},
-		r: bufio.NewReaderSize(raw, readSize), w: bufio.NewWriterSize(raw, 1<<10)}
+	r, ok := s.readers.Get().(*bufio.Reader)
+	if !ok {
+		r = bufio.NewReaderSize(nil, readSize)
+	}
+	r.Reset(raw)
+	defer func() {
+		r.Reset(nil)
+		s.readers.Put(r)
+	}()
+	c := &conn{s: s, ctx: ctx, raw: raw, peer: Peer{Addr: addrOf(raw.RemoteAddr())}, r: r, w: bufio.NewWriterSize(raw, 1<<10)}
 	if refused := s.enter(c); refused != nil {
 		raw.SetDeadline(time.Now().Add(10 * time.Second))
 		c.say(refused)
