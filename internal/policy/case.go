@@ -1,22 +1,12 @@
 package policy
 
 import (
-	"bytes"
 	"fmt"
-	"path"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
-	"unicode"
-	"unicode/utf8"
 
 	"github.com/pli-mail/pli/internal/mailaddr"
-)
-
-const (
-	searchedText = 1 << 20 // octets of a message's text that rules look into
-	searchTime   = 250 * time.Millisecond
 )
 
 // Case is one message before an account's rules. What its recipients have in
@@ -26,213 +16,126 @@ type Case struct {
 	f *Facts
 
 	keyword string
-	header  Options
-	wish    Action // of the header, "" = none
-	field   string
-	ignored []string
-	kind    string // encrypted, calendar, ""
-	auto    bool   // sent by a program
+	asked   asked
+
+	kind      string // encrypted, calendar, ""
+	kindKnown bool
+	common    []verdict // of each rule
+	groups    map[string][]string
 
 	text     []byte
 	textRead bool
-	found    map[*rule]bool // whose text matched
-	spent    time.Duration  // on searching
-	groups   map[string][]string
+	spent    time.Duration // on searching
+}
+
+// verdict is whether the conditions of a rule that are about the message, and
+// not about who sends or gets it, are true.
+type verdict struct {
+	known, ok bool
+	found     []string
 }
 
 // Case begins with a message.
 func (r *Rules) Case(f *Facts) *Case {
-	c := &Case{r: r, f: f, found: map[*rule]bool{}, groups: map[string][]string{}}
-	for _, k := range r.keywords {
-		if findKeyword(f.Subject, k) >= 0 {
-			c.keyword = k
-			break
-		}
-	}
-	c.readHeader()
-	c.kind = KindOf(f.Header, f.Parts)
-	return c
-}
-
-// findKeyword finds a keyword in a subject, whatever the case, where it is not
-// a piece of a longer word.
-func findKeyword(subject, keyword string) int {
-	for at := 0; at+len(keyword) <= len(subject); {
-		i := indexFold(subject[at:], keyword)
-		if i < 0 {
-			return -1
-		}
-		i += at
-		before, _ := utf8.DecodeLastRuneInString(subject[:i])
-		after, _ := utf8.DecodeRuneInString(subject[i+len(keyword):])
-		first, _ := utf8.DecodeRuneInString(keyword)
-		last, _ := utf8.DecodeLastRuneInString(keyword)
-		if !(isWord(first) && isWord(before)) && !(isWord(last) && isWord(after)) {
-			return i
-		}
-		at = i + 1
-	}
-	return -1
-}
-
-func indexFold(s, sub string) int {
-	for i := 0; i+len(sub) <= len(s); i++ {
-		if strings.EqualFold(s[i:i+len(sub)], sub) {
-			return i
-		}
-	}
-	return -1
-}
-
-func isWord(r rune) bool { return unicode.IsLetter(r) || unicode.IsDigit(r) }
-
-// readHeader reads the fields by which a sender, or a filter before us, says
-// what is to be done: our own, and those that filters for CRES write.
-func (c *Case) readHeader() {
-	yes, no := true, false
-	read := func(name string, to **bool) {
-		v, ok := c.f.Header.First(name)
-		if !ok {
-			return
-		}
-		c.seal(name)
-		switch strings.ToLower(v) {
-		case "true", "yes", "1":
-			*to = &yes
-		case "false", "no", "0":
-			*to = &no
-		default:
-			c.ignored = append(c.ignored, name)
-		}
-	}
-	h := &c.header
-	read("x-postx-reply-enabled", &h.Reply)
-	read("x-postx-reply-all-enabled", &h.ReplyAll)
-	read("x-postx-forward-enabled", &h.Forward)
-	read("x-postx-send-return-receipt", &h.Receipt)
-	var script, applet, offline *bool
-	read("x-postx-use-script", &script)
-	read("x-postx-suppress-applet-for-open", &applet)
-	read("x-postx-remember-envelope-key-checkbox", &offline)
-	h.ScriptFree = script != nil && !*script
-	h.ServerDecrypt, h.Offline = applet != nil && *applet, offline != nil && *offline
-	if v, ok := c.f.Header.First("x-postx-expirationdate"); ok {
-		c.seal("x-postx-expirationdate")
-		if d, ok := relativeTime(v); ok {
-			h.Expires = d
-		} else {
-			c.ignored = append(c.ignored, "x-postx-expirationdate")
-		}
-	}
-	if _, ok := c.f.Header.First("disposition-notification-to"); ok && h.Receipt == nil {
-		h.Receipt = &yes
-	}
-	for _, v := range c.f.Header.All("x-pli-seal") {
-		switch strings.ToLower(v) {
-		case "yes", "true", "1":
-			c.wish, c.field = Seal, "x-pli-seal" // of several, one yes is enough
-		case "no", "false", "0":
-			if c.wish == "" || c.field != "x-pli-seal" {
-				c.wish, c.field = Plain, "x-pli-seal"
-			}
-		default:
-			c.ignored = append(c.ignored, "x-pli-seal")
-		}
-	}
-	if v, ok := c.f.Header.First("auto-submitted"); ok && !strings.EqualFold(v, "no") {
-		c.auto = true
-	}
-}
-
-func (c *Case) seal(field string) {
-	if c.wish == "" {
-		c.wish, c.field = Seal, field
-	}
-}
-
-// relativeTime reads +hours:minutes:seconds, as CRES has it.
-func relativeTime(v string) (time.Duration, bool) {
-	parts := strings.Split(strings.TrimPrefix(strings.TrimSpace(v), "+"), ":")
-	if len(parts) != 3 {
-		return 0, false
-	}
-	var n [3]int64
-	for i, p := range parts {
-		var err error
-		if n[i], err = strconv.ParseInt(p, 10, 32); err != nil || n[i] < 0 {
-			return 0, false
-		}
-	}
-	d := time.Duration(n[0])*time.Hour + time.Duration(n[1])*time.Minute + time.Duration(n[2])*time.Second
-	return d, d > 0 && d < 100*365*24*time.Hour
+	return &Case{r: r, f: f, keyword: hasKeyword(f.Subject, r.keywords), asked: readHeader(f.Header),
+		common: make([]verdict, len(r.rules)), groups: map[string][]string{}}
 }
 
 // Decide says what becomes of the message for one recipient.
 func (c *Case) Decide(to mailaddr.Address) (Decision, error) {
-	d := Decision{Options: c.header, Why: Why{Ignored: c.ignored, Version: c.r.Version}}
-	matched, number, conditions, err := c.match(to)
-	if err != nil {
-		return d, err
+	d := Decision{Why: Why{Ignored: c.asked.ignored, Version: c.r.Version}}
+	if err := c.first(&d); err != nil {
+		return Decision{}, err
 	}
-	if matched != nil {
-		d.Options = d.Options.over(matched.options)
+	w := c.asked.wishes
+	if d.Action != Plain {
+		// A rule says how, too, where something above it has said whether.
+		n, found, err := c.match(to)
+		if err != nil {
+			return Decision{}, err
+		}
+		switch {
+		case n == 0 && d.Action == "":
+			d.Action, d.Why.Source = c.r.fallback, SourceDefault
+		case n > 0:
+			r := &c.r.rules[n-1]
+			w = w.over(r.wishes)
+			if d.Action == "" {
+				d.Action, d.Refusal = r.then, r.refusal
+				d.Why.Source, d.Why.Rule, d.Why.Number, d.Why.Matched = SourceRule, r.name, n, found
+			}
+		}
 	}
-	if c.keyword != "" {
-		d.Options.keywords = []string{c.keyword}
-	}
-	d.Options.KeepSubject = d.Options.KeepSubject || c.r.keep
-	if c.auto {
+	if c.asked.auto {
 		no := false
-		d.Options.Receipt = &no // RFC 3834: a program is not answered
+		w.receipt = &no // RFC 3834: a program is not answered
 	}
-	kind := Action("")
-	switch c.kind {
-	case KindEncrypted:
-		kind = c.r.encrypted
-	case KindCalendar:
-		kind = c.r.calendar
-	}
+	d.Options = w.over(c.r.wishes).options(c.r.keywords)
+	return d, nil
+}
+
+// first is what decides before the rules do.
+func (c *Case) first(d *Decision) error {
 	switch {
 	case c.f.NullSender:
 		// Nobody could own the envelope, nor be told that it could not be opened.
 		d.Action, d.Why.Source = Plain, SourceNull
+		return nil
 	case c.keyword != "":
 		d.Action, d.Why.Source, d.Why.What = Seal, SourceKeyword, c.keyword
-	case c.wish != "":
-		d.Action, d.Why.Source, d.Why.What = c.wish, SourceHeader, c.field
-	case kind != "":
-		d.Action, d.Why.Source, d.Why.What = kind, SourceKind, c.kind
-	case matched != nil:
-		d.Action, d.Why.Source, d.Why.Rule, d.Why.Number, d.Why.Matched = matched.then, SourceRule, matched.name, number, conditions
-		d.Refusal = matched.refusal
-	default:
-		d.Action, d.Why.Source = c.r.fallback, SourceDefault
+		return nil
+	case c.asked.action != "":
+		d.Action, d.Why.Source, d.Why.What = c.asked.action, SourceHeader, c.asked.field
+		return nil
 	}
-	return d, nil
+	if err := c.readKind(); err != nil {
+		return err
+	}
+	switch {
+	case c.kind == KindEncrypted && c.r.encrypted != "":
+		d.Action, d.Why.Source, d.Why.What = c.r.encrypted, SourceKind, c.kind
+	case c.kind == KindCalendar && c.r.calendar != "":
+		d.Action, d.Why.Source, d.Why.What = c.r.calendar, SourceKind, c.kind
+	}
+	return nil
 }
 
-// match finds the first rule that matches.
-func (c *Case) match(to mailaddr.Address) (*rule, int, []string, error) {
+func (c *Case) readKind() (err error) {
+	if c.kindKnown {
+		return nil
+	}
+	c.kind = KindOf(c.f.Header, c.f.Parts)
+	// OpenPGP of before MIME shows in the text only, which is not read in vain.
+	matters := len(c.r.rules) > 0 || c.r.encrypted != c.r.fallback
+	if c.kind == "" && c.r.encrypted != "" && matters && textFirst(c.f.Parts) {
+		var armored bool
+		if armored, err = c.beginsWith("-----BEGIN PGP MESSAGE-----"); armored {
+			c.kind = KindEncrypted
+		}
+	}
+	c.kindKnown = err == nil
+	return err
+}
+
+// match finds the first rule that matches, counted from 1; 0 for none.
+func (c *Case) match(to mailaddr.Address) (int, []string, error) {
 	for i := range c.r.rules {
-		r := &c.r.rules[i]
-		conditions, ok, err := c.matches(r, to)
+		found, ok, err := c.matches(i, to)
 		if err != nil {
-			return nil, 0, nil, err
+			return 0, nil, err
 		}
 		if ok {
-			return r, i + 1, conditions, nil
+			return i + 1, found, nil
 		}
 	}
-	return nil, 0, nil, nil
+	return 0, nil, nil
 }
 
-// matches tries a rule's conditions, the cheap ones first.
-func (c *Case) matches(r *rule, to mailaddr.Address) (found []string, ok bool, err error) {
-	add := func(what, detail string) {
-		if detail != "" {
-			what += ":" + detail
-		}
-		found = append(found, what)
+// matches tries a rule's conditions, those that cost least first.
+func (c *Case) matches(i int, to mailaddr.Address) (found []string, ok bool, err error) {
+	r, v := &c.r.rules[i], &c.common[i]
+	if v.known && !v.ok {
+		return nil, false, nil
 	}
 	for _, l := range []struct {
 		name string
@@ -246,55 +149,98 @@ func (c *Case) matches(r *rule, to mailaddr.Address) (found []string, ok bool, e
 		if err != nil || w == "" {
 			return nil, false, err
 		}
-		add(l.name, w)
+		found = append(found, condition(l.name, w))
 	}
 	if w, err := c.among(r.notRecipient, to); err != nil || w != "" {
 		return nil, false, err
 	}
+	if !v.known {
+		if v.found, v.ok, err = c.ofMessage(r); err != nil {
+			return nil, false, err
+		}
+		v.known = true
+	}
+	return append(found, v.found...), v.ok, nil
+}
+
+// condition is one of Why.Matched.
+func condition(name, detail string) string {
+	if detail == "" {
+		return name
+	}
+	return name + ":" + detail
+}
+
+// ofMessage tries the conditions that are the same for every recipient.
+func (c *Case) ofMessage(r *rule) (found []string, ok bool, err error) {
 	if r.sizeOver > 0 {
 		if c.f.Size <= r.sizeOver {
 			return nil, false, nil
 		}
-		add("size", "")
+		found = append(found, "size")
 	}
 	if len(r.sensitivity) > 0 {
-		v, _ := c.f.Header.First("sensitivity")
-		if v = strings.ToLower(v); !slices.Contains(r.sensitivity, v) {
+		i := slices.IndexFunc(c.f.Header.All("sensitivity"), func(v string) bool { return slices.Contains(r.sensitivity, sensitivity(v)) })
+		if i < 0 {
 			return nil, false, nil
 		}
-		add("sensitivity", v)
+		found = append(found, condition("sensitivity", sensitivity(c.f.Header.All("sensitivity")[i])))
 	}
 	if len(r.attachment) > 0 {
 		name := c.attachment(r.attachment)
 		if name == "" {
 			return nil, false, nil
 		}
-		add("attachment", name)
+		found = append(found, condition("attachment", name))
 	}
+	late := false
 	for _, h := range r.header {
-		if !c.headerMatches(h) {
+		ok := false
+		for _, f := range c.f.Header {
+			if f.Name == h.name && !ok {
+				ok, late = c.search(h.value, []byte(f.Text()))
+			}
+		}
+		if !ok {
 			return nil, false, nil
 		}
-		add("header", h.name)
+		found = append(found, lateOr(late, condition("header", h.name)))
 	}
 	if r.subject != nil {
-		if !r.subject.MatchString(c.f.Subject) {
+		if ok, late = c.search(r.subject, []byte(c.f.Subject)); !ok {
 			return nil, false, nil
 		}
-		add("subject", "")
+		found = append(found, lateOr(late, "subject"))
 	}
 	if r.text != nil {
-		ok, late, err := c.textMatches(r)
-		if err != nil || !ok {
+		text, err := c.readText()
+		if err != nil {
 			return nil, false, err
 		}
-		if late {
-			add("text", "late")
-		} else {
-			add("text", "")
+		if ok, late = c.search(r.text, text); !ok {
+			return nil, false, nil
 		}
+		found = append(found, lateOr(late, "text"))
 	}
 	return found, true, nil
+}
+
+// lateOr is a condition that was found, or for which there was no time.
+func lateOr(late bool, condition string) string {
+	if late {
+		return "text:late"
+	}
+	return condition
+}
+
+// sensitivity is a value of the field, in one of the words of RFC 4021, section
+// 2.1.55, however a mail program writes them.
+func sensitivity(v string) string {
+	v = strings.ReplaceAll(strings.ToLower(strings.TrimSpace(v)), " ", "-")
+	if v == "confidential" {
+		return "company-confidential"
+	}
+	return v
 }
 
 // among returns the entry of a list that an address belongs to, "" for none.
@@ -339,7 +285,7 @@ func (c *Case) attachment(patterns []string) string {
 			if strings.Contains(pattern, "/") {
 				what = p.Type
 			}
-			if ok, _ := path.Match(pattern, strings.ToLower(what)); ok && what != "" {
+			if what != "" && like([]rune(pattern), []rune(strings.ToLower(what))) {
 				return what
 			}
 		}
@@ -347,46 +293,26 @@ func (c *Case) attachment(patterns []string) string {
 	return ""
 }
 
-func (c *Case) headerMatches(h headerMatch) bool {
-	for _, f := range c.f.Header {
-		if f.Name == h.name && h.value.MatchString(f.Text()) {
-			return true
+// like matches a pattern in which * is any text and ? any character. Where a
+// star has taken too little it takes one more, and only the last star can.
+func like(pattern, s []rune) bool {
+	p, star, taken := 0, -1, 0
+	for i := 0; i < len(s); {
+		switch {
+		case p < len(pattern) && pattern[p] == '*':
+			star, taken = p, i
+			p++
+		case p < len(pattern) && (pattern[p] == '?' || pattern[p] == s[i]):
+			p, i = p+1, i+1
+		case star >= 0:
+			taken++
+			p, i = star+1, taken
+		default:
+			return false
 		}
 	}
-	return false
-}
-
-// textMatches searches the text, once for all recipients. Go's expressions need
-// a time that grows with the text and not beyond; what has taken too long
-// together counts as found, for it is better to seal too much.
-func (c *Case) textMatches(r *rule) (found, late bool, err error) {
-	if found, known := c.found[r]; known {
-		return found, false, nil
+	for p < len(pattern) && pattern[p] == '*' {
+		p++
 	}
-	if !c.textRead {
-		var b bytes.Buffer
-		if c.f.Text != nil {
-			if err := c.f.Text(&b, searchedText); err != nil {
-				return false, false, fmt.Errorf("read text: %w", err)
-			}
-		}
-		c.text, c.textRead = b.Bytes(), true
-	}
-	const piece, overlap = 64 << 10, 4 << 10
-	begun := time.Now()
-	for at := 0; ; at += piece - overlap {
-		if c.spent+time.Since(begun) > searchTime {
-			return true, true, nil
-		}
-		end := min(at+piece, len(c.text))
-		if r.text.Match(c.text[at:end]) {
-			found = true
-		}
-		if found || end == len(c.text) {
-			break
-		}
-	}
-	c.spent += time.Since(begun)
-	c.found[r] = found
-	return found, false, nil
+	return p == len(pattern)
 }

@@ -45,3 +45,14 @@ func KindOf(h message.Header, parts []envelope.Part) string {
 	}
 	return ""
 }
+
+// textFirst reports a message whose text comes first, where OpenPGP of before
+// MIME has its armor.
+func textFirst(parts []envelope.Part) bool {
+	for _, p := range parts {
+		if strings.HasPrefix(p.Type, "text/") {
+			return p.Type == "text/plain" && p.Role == "text"
+		}
+	}
+	return false
+}

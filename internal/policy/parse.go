@@ -1,21 +1,14 @@
 package policy
 
 import (
-	"bytes"
 	_ "embed" // for the default rules
-	"errors"
-	"fmt"
-	"path"
-	"regexp"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 	"unicode"
 
-	"github.com/pelletier/go-toml/v2"
-
-	"github.com/pli-mail/pli/internal/i18n"
 	"github.com/pli-mail/pli/internal/mailaddr"
 )
 
@@ -40,239 +33,108 @@ const (
 	maxKeywords = 20
 )
 
-// document is a rule set as it is written.
-type document struct {
-	Keywords  []string       `toml:"keywords"`
-	Default   string         `toml:"default"`
-	Subject   string         `toml:"subject"`
-	Encrypted string         `toml:"encrypted"`
-	Calendar  string         `toml:"calendar"`
-	Rules     []documentRule `toml:"rule"`
-}
-
-type documentRule struct {
-	Name           string            `toml:"name"`
-	Sender         []string          `toml:"sender"`
-	Recipient      []string          `toml:"recipient"`
-	NotRecipient   []string          `toml:"not_recipient"`
-	SizeOver       string            `toml:"size_over"`
-	Attachment     []string          `toml:"attachment"`
-	Sensitivity    []string          `toml:"sensitivity"`
-	SubjectMatches string            `toml:"subject_matches"`
-	TextMatches    string            `toml:"text_matches"`
-	Header         map[string]string `toml:"header"`
-	Then           string            `toml:"then"`
-	Reason         string            `toml:"reason"`
-	Expires        string            `toml:"expires"`
-	Receipt        *bool             `toml:"receipt"`
-	Reply          *bool             `toml:"reply"`
-	ReplyAll       *bool             `toml:"reply_all"`
-	Forward        *bool             `toml:"forward"`
-	ScriptFree     bool              `toml:"script_free"`
-	ServerDecrypt  bool              `toml:"server_decrypt"`
-	Offline        bool              `toml:"offline"`
-	Subject        string            `toml:"subject"`
-}
-
-// Problem is one thing that is wrong with a rule set.
-type Problem struct {
-	Line int    // 0: not known
-	Rule int    // from 1; 0: not of a rule
-	Key  string // of the rule set
-	Text string // of the catalogue
-	Args map[string]any
-}
-
-// Problems are all that is wrong with a rule set.
-type Problems struct{ List []Problem }
-
-func (p *Problems) Error() string {
-	var keys []string
-	for _, x := range p.List {
-		keys = append(keys, fmt.Sprintf("line %d rule %d %s: %s", x.Line, x.Rule, x.Key, x.Text))
-	}
-	return "read rules: " + strings.Join(keys, "; ")
-}
-
-// Say tells each problem in a sentence.
-func (p *Problems) Say(printer i18n.Printer) (out []string) {
-	for _, x := range p.List {
-		s := printer.Say(x.Text, x.Args)
-		switch {
-		case x.Rule > 0:
-			s = printer.T("policy.inrule", "n", x.Rule, "key", x.Key, "text", s)
-		case x.Line > 0:
-			s = printer.T("policy.inline", "n", x.Line, "text", s)
-		case x.Key != "":
-			s = x.Key + ": " + s
-		}
-		out = append(out, s)
-	}
-	return out
-}
-
 // Parse reads a rule set. What is wrong with it is a *Problems.
 func Parse(text []byte) (*Rules, error) {
 	p := &parsing{}
 	if len(text) > maxText {
-		p.add(0, "", "policy.toolong", "n", maxText>>10)
-		return nil, &p.Problems
+		table{p: p}.add("", "policy.toolong", "n", maxText>>10)
+		return nil, p.err()
 	}
-	d := document{Default: string(Plain), Subject: "neutral", Encrypted: string(Plain), Calendar: string(Plain)}
-	dec := toml.NewDecoder(bytes.NewReader(text))
-	dec.DisallowUnknownFields()
-	if err := dec.Decode(&d); err != nil {
-		p.syntax(err)
-		return nil, &p.Problems
+	t, ok := p.tree(text)
+	if !ok {
+		return nil, p.err()
 	}
-	r := p.document(&d)
-	if len(p.List) > 0 {
-		return nil, &p.Problems
+	r := document(t)
+	if err := p.err(); err != nil {
+		return nil, err
 	}
 	return r, nil
 }
 
-type parsing struct{ Problems }
-
-func (p *parsing) add(rule int, key, text string, pairs ...any) {
-	args := map[string]any{}
-	for i := 0; i+1 < len(pairs); i += 2 {
-		args[fmt.Sprint(pairs[i])] = pairs[i+1]
-	}
-	p.List = append(p.List, Problem{Rule: rule, Key: key, Text: text, Args: args})
-}
-
-func (p *parsing) syntax(err error) {
-	var unknown *toml.StrictMissingError
-	var at *toml.DecodeError
-	switch {
-	case errors.As(err, &unknown):
-		for _, e := range unknown.Errors {
-			line, _ := e.Position()
-			p.List = append(p.List, Problem{Line: line, Text: "policy.unknown", Args: map[string]any{"key": strings.Join(e.Key(), ".")}})
-		}
-	case errors.As(err, &at):
-		line, _ := at.Position()
-		p.List = append(p.List, Problem{Line: line, Text: "policy.syntax", Args: map[string]any{"error": strings.TrimPrefix(at.Error(), "toml: ")}})
-	default:
-		p.add(0, "", "policy.syntax", "error", strings.TrimPrefix(err.Error(), "toml: "))
-	}
-}
-
-func (p *parsing) document(d *document) *Rules {
+func document(t table) *Rules {
 	r := &Rules{
-		keywords: d.Keywords, fallback: p.choice(0, "default", d.Default, Plain, Seal),
-		keep:      p.subject(0, d.Subject),
-		encrypted: p.choice(0, "encrypted", d.Encrypted, Plain, Seal, "rules"),
-		calendar:  p.choice(0, "calendar", d.Calendar, Plain, Seal, "rules"),
+		keywords:  t.list("keywords"),
+		fallback:  t.choice("default", Plain, Plain, Seal),
+		encrypted: kindChoice(t, "encrypted"),
+		calendar:  kindChoice(t, "calendar"),
+		wishes:    wishes{keepSubject: keep(t)},
 	}
-	for _, a := range []*Action{&r.encrypted, &r.calendar} {
-		if *a == "rules" {
-			*a = ""
+	if len(r.keywords) > maxKeywords {
+		t.add("keywords", "policy.many", "n", maxKeywords)
+	}
+	for _, k := range r.keywords {
+		if len(k) < 2 || len(k) > 60 || strings.TrimSpace(k) != k || strings.ContainsFunc(k, unicode.IsControl) {
+			t.add("keywords", "policy.keyword", "value", k)
 		}
 	}
-	if len(d.Keywords) > maxKeywords {
-		p.add(0, "keywords", "policy.many", "n", maxKeywords)
-	}
-	for _, k := range d.Keywords {
-		if len(strings.TrimSpace(k)) < 2 || strings.TrimSpace(k) != k || strings.ContainsFunc(k, unicode.IsControl) || len(k) > 60 {
-			p.add(0, "keywords", "policy.keyword", "value", k)
-		}
-	}
-	if len(d.Rules) > maxRules {
-		p.add(0, "rule", "policy.many", "n", maxRules)
+	v, ok := t.take("rule")
+	t.rest()
+	if !ok {
 		return r
 	}
-	for i := range d.Rules {
-		r.rules = append(r.rules, p.rule(i+1, &d.Rules[i]))
+	list, ok := v.([]any)
+	if len(list) > maxRules {
+		t.add("rule", "policy.many", "n", maxRules)
+		return r
+	}
+	for i, x := range list {
+		m, isTable := x.(map[string]any)
+		if ok = ok && isTable; ok {
+			at := table{t.p, "rule[" + strconv.Itoa(i) + "].", i + 1, m}
+			r.rules = append(r.rules, readRule(at))
+		}
+	}
+	if !ok {
+		t.add("rule", "policy.wantrules")
 	}
 	return r
 }
 
-func (p *parsing) rule(n int, d *documentRule) rule {
-	r := rule{
-		name: strings.TrimSpace(d.Name), sender: p.addresses(n, "sender", d.Sender), recipient: p.addresses(n, "recipient", d.Recipient),
-		notRecipient: p.addresses(n, "not_recipient", d.NotRecipient),
-		subject:      p.expression(n, "subject_matches", d.SubjectMatches), text: p.expression(n, "text_matches", d.TextMatches),
-		then: p.choice(n, "then", d.Then, Seal, Plain, TLS, Refuse), refusal: strings.TrimSpace(d.Reason),
-		options: Options{Receipt: d.Receipt, Reply: d.Reply, ReplyAll: d.ReplyAll, Forward: d.Forward,
-			ScriptFree: d.ScriptFree, ServerDecrypt: d.ServerDecrypt, Offline: d.Offline, KeepSubject: p.subject(n, d.Subject)},
+// kindChoice is what becomes of a kind of mail, "" for what the rules say.
+func kindChoice(t table, key string) Action {
+	const rules = "rules"
+	if a := t.choice(key, Plain, Plain, Seal, rules); a != rules {
+		return a
 	}
-	if r.name == "" || len(r.name) > 200 || strings.ContainsFunc(r.name, unicode.IsControl) {
-		p.add(n, "name", "policy.name")
-	}
-	for _, a := range d.Attachment {
-		a = strings.ToLower(a)
-		if _, err := path.Match(a, ""); err != nil || a == "" {
-			p.add(n, "attachment", "policy.pattern", "value", a)
-		}
-		r.attachment = append(r.attachment, a)
-	}
-	for _, s := range d.Sensitivity {
-		s = strings.ToLower(strings.TrimSpace(s))
-		if !slices.Contains([]string{"personal", "private", "company-confidential"}, s) { // RFC 4021, section 2.1.55
-			p.add(n, "sensitivity", "policy.choice", "value", s, "choices", "personal, private, company-confidential")
-		}
-		r.sensitivity = append(r.sensitivity, s)
-	}
-	for name, value := range d.Header {
-		r.header = append(r.header, headerMatch{strings.ToLower(name), p.expression(n, "header."+name, value)})
-	}
-	slices.SortFunc(r.header, func(a, b headerMatch) int { return strings.Compare(a.name, b.name) })
-	if d.SizeOver != "" {
-		var ok bool
-		if r.sizeOver, ok = size(d.SizeOver); !ok {
-			p.add(n, "size_over", "policy.size", "value", d.SizeOver)
-		}
-	}
-	if d.Expires != "" {
-		days, ok := strings.CutSuffix(strings.TrimSpace(d.Expires), "days")
-		count, err := strconv.Atoi(strings.TrimSpace(days))
-		if !ok || err != nil || count < 1 || count > 36500 {
-			p.add(n, "expires", "policy.expires", "value", d.Expires)
-		}
-		r.options.Expires = time.Duration(count) * 24 * time.Hour
-	}
-	if r.refusal != "" && (len(r.refusal) > 200 || strings.ContainsFunc(r.refusal, func(c rune) bool { return c < ' ' || c > '~' })) {
-		p.add(n, "reason", "policy.reason")
-	}
-	return r
-}
-
-func (p *parsing) choice(rule int, key, value string, choices ...Action) Action {
-	if slices.Contains(choices, Action(value)) {
-		return Action(value)
-	}
-	names := make([]string, len(choices))
-	for i, c := range choices {
-		names[i] = string(c)
-	}
-	p.add(rule, key, "policy.choice", "value", value, "choices", strings.Join(names, ", "))
 	return ""
 }
 
-func (p *parsing) subject(rule int, value string) (keep bool) {
-	if value != "" && value != "keep" && value != "neutral" {
-		p.add(rule, "subject", "policy.choice", "value", value, "choices", "keep, neutral")
+// keep is whether the subject stays outside, nil where that is not said.
+func keep(t table) *bool {
+	const none = "none"
+	a := t.choice("subject", none, "neutral", "keep")
+	if a == none {
+		return nil
 	}
-	return value == "keep"
+	yes := a == "keep"
+	return &yes
 }
 
-func (p *parsing) expression(rule int, key, value string) *regexp.Regexp {
-	if value == "" {
-		return nil
+func readRule(t table) rule {
+	r := rule{
+		name: t.text("name"), sender: addresses(t, "sender"), recipient: addresses(t, "recipient"), notRecipient: addresses(t, "not_recipient"),
+		sizeOver: sizeOver(t), attachment: attachments(t), sensitivity: sensitivities(t),
+		subject: t.expression("subject_matches", t.text("subject_matches")), text: t.expression("text_matches", t.text("text_matches")),
+		header: headers(t), then: t.choice("then", "", Seal, Plain, TLS, Refuse), refusal: t.text("reason"),
+		wishes: wishes{expires: expires(t), receipt: t.flag("receipt"), reply: t.flag("reply"), replyAll: t.flag("reply_all"), forward: t.flag("forward"),
+			scriptFree: t.flag("script_free"), serverDecrypt: t.flag("server_decrypt"), offline: t.flag("offline"), keepSubject: keep(t)},
 	}
-	e, err := regexp.Compile(value)
-	if err != nil || len(value) > 2000 {
-		p.add(rule, key, "policy.expression", "value", value)
-		return nil
+	if r.name == "" || len(r.name) > 200 || strings.ContainsFunc(r.name, unicode.IsControl) {
+		t.add("name", "policy.name")
 	}
-	return e
+	switch {
+	case len(r.refusal) > 200 || strings.ContainsFunc(r.refusal, func(c rune) bool { return c < ' ' || c > '~' }):
+		t.add("reason", "policy.reason")
+	case r.refusal != "" && r.then != Refuse && r.then != "":
+		t.add("reason", "policy.noreason")
+	}
+	t.rest()
+	return r
 }
 
 // addresses reads a list of a@b, @domain, *.domain and group:NAME.
-func (p *parsing) addresses(rule int, key string, list []string) (out []who) {
-	for _, s := range list {
+func addresses(t table, key string) (out []who) {
+	for _, s := range t.list(key) {
 		w := who{written: s}
 		var err error
 		switch name, isGroup := strings.CutPrefix(s, "group:"); {
@@ -291,7 +153,7 @@ func (p *parsing) addresses(rule int, key string, list []string) (out []who) {
 			w.address = a.Canonical()
 		}
 		if err != nil {
-			p.add(rule, key, "policy.address", "value", s)
+			t.add(key, "policy.address", "value", s)
 			continue
 		}
 		out = append(out, w)
@@ -299,19 +161,79 @@ func (p *parsing) addresses(rule int, key string, list []string) (out []who) {
 	return out
 }
 
-// size reads "5 MB": decimal units, as mail programs have them.
-func size(s string) (int64, bool) {
-	s = strings.TrimSpace(s)
-	unit := int64(1)
-	for _, u := range []struct {
-		name string
-		n    int64
-	}{{"kB", 1000}, {"KB", 1000}, {"MB", 1_000_000}, {"GB", 1_000_000_000}, {"B", 1}} {
-		if rest, ok := strings.CutSuffix(s, u.name); ok {
-			s, unit = strings.TrimSpace(rest), u.n
-			break
+func attachments(t table) (out []string) {
+	for _, s := range t.list("attachment") {
+		if strings.TrimSpace(s) == "" || strings.Count(s, "/") > 1 {
+			t.add("attachment", "policy.pattern", "value", s)
+		}
+		out = append(out, strings.ToLower(s))
+	}
+	return out
+}
+
+func sensitivities(t table) (out []string) {
+	known := []Action{"personal", "private", "company-confidential"}
+	for _, s := range t.list("sensitivity") {
+		v := sensitivity(s)
+		if !slices.Contains(known, Action(v)) {
+			t.add("sensitivity", "policy.choice", "value", s, "choices", words(known))
+		}
+		out = append(out, v)
+	}
+	return out
+}
+
+// headers reads expressions for fields; an empty one is for any value.
+func headers(t table) (out []headerMatch) {
+	v, ok := t.take("header")
+	if !ok {
+		return nil
+	}
+	m, ok := v.(map[string]any)
+	if !ok || len(m) == 0 {
+		t.add("header", "policy.wantfields")
+	}
+	for _, name := range slices.Sorted(maps.Keys(m)) {
+		value, isString := m[name].(string)
+		isField := name != "" && !strings.ContainsFunc(name, func(c rune) bool { return c <= ' ' || c > '~' || c == ':' }) // RFC 5322, section 2.2
+		if !isString || !isField {
+			t.add("header."+name, "policy.wantfields")
+			continue
+		}
+		if value == "" {
+			value = "^"
+		}
+		if e := t.expression("header."+name, value); e != nil {
+			out = append(out, headerMatch{strings.ToLower(name), e})
 		}
 	}
-	n, err := strconv.ParseInt(s, 10, 32)
-	return n * unit, err == nil && n > 0
+	return out
+}
+
+// sizeOver reads "5 MB": decimal units, as mail programs have them.
+func sizeOver(t table) int64 {
+	s := t.text("size_over")
+	if s == "" {
+		return 0
+	}
+	n, unit, ok := numberOf(s)
+	factor, known := map[string]int64{"": 1, "b": 1, "kb": 1000, "mb": 1_000_000, "gb": 1_000_000_000}[strings.ToLower(unit)]
+	if !ok || !known || n < 1 {
+		t.add("size_over", "policy.size", "value", s)
+	}
+	return n * factor
+}
+
+func expires(t table) time.Duration {
+	s := t.text("expires")
+	if s == "" {
+		return 0
+	}
+	n, unit, ok := numberOf(s)
+	factor, known := map[string]time.Duration{"hour": time.Hour, "hours": time.Hour, "day": 24 * time.Hour, "days": 24 * time.Hour}[strings.ToLower(unit)]
+	if !ok || !known || n < 1 || time.Duration(n) > longest/factor {
+		t.add("expires", "policy.expires", "value", s)
+		return 0
+	}
+	return time.Duration(n) * factor
 }

@@ -8,8 +8,6 @@ package policy
 
 import (
 	"io"
-	"regexp"
-	"strings"
 	"time"
 
 	"github.com/pli-mail/pli/envelope"
@@ -33,10 +31,10 @@ type Rules struct {
 	Version   int64 // of the rule set; 0: the default
 	keywords  []string
 	fallback  Action
-	keep      bool // the subject stays on the mail around the envelope
-	encrypted Action
-	calendar  Action
+	encrypted Action // "" = as any other mail
+	calendar  Action // the same
 	rules     []rule
+	wishes    wishes // of the account
 }
 
 // rule is one rule: what is empty matches everything.
@@ -48,17 +46,17 @@ type rule struct {
 	sizeOver     int64
 	attachment   []string
 	sensitivity  []string
-	subject      *regexp.Regexp
-	text         *regexp.Regexp
+	subject      *expression
+	text         *expression
 	header       []headerMatch
 	then         Action
 	refusal      string
-	options      Options
+	wishes       wishes
 }
 
 type headerMatch struct {
 	name  string // lower case
-	value *regexp.Regexp
+	value *expression
 }
 
 // who is one entry of a list of addresses.
@@ -104,15 +102,8 @@ func (o Options) Allowed() *Permissions {
 	return &p
 }
 
-// Subject is a message's subject without the sender's keyword.
-func (o Options) Subject(subject string) string {
-	for _, k := range o.keywords {
-		if i := findKeyword(subject, k); i >= 0 {
-			subject = subject[:i] + " " + subject[i+len(k):]
-		}
-	}
-	return strings.Join(strings.Fields(subject), " ")
-}
+// Subject is a message's subject without the account's keywords.
+func (o Options) Subject(subject string) string { return withoutKeywords(subject, o.keywords) }
 
 // Strictest joins the options of two recipients of one envelope.
 func (o Options) Strictest(p Options) Options {
@@ -134,25 +125,6 @@ func (o Options) Strictest(p Options) Options {
 	return o
 }
 
-// over are the options of o, and where it says nothing those of below.
-func (o Options) over(below Options) Options {
-	first := func(a, b *bool) *bool {
-		if a != nil {
-			return a
-		}
-		return b
-	}
-	if o.Expires == 0 {
-		o.Expires = below.Expires
-	}
-	o.Receipt, o.Reply = first(o.Receipt, below.Receipt), first(o.Reply, below.Reply)
-	o.ReplyAll, o.Forward = first(o.ReplyAll, below.ReplyAll), first(o.Forward, below.Forward)
-	o.ScriptFree = o.ScriptFree || below.ScriptFree
-	o.ServerDecrypt, o.Offline = o.ServerDecrypt || below.ServerDecrypt, o.Offline || below.Offline
-	o.KeepSubject = o.KeepSubject || below.KeepSubject
-	return o
-}
-
 // Facts are what is known of one message.
 type Facts struct {
 	Sender     mailaddr.Address
@@ -164,7 +136,7 @@ type Facts struct {
 	// Groups gives the names of an address's groups; it is asked where a rule names one.
 	Groups func(mailaddr.Address) ([]string, error)
 	// Text writes the message's text as UTF-8, at most limit octets; it is asked
-	// where a rule looks into it.
+	// where a rule looks into it. An error of dst ends it.
 	Text func(dst io.Writer, limit int64) error
 }
 

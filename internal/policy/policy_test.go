@@ -136,7 +136,7 @@ func TestOptions(t *testing.T) {
 		!o.ScriptFree || !o.ServerDecrypt || !o.Offline || !o.KeepSubject {
 		t.Errorf("%+v", o)
 	}
-	if s := o.Subject("Re:  [secure]  hi [secure] "); s != "Re: hi [secure]" {
+	if s := o.Subject("Re:  [secure]  hi [secure] "); s != "Re: hi" {
 		t.Errorf("subject %q", s)
 	}
 	d := decide(t, defaults, head+"X-PostX-ExpirationDate: tomorrow\r\nX-PostX-Use-Script: maybe\r\n\r\n", "bob@x.test")
@@ -160,7 +160,7 @@ default = "perhaps"
 [[rule]]
 sender = ["nobody"]
 size_over = "much"
-attachment = ["[a"]
+attachment = [""]
 sensitivity = ["secret"]
 subject_matches = "("
 header = { X = "(" }
@@ -271,33 +271,21 @@ func TestPrecedence(t *testing.T) {
 	})
 }
 
-// Expressions that make other engines run for ever end in time.
-func TestTextTime(t *testing.T) {
-	t.Parallel()
-	var b strings.Builder
-	b.WriteString(defaults)
-	for range 200 {
-		b.WriteString("[[rule]]\nname='R'\nthen='seal'\ntext_matches='(a*)*(x|y|[^q]{1,400}){1,2}$$z'\n")
-	}
-	begun := time.Now()
-	d := decide(t, b.String(), head+"\r\n"+strings.Repeat("aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\r\n", 40_000), "bob@x.test")
-	if took := time.Since(begun); took > 20*time.Second {
-		t.Errorf("took %v", took)
-	}
-	if d.Why.Source == policy.SourceRule && (len(d.Why.Matched) == 0 || d.Why.Matched[len(d.Why.Matched)-1] != "text:late") {
-		t.Errorf("%+v", d.Why)
-	}
-}
-
 func FuzzParse(f *testing.F) {
 	f.Add([]byte(policy.DefaultText()))
 	f.Add([]byte("[[rule]]\nname='R'\nthen='seal'\nsender=['group:x','@a.test','*.b.test','c@d.test']\nheader={a='b'}\n"))
+	f.Add([]byte("[[rule]]\nname='R'\nthen='refuse'\nheader={x=''}\nsubject_matches='x'\nsize_over='5 MB'\nattachment=['*/*']\n"))
 	f.Fuzz(func(t *testing.T, text []byte) {
 		r, err := policy.Parse(text)
 		if err != nil {
+			if p, ok := err.(*policy.Problems); !ok || len(p.List) == 0 {
+				t.Fatalf("%#v", err)
+			}
 			return
 		}
-		if _, err := r.Case(&policy.Facts{Sender: mailaddr.MustParse("a@b.test"), Subject: "[secure] x"}).Decide(mailaddr.MustParse("c@d.test")); err != nil {
+		facts := &policy.Facts{Sender: mailaddr.MustParse("a@b.test"), Subject: "[secure] x", Header: message.Header{{Name: "x", Value: "y"}},
+			Text: func(dst io.Writer, _ int64) error { _, err := io.WriteString(dst, "some text"); return err }}
+		if _, err := r.Case(facts).Decide(mailaddr.MustParse("c@d.test")); err != nil {
 			t.Fatal(err)
 		}
 	})

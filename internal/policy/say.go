@@ -10,7 +10,7 @@ import (
 // Say tells in words what became of a message, and why.
 func (o Outcome) Say(p i18n.Printer) string {
 	what := o.Action
-	if what == TLS { // it has been decided since
+	if what == TLS && o.Why.Way != "" { // it has been decided since
 		what = Plain
 	}
 	s := p.T("policy.did."+string(what), "reason", o.Why.say(p))
