@@ -148,7 +148,7 @@ func isEightBit(p []byte) bool {
 // hops counts the fields that each mail server on the way adds, and those of
 // this one among them.
 func (in *intake) hops(hostname string) (all, own int) {
-	mark := " by " + hostname + " (Pli) "
+	mark := "by " + hostname + " (Pli) " // a space or a fold is before it
 	for _, v := range in.header.All("received") {
 		all++
 		if strings.Contains(v, mark) {

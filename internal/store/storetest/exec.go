@@ -18,6 +18,26 @@ var addresses sync.Map // of *store.DB
 // back, as someone with the file or the password could.
 func Exec(t testing.TB, db *store.DB, statement string) {
 	t.Helper()
+	raw := behind(t, db)
+	defer raw.Close()
+	if _, err := raw.ExecContext(t.Context(), statement); err != nil {
+		t.Fatalf("%s: %v", statement, err)
+	}
+}
+
+// Count returns how many rows a table has.
+func Count(t testing.TB, db *store.DB, table string) (n int) {
+	t.Helper()
+	raw := behind(t, db)
+	defer raw.Close()
+	if err := raw.QueryRowContext(t.Context(), "SELECT COUNT(*) FROM "+table).Scan(&n); err != nil {
+		t.Fatalf("count %s: %v", table, err)
+	}
+	return n
+}
+
+func behind(t testing.TB, db *store.DB) *sql.DB {
+	t.Helper()
 	address, ok := addresses.Load(db)
 	if !ok {
 		t.Fatal("storetest: not a database that this package opened")
@@ -30,8 +50,5 @@ func Exec(t testing.TB, db *store.DB, statement string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer raw.Close()
-	if _, err := raw.ExecContext(t.Context(), statement); err != nil {
-		t.Fatalf("%s: %v", statement, err)
-	}
+	return raw
 }

@@ -1,0 +1,445 @@
+package gateway_test
+
+import (
+	"crypto/tls"
+	"fmt"
+	"net/mail"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/pli-mail/pli/internal/account"
+	"github.com/pli-mail/pli/internal/gateway"
+	"github.com/pli-mail/pli/internal/policy"
+	"github.com/pli-mail/pli/internal/smtpd"
+	"github.com/pli-mail/pli/internal/store"
+	"github.com/pli-mail/pli/internal/store/storetest"
+)
+
+// letter is an ordinary message.
+func letter(subject, body string) string {
+	return "From: \"Ana Silva\" <ana@example.org>\r\nTo: Bob <bob@x.test>, carol@y.test\r\nCc: dan@z.test\r\nBcc: hidden@q.test\r\nSubject: " + subject +
+		"\r\nDate: Mon, 05 Jan 2026 10:00:00 +0100\r\nMessage-ID: <m1@example.org>\r\nIn-Reply-To: <m0@x.test>\r\nReferences: <r1@x.test> <m0@x.test>\r\n" +
+		"Reply-To: desk@example.org\r\nReceived: from inside (10.1.2.3) by mta.example.org for <hidden@q.test>; Mon, 05 Jan 2026 10:00:00 +0100\r\nX-Mailer: Internal 1.0\r\nMIME-Version: 1.0\r\n\r\n" + body
+}
+
+// A message is sealed because its subject says so, goes out as one mail that
+// keeps its place in the thread and tells nothing else, and opens to the very
+// octets that were sent. Why is recorded (both engines).
+func TestSealed(t *testing.T) {
+	t.Parallel()
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		h := newHouse(t, db, nil)
+		raw := letter("Re: [secure] your =?utf-8?q?r=C3=A9sultats?=", "The secret is out.\r\n.\r\n..two\r\nFrom here\r\n")
+		answer := h.send("ana@example.org", raw, "bob@x.test")
+		h.sent(answer)
+		got := h.hop.to(t, "bob@x.test", 1)[0]
+		m, err := mail.ReadMessage(strings.NewReader(got.raw))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for name, want := range map[string]string{
+			"From": "Ana Silva <ana@example.org>", "To": "Bob <bob@x.test>, carol@y.test", "Cc": "dan@z.test", "Reply-To": "desk@example.org",
+			"Date": "Mon, 05 Jan 2026 10:00:00 +0100", "Message-Id": "<m1@example.org>", "In-Reply-To": "<m0@x.test>",
+			"References": "<r1@x.test> <m0@x.test>", "Subject": "Ana Silva (Example Health) sent you an envelope", "Bcc": "", "X-Mailer": "",
+		} {
+			if v := m.Header.Get(name); v != want {
+				t.Errorf("%s: %q, want %q", name, v, want)
+			}
+		}
+		if got.from != "ana@example.org" {
+			t.Errorf("return path %s", got.from)
+		}
+		for _, secret := range []string{"secret is out", "sultats", "hidden@q", "10.1.2.3", "carol@y.test\r\n\r\n"} {
+			if strings.Contains(got.raw, secret) {
+				t.Errorf("the mail says %q", secret)
+			}
+		}
+		manifest, opened := h.open(got.raw, "bob@x.test")
+		if opened != raw {
+			t.Errorf("opened:\n%q\nsent:\n%q", opened, raw)
+		}
+		if manifest.Subject != "Re: [secure] your résultats" {
+			t.Errorf("subject %q", manifest.Subject)
+		}
+		list := h.transits("m1@example.org")
+		if len(list) != 1 || list[0].Upstream != "local" || list[0].Sender != "ana@example.org" || len(list[0].Outcomes) != 1 {
+			t.Fatalf("%+v", list)
+		}
+		o := list[0].Outcomes[0]
+		if o.Action != policy.Seal || o.Why.Source != policy.SourceKeyword || o.Why.What != "[secure]" || o.Envelope == "" || o.Recipient != "bob@x.test" {
+			t.Errorf("%+v", o)
+		}
+		if trace := list[0].ID; !strings.Contains(answer, trace) || !strings.Contains(m.Header.Get("Received"), "id "+trace) {
+			t.Errorf("trace %s is not in %q and %q", trace, answer, m.Header.Get("Received"))
+		}
+		for _, name := range []string{list[0].ID, o.Envelope, "<m1@example.org>"} {
+			if again := h.transits(name); len(again) != 1 || again[0].ID != list[0].ID {
+				t.Errorf("by %s: %+v", name, again)
+			}
+		}
+		eventually(t, "the delivery to be recorded", func() bool {
+			var slots []store.Slot
+			err := db.View(t.Context(), func(tx *store.Tx) (err error) {
+				slots, err = tx.ListSlots(o.Envelope)
+				return err
+			})
+			return err == nil && len(slots) == 1 && slots[0].Delivery == store.DeliverySent
+		})
+	})
+}
+
+func eventually(t testing.TB, what string, ok func() bool) {
+	t.Helper()
+	for end := time.Now().Add(30 * time.Second); !ok(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("waited in vain for %s", what)
+		}
+	}
+}
+
+// What nothing says to seal passes as it came, octet for octet, behind one field.
+func TestPlain(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, storetest.Open(t), nil)
+	raw := letter("hi", "caf\xc3\xa9\r\n.\r\n\r\n") + strings.Repeat("x", 70_000) + "\r\n"
+	h.sent(h.send("ana@example.org", raw, "bob@x.test", "carol@y.test", "BOB@X.TEST"))
+	for _, to := range []string{"bob@x.test", "carol@y.test"} {
+		got := h.hop.to(t, to, 1)
+		first, rest, _ := strings.Cut(got[0].raw, "\r\nX-Pli-Transit: ")
+		_, rest, _ = strings.Cut(rest, "\r\n")
+		if len(got) != 1 || rest != raw || !strings.HasPrefix(first, "Received: from mta.example.org ([127.0.0.1])\r\n\tby gw.example.org (Pli) with UTF8SMTP") {
+			t.Errorf("%s: %d mails, %.300q", to, len(got), got[0].raw)
+		}
+		if !got[0].opts.UTF8 && got[0].opts.Body != "8BITMIME" {
+			t.Errorf("options %+v", got[0].opts)
+		}
+	}
+	o := h.transits("m1@example.org")[0].Outcomes
+	if len(o) != 2 || o[0].Result != policy.ResultSent || o[0].Why.Source != policy.SourceDefault || !strings.Contains(o[0].Said, "queued as 4711") {
+		t.Errorf("%+v", o)
+	}
+}
+
+// Only who was told of may send, and only for their own account's domains:
+// there is no open relay, whatever is configured (AT-69, I16).
+func TestNoOpenRelay(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, storetest.Open(t), func(_ *gateway.Config, c *smtpd.Config) { c.TLS = certificate(t) })
+	if err := h.accounts.RemoveUpstream(t.Context(), h.root, 100042, "local"); err != nil {
+		t.Fatal(err)
+	}
+	token := h.upstream(account.NewUpstream{Name: "cloud", Network: "127.0.0.0/8", Token: true})
+	password := h.upstream(account.NewUpstream{Name: "mta", Password: true})
+	raw := letter("hi", "x\r\n")
+	with := func(field string) string { return field + "\r\n" + raw }
+	refused := func(what, answer, want string) {
+		t.Helper()
+		if !strings.HasPrefix(answer, want) {
+			t.Errorf("%s: %q, want %s", what, answer, want)
+		}
+	}
+	for _, from := range []string{"ana@example.com", "ana@elsewhere.test", "ana@sub.example.org", "ana%example.org@elsewhere.test", "\"ana@example.org\"@elsewhere.test"} {
+		refused("foreign sender "+from, h.send(from, with("X-Pli-Upstream: "+token.Reveal()), "bob@x.test"), "550 5.7.1 ")
+	}
+	refused("no token", h.send("ana@example.org", raw, "bob@x.test"), "550 5.7.1 ")
+	refused("wrong token", h.send("ana@example.org", with("X-Pli-Upstream: "+token.Reveal()+"x"), "bob@x.test"), "550 5.7.1 ")
+	refused("the token in the body", h.send("ana@example.org", raw+"\r\nX-Pli-Upstream: "+token.Reveal()+"\r\n", "bob@x.test"), "550 5.7.1 ")
+	foreign := strings.Replace(raw, "<ana@example.org>", "<ceo@elsewhere.test>", 1)
+	refused("foreign From", h.send("ana@example.org", "X-Pli-Upstream: "+token.Reveal()+"\r\n"+foreign, "bob@x.test"), "550 5.7.1 ")
+	twice := strings.Replace(raw, "To: Bob", "From: ceo@elsewhere.test\r\nTo: Bob", 1)
+	refused("two From fields", h.send("ana@example.org", "X-Pli-Upstream: "+token.Reveal()+"\r\n"+twice, "bob@x.test"), "55")
+	refused("bounce of nobody's", h.send("", "X-Pli-Upstream: "+token.Reveal()+"\r\n"+foreign, "bob@x.test"), "550 5.7.1 ")
+	if n := len(h.hop.all()); n != 0 {
+		t.Fatalf("%d mails went out", n)
+	}
+
+	h.sent(h.send("ana@example.org", "X-Pli-Upstream: "+token.Reveal()+"\r\n"+raw, "bob@x.test"))
+	if got := h.hop.to(t, "bob@x.test", 1)[0]; strings.Contains(strings.ToLower(got.raw), "x-pli-upstream") || !strings.HasSuffix(got.raw, raw) {
+		t.Errorf("the token went out: %.300q", got.raw)
+	}
+	// A password is taken under TLS, and counts as long as the connection.
+	x := h.dial()
+	refused("password in clear", x.say("AUTH PLAIN AG10YQB4"), "538 5.7.11 ")
+	refused("starttls", x.say("STARTTLS"), "220 ")
+	secure := tls.Client(x.c, &tls.Config{InsecureSkipVerify: true})
+	if err := secure.HandshakeContext(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	x.c = secure
+	x.r.Reset(secure)
+	x.say("EHLO mta.example.org")
+	refused("wrong password", x.say("AUTH PLAIN "+plain("mta", password.Reveal()+"x")), "535 5.7.8 ")
+	refused("right password", x.say("AUTH PLAIN "+plain("mta", password.Reveal())), "235 ")
+	h.sent(x.send("ana@example.org", raw, "bob@x.test"))
+	if err := h.accounts.RemoveUpstream(t.Context(), h.root, 100042, "mta"); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the removed upstream to be refused", func() bool {
+		return strings.HasPrefix(x.send("ana@example.org", raw, "bob@x.test"), "550 5.7.1 ")
+	})
+	if strings.Contains(h.log.String(), token.Reveal()) || strings.Contains(h.log.String(), password.Reveal()) {
+		t.Error("a secret is in the log")
+	}
+	// A suspended account's mail stops within a second (I10).
+	if err := h.accounts.SuspendAccount(t.Context(), h.root, 100042); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the suspended account to be refused", func() bool {
+		r := h.send("ana@example.org", "X-Pli-Upstream: "+token.Reveal()+"\r\n"+raw, "bob@x.test")
+		return r[0] == '5'
+	})
+}
+
+// The next hop's answer is the upstream's answer, nothing is left of a message
+// that it refused, and the one who tries again gets it through.
+func TestNextHopRefuses(t *testing.T) {
+	t.Parallel()
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		h := newHouse(t, db, nil)
+		no := func(code int, enhanced, text string) error {
+			return &smtpd.Reply{Code: code, Enhanced: enhanced, Text: text}
+		}
+		raw := letter("[secure] hi", strings.Repeat("x", 200_000)+"\r\n") // its payload is a blob
+		for _, c := range []struct {
+			rcpt func(string) error
+			data func() error
+			want string
+		}{
+			{func(string) error { return no(550, "5.1.1", "no such mailbox") }, nil, "550 5.1.1 next hop: no such mailbox; trace "},
+			{func(string) error { return no(450, "4.2.0", "greylisted") }, nil, "450 4.2.0 next hop: greylisted; trace "},
+			{nil, func() error { return no(554, "5.7.1", "spam") }, "554 5.7.1 next hop: spam; trace "},
+			{nil, func() error { return no(452, "4.3.1", "disk full") }, "452 4.3.1 next hop: disk full; trace "},
+		} {
+			h.hop.refuse(c.rcpt, c.data)
+			for _, m := range []string{raw, letter("plain", "x\r\n")} {
+				if r := h.send("ana@example.org", m, "bob@x.test"); !strings.HasPrefix(r, c.want) {
+					t.Errorf("%q, want %q", r, c.want)
+				}
+			}
+		}
+		if m, s, o := storetest.Count(t, db, "messages"), storetest.Count(t, db, "slots"), storetest.Count(t, db, "outbox"); m != 0 || s != 0 || o != 0 {
+			t.Errorf("left behind: %d messages, %d slots, %d letters", m, s, o)
+		}
+		if left, _ := filepath.Glob(filepath.Join(h.dir, "blobs", "*")); len(left) != 0 {
+			t.Errorf("left behind: %v", left)
+		}
+		h.hop.refuse(nil, nil)
+		h.sent(h.send("ana@example.org", raw, "bob@x.test"))
+		if _, opened := h.open(h.hop.to(t, "bob@x.test", 1)[0].raw, "bob@x.test"); opened != raw {
+			t.Error("it does not open to what was sent")
+		}
+	})
+}
+
+// A message of several outcomes goes through the outbox: each recipient gets
+// their own, once, and no envelope names another recipient.
+func TestSeveralOutcomes(t *testing.T) {
+	t.Parallel()
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		h := newHouse(t, db, nil)
+		h.rules("[[rule]]\nname = 'Never there'\nrecipient = ['@bad.test']\nthen = 'refuse'\nreason = 'Not to this domain.'\n" +
+			"[[rule]]\nname = 'Insurers'\nrecipient = ['@x.test']\nthen = 'seal'\nexpires = '3 days'\n")
+		time.Sleep(1100 * time.Millisecond)                                                          // the gateway looks once a second
+		raw := letter("hi", strings.Repeat("A line that is not in clear for everybody.\r\n", 5_000)) // larger than a letter holds itself
+		h.sent(h.send("ana@example.org", raw, "bob@x.test", "eve@x.test", "carol@y.test", "mallory@bad.test"))
+		for _, to := range []string{"bob@x.test", "eve@x.test"} {
+			got := h.hop.to(t, to, 1)[0]
+			if _, opened := h.open(got.raw, to); opened != raw {
+				t.Errorf("%s opens something else", to)
+			}
+			if strings.Contains(got.raw, "not in clear") {
+				t.Errorf("%s got plain text", to)
+			}
+		}
+		if got := h.hop.to(t, "carol@y.test", 1)[0]; !strings.HasSuffix(got.raw, raw) {
+			t.Errorf("carol got %.300q", got.raw)
+		}
+		report := h.hop.to(t, "ana@example.org", 1)[0]
+		for _, part := range []string{"Content-Type: multipart/report; report-type=delivery-status", "Final-Recipient: rfc822; mallory@bad.test", "Action: failed",
+			"Status: 5.7.1", "Not to this domain.", "Auto-Submitted: auto-replied", "Message-ID: <m1@example.org>"} {
+			if !strings.Contains(report.raw, part) {
+				t.Errorf("the report lacks %q:\n%s", part, report.raw)
+			}
+		}
+		if report.from != "" || strings.Contains(report.raw, "Subject: hi") {
+			t.Errorf("report from %q:\n%s", report.from, report.raw)
+		}
+		o := h.transits("m1@example.org")[0].Outcomes
+		if len(o) != 4 || o[0].Action != policy.Seal || o[0].Why.Rule != "Insurers" || o[0].Envelope != o[1].Envelope || o[2].Action != policy.Plain || o[3].Action != policy.Refuse {
+			t.Errorf("%+v", o)
+		}
+		if r := h.send("ana@example.org", raw, "mallory@bad.test"); !strings.HasPrefix(r, "550 5.7.1 Not to this domain.; trace ") {
+			t.Errorf("%q", r)
+		}
+		if n := len(h.hop.all()); n != 4 {
+			t.Errorf("%d mails, want 4", n)
+		}
+	})
+}
+
+// A queued mail that fails for good makes a report to its sender, once; a bounce
+// makes none, and nor does a report that fails itself (AT-70).
+func TestReports(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, storetest.Open(t), nil)
+	h.hop.refuse(func(to string) error {
+		if strings.HasSuffix(to, "@gone.test") || to == "gone@example.org" {
+			return &smtpd.Reply{Code: 550, Enhanced: "5.1.1", Text: "no such mailbox"}
+		}
+		return nil
+	}, nil)
+	h.sent(h.send("ana@example.org", letter("[secure] very secret subject", "secret text\r\n"), "bob@x.test", "x@gone.test"))
+	report := h.hop.to(t, "ana@example.org", 1)[0]
+	for _, part := range []string{"Diagnostic-Code: smtp; 550 5.1.1 no such mailbox", "Status: 5.1.1", "Reporting-MTA: dns; gw.example.org"} {
+		if !strings.Contains(report.raw, part) {
+			t.Errorf("the report lacks %q:\n%s", part, report.raw)
+		}
+	}
+	for _, secret := range []string{"secret text", "very secret subject"} {
+		if strings.Contains(report.raw, secret) {
+			t.Errorf("the report says %q (AT-71)", secret)
+		}
+	}
+	bounce := strings.Replace(letter("Undeliverable", "x\r\n"), "\"Ana Silva\" <ana@example.org>", "MAILER-DAEMON@mta.example.org", 1)
+	h.sent(h.send("", bounce, "bob@x.test", "y@gone.test"))
+	h.sent(h.send("gone@example.org", strings.Replace(letter("hi", "x\r\n"), "ana@", "gone@", 1), "bob@x.test", "z@gone.test"))
+	eventually(t, "the outbox to be empty", func() bool { c, err := h.box.Count(t.Context()); return err == nil && c.Waiting == 0 })
+	for _, m := range h.hop.all() {
+		if m.to != "bob@x.test" && m.to != "ana@example.org" {
+			t.Errorf("a mail to %s: %.200q", m.to, m.raw)
+		}
+	}
+	if n := len(h.hop.to(t, "ana@example.org", 1)); n != 1 {
+		t.Errorf("%d reports", n)
+	}
+}
+
+// A message that goes round is stopped (RFC 5321, section 6.3).
+func TestLoops(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, storetest.Open(t), nil)
+	long := strings.Repeat("Received: from a by b; Mon, 05 Jan 2026 10:00:00 +0100\r\n", 26) + letter("hi", "x\r\n")
+	if r := h.send("ana@example.org", long, "bob@x.test"); !strings.HasPrefix(r, "554 5.4.6 ") {
+		t.Errorf("%q", r)
+	}
+	m := letter("hi", "x\r\n")
+	for range 3 {
+		h.sent(h.send("ana@example.org", m, "bob@x.test"))
+		all := h.hop.all()
+		m = all[len(all)-1].raw
+	}
+	if r := h.send("ana@example.org", m, "bob@x.test"); !strings.HasPrefix(r, "554 5.4.6 ") {
+		t.Errorf("%q", r)
+	}
+}
+
+// What mail parsers read in different ways travels octet for octet; and so do
+// the messages of other test suites, where they can be had.
+func TestCorpus(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, storetest.Open(t), nil)
+	h.upstream(account.NewUpstream{Name: "forwarder", Network: "127.0.0.0/16", Forwards: true})
+	if err := h.accounts.RemoveUpstream(t.Context(), h.root, 100042, "local"); err != nil {
+		t.Fatal(err)
+	}
+	h.rules(`default = "seal"` + "\nencrypted = 'seal'\ncalendar = 'seal'\n")
+	time.Sleep(1100 * time.Millisecond)
+	type source struct {
+		glob    string
+		atLeast int
+	}
+	n := 0
+	x := h.dial()
+	for _, s := range []source{{"testdata/mime/*.eml", 24}, {"/usr/lib/python3*/test/test_email/data/*.txt", 40}, {filepath.Join(goroot(t), "src/mime/multipart/testdata/*"), 1}} {
+		files, err := filepath.Glob(s.glob)
+		if err != nil || len(files) < s.atLeast {
+			t.Fatalf("%s: %d messages, want %d: apt-get install libpython3.11-testsuite (%v)", s.glob, len(files), s.atLeast, err)
+		}
+		for _, f := range files {
+			b, err := os.ReadFile(f)
+			if err != nil {
+				t.Fatal(err)
+			}
+			// A mail program sends CRLF, whatever it keeps.
+			raw := strings.ReplaceAll(strings.ReplaceAll(string(b), "\r\n", "\n"), "\r", "")
+			raw = strings.ReplaceAll(strings.ReplaceAll(raw, "\x00", ""), "\n", "\r\n")
+			if !strings.HasSuffix(raw, "\r\n") {
+				raw += "\r\n"
+			}
+			to := fmt.Sprintf("c%d@x.test", n)
+			answer := x.send("ana@example.org", raw, to)
+			if strings.HasPrefix(answer, "554 5.4.6") { // one of them has passed fifty servers
+				continue
+			}
+			if !strings.HasPrefix(answer, "250 ") {
+				t.Errorf("%s: %s", f, answer)
+				continue
+			}
+			if _, opened := h.open(h.hop.to(t, to, 1)[0].raw, to); opened != raw {
+				t.Errorf("%s: opens to something else", f)
+			}
+			n++
+		}
+	}
+	t.Logf("%d messages", n)
+}
+
+// 25 MiB go through, as a blob, and come back.
+func TestLarge(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, storetest.Open(t), nil)
+	raw := letter("[secure]", strings.Repeat(strings.Repeat("x", 76)+"\r\n", 25<<20/78))
+	h.sent(h.send("ana@example.org", raw, "bob@x.test"))
+	if _, opened := h.open(h.hop.to(t, "bob@x.test", 1)[0].raw, "bob@x.test"); opened != raw {
+		t.Error("opens to something else")
+	}
+	if left, _ := filepath.Glob(filepath.Join(h.dir, "spool", "*")); len(left) != 0 {
+		t.Errorf("left in the spool: %v", left)
+	}
+}
+
+// Where the rules cannot be read, or the database is gone, nothing goes out in
+// clear and nothing is acknowledged (AT-74).
+func TestFailsClosed(t *testing.T) {
+	t.Parallel()
+	db := storetest.Open(t)
+	h := newHouse(t, db, nil)
+	if err := db.Update(t.Context(), func(tx *store.Tx) error {
+		return tx.InsertRuleSet(store.RuleSet{AccountID: 100042, Version: 1, Body: "from_the_future = 1"})
+	}); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(1100 * time.Millisecond)
+	if r := h.send("ana@example.org", letter("hi", "x\r\n"), "bob@x.test"); !strings.HasPrefix(r, "451 4.3.0 ") {
+		t.Errorf("%q", r)
+	}
+	h.rules(`default = "seal"`)
+	time.Sleep(1100 * time.Millisecond)
+	storetest.Exec(t, db, "ALTER TABLE audit RENAME TO audit_gone")
+	if r := h.send("ana@example.org", letter("hi", "x\r\n"), "bob@x.test"); !strings.HasPrefix(r, "451 4.3.0 ") {
+		t.Errorf("%q", r)
+	}
+	if n := len(h.hop.all()); n != 0 {
+		t.Errorf("%d mails went out", n)
+	}
+	if strings.Contains(h.log.String(), "x\\r\\n") {
+		t.Error("content is in the log")
+	}
+}
+
+// A next hop that takes the mail and is not heard of again leaves keys that open.
+func TestUnconfirmed(t *testing.T) {
+	t.Parallel()
+	l := silentHop(t)
+	h := newHouse(t, storetest.Open(t), func(c *gateway.Config, _ *smtpd.Config) { c.Next = relayTo(t, l.addr) })
+	if r := h.send("ana@example.org", letter("[secure] hi", "x\r\n"), "bob@x.test"); !strings.HasPrefix(r, "451 4.4.2 ") {
+		t.Errorf("%q", r)
+	}
+	raw := <-l.got
+	if _, opened := h.open(raw, "bob@x.test"); !strings.HasSuffix(opened, "\r\n\r\nx\r\n") {
+		t.Errorf("%q", opened)
+	}
+}
