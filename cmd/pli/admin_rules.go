@@ -88,7 +88,25 @@ func (a *app) adminRules(f *adminFlags) *cobra.Command {
 			}
 			return o.setRules(ctx, n, old.Body, -1)
 		}))
-	return a.group("rules", "admin.rules", show, set, history, restore)
+	check := a.command("check FILE", "admin.rules.check", "  pli admin rules check rules.toml", a.exactly("FILE"), func(_ *cobra.Command, args []string) error {
+		text, err := a.readText(args[0])
+		if err != nil {
+			return err
+		}
+		if _, err := policy.Parse([]byte(text)); err != nil {
+			err := a.badRules(err)
+			var f *failure
+			if errors.As(err, &f) {
+				f.code = exitProblems
+			}
+			return err
+		}
+		if !f.quiet {
+			a.tell("cli.rules.good", "file", args[0])
+		}
+		return nil
+	})
+	return a.group("rules", "admin.rules", show, set, check, history, restore)
 }
 
 func (o *operator) rules(ctx context.Context, n, version int64) (store.RuleSet, error) {
@@ -137,7 +155,7 @@ func (a *app) readText(path string) (string, error) {
 	} else {
 		file, err := os.Open(path)
 		if err != nil {
-			return "", err
+			return "", notFound(err, path)
 		}
 		defer file.Close()
 		in = file

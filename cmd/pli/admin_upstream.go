@@ -112,7 +112,7 @@ func keyHash(file string) (string, error) {
 	}
 	raw, err := os.ReadFile(file)
 	if err != nil {
-		return "", err
+		return "", notFound(err, file)
 	}
 	block, _ := pem.Decode(raw)
 	if block == nil {

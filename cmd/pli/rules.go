@@ -27,7 +27,10 @@ func (a *app) rulesCommand() *cobra.Command {
 			if (file == "") == (n == 0) {
 				return usage("cli.rules.which")
 			}
-			t := &trial{app: a, format: f.format, message: args[0], from: from, to: to}
+			t, err := a.trialOf(f.format, args[0], from, to)
+			if err != nil {
+				return err
+			}
 			if file != "" {
 				text, err := a.readText(file)
 				if err != nil {
@@ -66,8 +69,30 @@ type trial struct {
 	*app
 	format  format
 	message string
-	from    string
-	to      []string
+	from    mailaddr.Address // zero: the null sender
+	to      []mailaddr.Address
+}
+
+// trialOf reads the addresses of the SMTP envelope.
+func (a *app) trialOf(f format, message, from string, to []string) (*trial, error) {
+	if from == "" || len(to) == 0 {
+		return nil, usage("cli.rules.who")
+	}
+	t := &trial{app: a, format: f, message: message}
+	if from != "<>" {
+		to = append([]string{from}, to...)
+	}
+	for _, s := range to {
+		x, err := mailaddr.Parse(s)
+		if err != nil {
+			return nil, usage("cli.badaddress", "value", s)
+		}
+		t.to = append(t.to, x)
+	}
+	if from != "<>" {
+		t.from, t.to = t.to[0], t.to[1:]
+	}
+	return t, nil
 }
 
 func (t *trial) run(r *policy.Rules, groups func(mailaddr.Address) ([]string, error)) error {
@@ -87,26 +112,15 @@ func (t *trial) run(r *policy.Rules, groups func(mailaddr.Address) ([]string, er
 		return err
 	}
 	manifest, header := x.Finish()
-	facts := &policy.Facts{Subject: manifest.Subject, Header: header, Size: size, Parts: manifest.Parts, Groups: groups,
-		Text: func(dst io.Writer, limit int64) error { return message.TextOf(dst, manifest, src.Open, limit) }}
-	if t.from == "" || len(t.to) == 0 {
-		return usage("cli.rules.who")
-	}
-	if facts.Sender, err = mailaddr.Parse(t.from); err != nil {
-		return usage("cli.badaddress", "value", t.from)
-	}
-	c := r.Case(facts)
+	c := r.Case(&policy.Facts{Sender: t.from, NullSender: t.from.IsZero(), Subject: manifest.Subject, Header: header, Size: size, Parts: manifest.Parts,
+		Groups: groups, Text: func(dst io.Writer, limit int64) error { return message.TextOf(dst, manifest, src.Open, limit) }})
 	out := &table{columns: []column{{"recipient", "cli.col.to"}, {"action", "cli.col.action"}, {"why", "cli.col.why"}, {"number", "cli.col.rule"}}}
-	for _, s := range t.to {
-		a, err := mailaddr.Parse(s)
-		if err != nil {
-			return usage("cli.badaddress", "value", s)
-		}
-		d, err := c.Decide(a)
+	for _, to := range t.to {
+		d, err := c.Decide(to)
 		if err != nil {
 			return err
 		}
-		out.add(a.String(), string(d.Action), policy.Outcome{Action: d.Action, Why: d.Why}.Say(t.p), d.Why.Number)
+		out.add(to.String(), string(d.Action), policy.Outcome{Action: d.Action, Why: d.Why}.Say(t.p), d.Why.Number)
 	}
 	return t.write(out, t.format, false)
 }

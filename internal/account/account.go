@@ -138,6 +138,8 @@ type Service struct {
 
 	pause time.Duration // how long an answer to a wish for a code takes at least
 
+	rules rulesInForce
+
 	mu     sync.Mutex // guards pepper
 	pepper []byte     // read or made at its first use
 	dummy  func() (string, error)

@@ -5,6 +5,7 @@ import (
 	"crypto/subtle"
 	"fmt"
 	"net/netip"
+	"sync"
 
 	"github.com/pli-mail/pli/internal/policy"
 	"github.com/pli-mail/pli/internal/store"
@@ -25,8 +26,7 @@ type upstream struct {
 
 type admitted struct {
 	account store.Account
-	rules   *policy.Rules
-	err     error
+	readRules
 }
 
 // Admission reads the picture, in one transaction. Accounts that are suspended
@@ -70,7 +70,7 @@ func (s *Service) Admission(ctx context.Context) (*Admission, error) {
 			}
 			a.upstreams = append(a.upstreams, x)
 		}
-		return a.readRules(tx)
+		return s.readRules(tx, a)
 	})
 	if err != nil {
 		return nil, fmt.Errorf("read who may send: %w", err)
@@ -78,27 +78,55 @@ func (s *Service) Admission(ctx context.Context) (*Admission, error) {
 	return a, nil
 }
 
-func (a *Admission) readRules(tx *store.Tx) error {
-	sets, err := tx.ListRuleSetsInForce()
+// readRules gives each account its rules in force. A version does not change,
+// so it is read and understood once.
+func (s *Service) readRules(tx *store.Tx, a *Admission) error {
+	versions, err := tx.ListRulesInForce()
 	if err != nil {
 		return err
 	}
-	standard := policy.Default()
-	for _, x := range a.accounts {
-		x.rules = standard
+	s.rules.mu.Lock()
+	defer s.rules.mu.Unlock()
+	next := map[int64]readRules{0: s.rules.last[0]}
+	if next[0].rules == nil {
+		next[0] = readRules{rules: policy.Default()}
 	}
-	for _, set := range sets {
-		x := a.accounts[set.AccountID]
-		if x == nil {
+	for number, x := range a.accounts {
+		version := versions[number]
+		if version == 0 {
+			x.readRules = next[0]
 			continue
 		}
-		// Rules that a later version of Pli wrote, say: that account's mail waits,
-		// and is not sent in clear.
-		if x.rules, x.err = policy.Parse([]byte(set.Body)); x.err == nil {
-			x.rules.Version = set.Version
+		r, ok := s.rules.last[number]
+		if !ok || r.version != version {
+			set, err := tx.FindRuleSet(number, version)
+			if err != nil {
+				return err
+			}
+			r = readRules{version: version}
+			// Rules that a later version of Pli wrote, say: that account's mail waits,
+			// and is not sent in clear.
+			if r.rules, r.err = policy.Parse([]byte(set.Body)); r.err == nil {
+				r.rules.Version = version
+			}
 		}
+		next[number], x.readRules = r, r
 	}
+	s.rules.last = next
 	return nil
+}
+
+// readRules are an account's rules, or why they cannot be read.
+type readRules struct {
+	version int64
+	rules   *policy.Rules
+	err     error
+}
+
+// rulesInForce are the rules that were read last; of account 0 the default.
+type rulesInForce struct {
+	mu   sync.Mutex // guards the rest
+	last map[int64]readRules
 }
 
 // Match returns the upstreams that a client is: by its address, by the SHA-256

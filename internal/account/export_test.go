@@ -1,6 +1,10 @@
 package account
 
-import "time"
+import (
+	"maps"
+	"slices"
+	"time"
+)
 
 // SetPause sets how long an answer to a wish for a code takes at least.
 func SetPause(s *Service, d time.Duration) { s.pause = d }
@@ -13,3 +17,12 @@ const (
 
 // SetHashCost changes the cost of the hashes to come.
 func (s *Service) SetHashCost(c HashCost) { s.c.Hash = c }
+
+// Acts are the acts that a right is needed for.
+func Acts() []string {
+	var out []string
+	for _, a := range slices.Sorted(maps.Keys(actions)) {
+		out = append(out, string(a))
+	}
+	return out
+}

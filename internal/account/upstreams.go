@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net/netip"
 	"regexp"
+	"slices"
 	"time"
 
 	"github.com/pli-mail/pli/internal/fault"
@@ -119,10 +120,18 @@ func parseNetwork(s string) (netip.Prefix, error) {
 
 // isWide reports a network that holds more than an organisation's mail servers.
 func isWide(p netip.Prefix) bool {
+	widest := widest6
 	if p.Addr().Is4() {
-		return p.Bits() < widest4 && !(p.Bits() >= 8 && (p.Addr().IsPrivate() || p.Addr().IsLoopback()))
+		widest = widest4
 	}
-	return p.Bits() < widest6
+	return p.Bits() < widest && !(p.Bits() >= 8 && slices.ContainsFunc(private, func(n netip.Prefix) bool { return n.Bits() <= p.Bits() && n.Overlaps(p) }))
+}
+
+// private are the networks that the Internet does not lead to (RFC 1918, RFC
+// 4193), and the machine itself.
+var private = []netip.Prefix{
+	netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("172.16.0.0/12"), netip.MustParsePrefix("192.168.0.0/16"),
+	netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("fc00::/7"),
 }
 
 // Upstream is a mail server or service that hands mail to the gateway.

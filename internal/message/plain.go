@@ -2,6 +2,7 @@ package message
 
 import (
 	"io"
+	"strings"
 
 	"github.com/emersion/go-message/charset"
 
@@ -10,7 +11,7 @@ import (
 
 // TextOf copies the text parts of a message to dst as UTF-8, one after the
 // other, at most limit octets of it. open gives the message from its start.
-// A character set that is not known is copied as it is.
+// A character set that is not known is copied as it is. An error of dst ends it.
 func TextOf(dst io.Writer, m *envelope.Manifest, open func() (io.ReadCloser, error), limit int64) error {
 	w := &limitWriter{w: dst, left: limit}
 	r, err := open()
@@ -20,7 +21,7 @@ func TextOf(dst io.Writer, m *envelope.Manifest, open func() (io.ReadCloser, err
 	defer r.Close()
 	at := int64(0)
 	for _, p := range m.Parts {
-		if p.Type != "text/plain" && p.Type != "text/html" && p.Type != "text/calendar" && p.Type != "text/csv" {
+		if !strings.HasPrefix(p.Type, "text/") {
 			continue
 		}
 		if _, err := io.CopyN(io.Discard, r, p.Offset-at); err != nil {
@@ -42,14 +43,22 @@ func TextOf(dst io.Writer, m *envelope.Manifest, open func() (io.ReadCloser, err
 
 // copyText reads all of src, so that the reader beneath is behind the part.
 func copyText(dst io.Writer, src io.Reader, p envelope.Part) error {
+	if p.Charset == "" || p.Charset == "utf-8" || p.Charset == "us-ascii" {
+		return Decode(dst, src, p.Encoding)
+	}
 	decoded, w := io.Pipe()
-	go func() { w.CloseWithError(Decode(w, src, p.Encoding)) }()
-	defer decoded.Close()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		w.CloseWithError(Decode(w, src, p.Encoding))
+	}()
+	defer func() { // and src is nobody's any more
+		decoded.Close()
+		<-done
+	}()
 	var text io.Reader = decoded
-	if p.Charset != "" && p.Charset != "utf-8" && p.Charset != "us-ascii" {
-		if t, err := charset.Reader(p.Charset, decoded); err == nil {
-			text = t
-		}
+	if t, err := charset.Reader(p.Charset, decoded); err == nil {
+		text = t
 	}
 	_, err := io.Copy(dst, text)
 	return err

@@ -274,19 +274,19 @@ func (c *Case) among(list []who, a mailaddr.Address) (string, error) {
 	return "", nil
 }
 
-// attachment returns the name, or the type, of the first file that is listed.
+// attachment names the first file that is listed, by its name or by its type.
 func (c *Case) attachment(patterns []string) string {
 	for _, p := range c.f.Parts {
 		if p.Role != "attachment" && p.Role != "inline" {
 			continue
 		}
 		for _, pattern := range patterns {
-			what := p.Name
+			what, said := p.Name, p.Name
 			if strings.Contains(pattern, "/") {
-				what = p.Type
+				what, said = p.Type, strings.TrimSpace(p.Name+" ("+p.Type+")")
 			}
 			if what != "" && like([]rune(pattern), []rune(strings.ToLower(what))) {
-				return what
+				return said
 			}
 		}
 	}

@@ -287,7 +287,7 @@ func TestDecideHolds(t *testing.T) {
 			if err != nil || again.Action != d.Action || again.Why.Number != d.Why.Number || !slices.Equal(again.Why.Matched, d.Why.Matched) {
 				rt.Fatalf("%+v, then %+v, %v", d, again, err)
 			}
-			source, action := d.Why.Source, d.Action
+			source, action := policy.SourceDefault, fallback
 			switch {
 			case null:
 				source, action = policy.SourceNull, policy.Plain
@@ -300,9 +300,7 @@ func TestDecideHolds(t *testing.T) {
 			case calendar && kind != "rules":
 				source, action = policy.SourceKind, kind
 			case d.Why.Source == policy.SourceRule:
-				action = thens[d.Why.Number-1]
-			default:
-				source, action = policy.SourceDefault, fallback
+				source, action = policy.SourceRule, thens[d.Why.Number-1]
 			}
 			if d.Why.Source != source || d.Action != action {
 				rt.Fatalf("%s by %s, want %s by %s; rules\n%s", d.Action, d.Why.Source, action, source, rules.String())

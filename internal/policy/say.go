@@ -44,11 +44,15 @@ func (w Why) say(p i18n.Printer) string {
 			}
 			found = append(found, p.T(key, "what", detail))
 		}
+		version := "" // of rules that are only tried
+		if w.Version > 0 {
+			version = p.T("policy.version", "version", strconv.FormatInt(w.Version, 10))
+		}
 		key := "policy.why.rule"
 		if len(found) == 0 {
 			key = "policy.why.rule.all"
 		}
-		return p.T(key, "n", w.Number, "name", w.Rule, "version", strconv.FormatInt(w.Version, 10), "found", strings.Join(found, ", "))
+		return p.T(key, "n", w.Number, "name", w.Rule, "version", version, "found", strings.Join(found, ", "))
 	case SourceNull:
 		return p.T("policy.why.null")
 	}

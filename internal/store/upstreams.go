@@ -97,11 +97,20 @@ func (tx *Tx) ListRuleSets(number, below int64, limit int) ([]RuleSet, error) {
 	return list(rows, err, func(r *sql.Rows) (RuleSet, error) { return scanRuleSet(r.Scan) })
 }
 
-// ListRuleSetsInForce returns the newest rules of every account that has some.
-func (tx *Tx) ListRuleSetsInForce() ([]RuleSet, error) {
-	rows, err := tx.rows(`SELECT ` + ruleSetColumns + ` FROM rule_sets r
-		WHERE version = (SELECT MAX(version) FROM rule_sets WHERE account_id = r.account_id)`)
-	return list(rows, err, func(r *sql.Rows) (RuleSet, error) { return scanRuleSet(r.Scan) })
+// ListRulesInForce returns the version of the rules in force of every account
+// that has some.
+func (tx *Tx) ListRulesInForce() (map[int64]int64, error) {
+	type version struct{ account, version int64 }
+	rows, err := tx.rows(`SELECT account_id, MAX(version) FROM rule_sets GROUP BY account_id`)
+	all, err := list(rows, err, func(r *sql.Rows) (v version, err error) {
+		err = r.Scan(&v.account, &v.version)
+		return v, err
+	})
+	out := make(map[int64]int64, len(all))
+	for _, v := range all {
+		out[v.account] = v.version
+	}
+	return out, err
 }
 
 // ListAllDomains returns the domains of all accounts.
