@@ -11,7 +11,6 @@ import (
 	"encoding/base64"
 	"math/big"
 	"net"
-	"os/exec"
 	"strings"
 	"testing"
 	"time"
@@ -95,13 +94,4 @@ func silentHop(t testing.TB) *silent {
 		s.got <- b.String()
 	}()
 	return s
-}
-
-func goroot(t testing.TB) string {
-	t.Helper()
-	out, err := exec.Command("go", "env", "GOROOT").Output()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return strings.TrimSpace(string(out))
 }
