@@ -2,6 +2,7 @@ package desk
 
 import (
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/pli-mail/pli/internal/id"
@@ -111,8 +112,11 @@ func status(r *web.Request, row keyserver.SentRow) tag {
 		return tag{"warn", r.T("st.partly", "n", row.Opened, "m", n)}
 	}
 	for _, s := range row.Recipients {
-		if s.Delivery == "queued" {
+		switch s.Delivery {
+		case "queued":
 			return tag{"info", r.T("st.queued")}
+		case "passing":
+			return tag{"info", r.T("st.passing")}
 		}
 	}
 	return tag{"info", r.T("st.sent")}
@@ -124,6 +128,7 @@ type detailPage struct {
 	Heading    string
 	Tag        tag
 	Recipients []recipientRow
+	Reasons    []string // why the gateway sealed it
 	Events     []eventRow
 }
 
@@ -151,6 +156,11 @@ func (d *desk) detail(r *web.Request) error {
 	for _, s := range m.Recipients {
 		p.Recipients = append(p.Recipients, recipientRow{s, id.ShowReference(s.Ref), recipientStatus(r, s)})
 	}
+	for _, o := range m.Way {
+		if why := o.Say(r.Printer); !slices.Contains(p.Reasons, why) {
+			p.Reasons = append(p.Reasons, why)
+		}
+	}
 	for _, e := range m.Activity {
 		p.Events = append(p.Events, eventRow{e, sentence(r, e)})
 	}
@@ -169,6 +179,8 @@ func recipientStatus(r *web.Request, s keyserver.SentRecipient) tag {
 		return tag{"bad", r.T("st.bounced")}
 	case s.Delivery == "queued":
 		return tag{"info", r.T("st.queued")}
+	case s.Delivery == "passing":
+		return tag{"info", r.T("st.passing")}
 	}
 	return tag{"info", r.T("st.sent")}
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/pli-mail/pli/internal/id"
+	"github.com/pli-mail/pli/internal/policy"
 	"github.com/pli-mail/pli/internal/store"
 )
 
@@ -48,7 +49,7 @@ type SentRecipient struct {
 	Address       string // as the sender wrote it
 	State         string // StateActive and so on
 	Locked        bool   // for this recipient, whatever the message's state
-	Delivery      string // queued, sent, bounced, none
+	Delivery      string // queued, passing, sent, bounced, none
 	DeliveredAt   time.Time
 	DeliveryText  string // on a bounce: what the next hop said, or the catalogue key of our own reason
 	FirstOpenedAt time.Time
@@ -62,7 +63,9 @@ type SentDetail struct {
 	Note     string
 	Locked   bool // as a whole
 	Carrier  string
-	Size     int64   // of the payload, bytes
+	Size     int64  // of the payload, bytes
+	Trace    string // of its way through the gateway, "" when it came another way
+	Way      []policy.Outcome
 	Activity []Event // newest first
 }
 
@@ -173,6 +176,9 @@ func (s *Service) SentDetail(ctx context.Context, senderUserID, messageID string
 			return err
 		}
 		d = SentDetail{SentRow: rows[0].SentRow, Note: rows[0].note, Locked: !m.LockedAt.IsZero(), Carrier: m.Carrier, Size: m.PayloadSize}
+		if d.Trace, d.Way, err = wayOf(tx, m); err != nil {
+			return err
+		}
 		events, err := tx.ListAuditOf(m.AccountID, m.ID, mostEvents)
 		for _, e := range events {
 			d.Activity = append(d.Activity, Event{
@@ -186,6 +192,28 @@ func (s *Service) SentDetail(ctx context.Context, senderUserID, messageID string
 		return SentDetail{}, unavailable(err)
 	}
 	return d, nil
+}
+
+// wayOf is what the gateway decided for the recipients of an envelope, as long
+// as that is kept.
+func wayOf(tx *store.Tx, m store.Message) (trace string, way []policy.Outcome, err error) {
+	if m.Transit == "" {
+		return "", nil, nil
+	}
+	t, err := tx.FindTransit(m.Transit)
+	if errors.Is(err, store.ErrNotFound) {
+		return m.Transit, nil, nil
+	}
+	if err != nil {
+		return "", nil, err
+	}
+	all, err := policy.DecodeOutcomes(t.Detail)
+	for _, o := range all {
+		if o.Envelope == m.ID {
+			way = append(way, o)
+		}
+	}
+	return t.ID, way, err
 }
 
 // view turns messages into rows; a page needs few epoch keys, so it keeps them.
