@@ -40,10 +40,12 @@ func (t *transfer) enclose(ctx context.Context, list []*outcome, through bool, t
 	for _, o := range list[1:] {
 		options = options.Strictest(o.decision.Options)
 	}
+	shown := *t.in.manifest // the keyword is for us; the message itself keeps it
+	shown.Subject = options.Subject(shown.Subject)
 	in := sealing.Incoming{
-		Account: t.account, Sender: t.s.from.Address, From: t.sender(), Manifest: t.in.manifest,
+		Account: t.account, Sender: t.s.from.Address, From: t.sender(), Manifest: &shown,
 		Plain:     func() (io.ReadCloser, error) { return t.in.plain.Reader() },
-		Subject:   options.Subject(t.in.manifest.Subject),
+		Subject:   shown.Subject,
 		MessageID: t.messageID(), Header: t.headerOutside(),
 		Receipt: options.Receipt, ServerMayOpen: options.ServerDecrypt, ScriptFree: options.ScriptFree,
 		Through: through, Transit: t.trace, Origin: t.s.peer.Addr.String(), Answer: t.answerTo(),
@@ -57,13 +59,7 @@ func (t *transfer) enclose(ctx context.Context, list []*outcome, through bool, t
 	if t.g.c.RewriteFrom && !t.g.c.Next.Signs(in.From.Addr) {
 		in.Rewrite = true
 	}
-	now := t.g.c.DB.Now()
-	switch {
-	case options.Expires > 0:
-		in.ExpiresAt = now.Add(options.Expires)
-	case t.account.ExpiryDays > 0:
-		in.ExpiresAt = now.AddDate(0, 0, t.account.ExpiryDays)
-	}
+	in.ExpiresAt = expiry(t.g.c.DB.Now(), t.account.ExpiryDays, options.Expires)
 	if allowed := options.Allowed(); allowed != nil {
 		b, err := json.Marshal(allowed)
 		if err != nil {
@@ -80,6 +76,18 @@ func (t *transfer) enclose(ctx context.Context, list []*outcome, through bool, t
 	}
 	_, letters, err := t.g.c.Sealing.SealIncoming(ctx, in)
 	return letters, err
+}
+
+// expiry is the earlier of what the account and the message say (security.md
+// I9); zero: neither says anything.
+func expiry(now time.Time, accountDays int, wished time.Duration) (at time.Time) {
+	if accountDays > 0 {
+		at = now.AddDate(0, 0, accountDays)
+	}
+	if wish := now.Add(wished); wished > 0 && (at.IsZero() || wish.Before(at)) {
+		at = wish
+	}
+	return at
 }
 
 // sender is who stands in From outside: the address that the upstream was

@@ -61,7 +61,7 @@ func TestSealed(t *testing.T) {
 		if opened != raw {
 			t.Errorf("opened:\n%q\nsent:\n%q", opened, raw)
 		}
-		if manifest.Subject != "Re: [secure] your résultats" {
+		if manifest.Subject != "Re: your résultats" {
 			t.Errorf("subject %q", manifest.Subject)
 		}
 		list := h.transits("m1@example.org")

@@ -1,6 +1,7 @@
 package sealing
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -82,13 +83,14 @@ type passing struct {
 	sealedAt time.Time
 	userID   string            // of the sender, "" where nobody here has the address
 	notify   bool              // the sender wants to be told of openings
-	known    map[string]string // language of recipients who are users, by canonical address
+	known    string            // what From's address is called here, "" where nobody has it
+	speak    map[string]string // language of recipients who are users, by canonical address
 	letters  []outbox.Letter
 }
 
 // lookUp finds the sender among the account's people, and the languages of recipients.
 func (p *passing) lookUp(tx *store.Tx) error {
-	p.known = make(map[string]string)
+	p.speak = make(map[string]string)
 	u, err := tx.FindUserByAddress(p.in.Sender.Canonical())
 	switch {
 	case errors.Is(err, store.ErrNotFound):
@@ -96,11 +98,14 @@ func (p *passing) lookUp(tx *store.Tx) error {
 		return err
 	case u.AccountID == p.in.Account.ID:
 		p.userID, p.notify = u.ID, u.NotifyOpened
+		if p.in.From.Addr.Canonical() == u.Address {
+			p.known = u.Name()
+		}
 	}
 	for _, a := range p.in.To {
 		u, err := tx.FindUserByAddress(a.Canonical())
 		if err == nil {
-			p.known[a.Canonical()] = u.Language
+			p.speak[a.Canonical()] = u.Language
 		} else if !errors.Is(err, store.ErrNotFound) {
 			return err
 		}
@@ -110,10 +115,7 @@ func (p *passing) lookUp(tx *store.Tx) error {
 
 // name is what recipients see of the sender.
 func (p *passing) name() string {
-	if p.in.From.Name != "" {
-		return p.in.From.Name
-	}
-	return p.in.From.Addr.String()
+	return cmp.Or(p.in.From.Name, p.known, p.in.From.Addr.String())
 }
 
 func (p *passing) message() keyserver.NewMessage {
@@ -153,7 +155,7 @@ func (p *passing) message() keyserver.NewMessage {
 // that mail programs put it where the message would have stood.
 func (p *passing) letter(i int, reg keyserver.Registered, keep time.Time) (outbox.Letter, error) {
 	in, slot, to := &p.in, p.slots[i], p.in.To[i]
-	langs := notice.In(p.known[to.Canonical()], in.Account.Language, zoneOf(in.Account.TimeZone))
+	langs := notice.In(p.speak[to.Canonical()], in.Account.Language, zoneOf(in.Account.TimeZone))
 	words := notice.Envelope{
 		Sender: p.name(), SenderAddress: in.From.Addr.String(), Organisation: in.Account.Name, To: to.String(),
 		Ref: reg.Slots[i].Ref, E: slot.E, ExpiresAt: in.ExpiresAt, KeptUntil: keep, File: opener.Name(p.sealedAt),
