@@ -14,13 +14,15 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/pli-mail/pli/internal/relay/postfixtest"
 )
 
 func TestStories(t *testing.T) {
 	if testing.Short() {
 		t.Skip("-short: the stories need Chromium and take minutes")
 	}
-	for tool, how := range map[string]string{"node": "apt-get install nodejs", "chromium": "apt-get install chromium"} {
+	for tool, how := range map[string]string{"node": "apt-get install nodejs", "chromium": "apt-get install chromium", "swaks": "apt-get install swaks"} {
 		if _, err := exec.LookPath(tool); err != nil {
 			t.Fatalf("%s is missing: %s", tool, how)
 		}
@@ -74,7 +76,7 @@ func tell(t *testing.T, pli, story string) {
 		t.Fatal(err)
 	}
 	run := exec.Command("node", story)
-	run.Env = append(os.Environ(),
+	run.Env = append(os.Environ(), "PLI_POSTFIX="+postfix(t, story, line),
 		"PLI_DEMO="+line, "PLI_DEMO_DIR="+dir, "PLI_DEMO_LOG="+logFile, "PLI_SCRATCH="+t.TempDir(), "PLI_LOCALES="+string(list), "PLI_BIN="+pli)
 	out, err := run.CombinedOutput()
 	demo.Process.Signal(syscall.SIGTERM)
@@ -88,6 +90,23 @@ func tell(t *testing.T, pli, story string) {
 	if s := string(out); s != "" {
 		t.Log("\n" + s)
 	}
+}
+
+// postfix is the address of a mail server that sends through the demo's gateway,
+// for the story that needs one.
+func postfix(t *testing.T, story, line string) string {
+	if filepath.Base(story) != "gateway.mjs" {
+		return ""
+	}
+	var demo struct{ Gateway string }
+	if err := json.Unmarshal([]byte(line), &demo); err != nil {
+		t.Fatal(err)
+	}
+	host, port, _ := strings.Cut(demo.Gateway, ":")
+	addr := fmt.Sprintf("127.0.0.1:%d", postfixtest.FreePort(t))
+	postfixtest.New(t).Start(t, fmt.Sprintf("myhostname = mail.example.org\nrelayhost = [%s]:%s\nsmtp_tls_security_level = none\n", host, port),
+		addr+" inet n - n - - smtpd\n", addr)
+	return addr
 }
 
 func firstLine(r io.Reader) (string, error) {

@@ -55,7 +55,7 @@ func (a *app) demo(ctx context.Context, dir string, port int, asJSON, verbose bo
 	}
 	if asJSON {
 		err = encode(a.stdout, object{{"url", d.URL}, {"admin_url", d.URL + "/admin"}, {"mailbox_url", d.MailboxURL},
-			{"account", fmt.Sprint(demo.Account)}, {"users", demo.Users()}})
+			{"account", fmt.Sprint(demo.Account)}, {"users", demo.Users()}, {"gateway", d.Gateway}})
 	} else {
 		err = a.introduce(d)
 	}
@@ -81,11 +81,14 @@ func (a *app) introduce(d *demo.Demo) error {
 	row(a.t("cli.demo.site"), d.URL)
 	row(a.t("cli.demo.console"), d.URL+"/admin")
 	row(a.t("cli.demo.mailbox"), d.MailboxURL)
+	row(a.t("cli.demo.gateway"), "smtp://"+d.Gateway)
 	fmt.Fprintf(&b, "\n%s\n\n", a.t("cli.demo.account", "number", demo.Account))
 	for _, u := range demo.Users() {
 		fmt.Fprintf(&b, "  %-24s %-27s %s\n", u.Email, u.Password, a.t("cli.demo.role."+u.Role))
 	}
-	fmt.Fprintf(&b, "\n%s\n  pli admin --config %s account list\n\n%s\n", a.t("cli.demo.operator"), d.ConfigFile, a.t("cli.demo.stop"))
+	fmt.Fprintf(&b, "\n%s\n  pli admin --config %s account list\n", a.t("cli.demo.operator"), d.ConfigFile)
+	fmt.Fprintf(&b, "\n%s\n  swaks --server %s --from %s --to lea@example.net --header 'Subject: [secure] Hello'\n\n%s\n",
+		a.t("cli.demo.mail"), d.Gateway, demo.Users()[0].Email, a.t("cli.demo.stop"))
 	_, err := a.stdout.Write([]byte(b.String()))
 	return err
 }

@@ -1,6 +1,7 @@
 // Package demo is Pli to try out: the real server on the loopback interface,
-// with a sample account, and a mailbox that shows every mail it sends. Nothing
-// is different inside but the banner and where the mail goes.
+// with a sample account, a gateway for a mail program on this machine, and a
+// mailbox that shows every mail it sends. Nothing is different inside but the
+// banner and where the mail goes.
 package demo
 
 import (
@@ -38,6 +39,7 @@ type Config struct {
 type Demo struct {
 	URL        string // of the site
 	MailboxURL string
+	Gateway    string // host:port of its SMTP door
 	Dir        string
 	ConfigFile string
 	Temporary  bool // Dir is removed at the end
@@ -47,7 +49,8 @@ type Demo struct {
 	server *server.Server
 	box    *mailbox.Box
 	pages  net.Listener // of the mailbox
-	smtp   net.Listener
+	smtp   net.Listener // of the mailbox
+	door   net.Listener // of the gateway
 }
 
 // New prepares a demonstration: its directory, its ports, its data. Nobody is
@@ -74,7 +77,7 @@ func New(ctx context.Context, c Config) (_ *Demo, err error) {
 		return nil, errors.Join(err, closeAll(site))
 	}
 	d.server, err = server.New(ctx, server.Config{Config: conf, Catalogue: c.Catalogue, Version: c.Version, Log: c.Log,
-		Listeners: site, Demo: true, DemoKept: !d.Temporary, MailboxURL: d.MailboxURL,
+		Listeners: site, Gateway: []net.Listener{d.door}, Demo: true, DemoKept: !d.Temporary, MailboxURL: d.MailboxURL,
 		// The sample passwords are in the program for all to read: that they are
 		// hashed dearly would protect nobody, and cost the start a second.
 		Hash: account.HashCost{Memory: 19 << 10, Passes: 2}})
@@ -110,13 +113,12 @@ func (d *Demo) listen(ctx context.Context, port int) (site []net.Listener, err e
 	if err != nil {
 		return nil, err
 	}
-	// The mailbox stands beside the site if it can, so that it is found again.
-	next := 0
-	if port != 0 && !d.PortTaken {
-		next = port + 1
+	if d.PortTaken {
+		port = 0
 	}
-	if d.pages, err = listenLoopback(ctx, next); err != nil && next != 0 {
-		d.pages, err = listenLoopback(ctx, 0)
+	// They stand beside the site if they can, so that they are found again.
+	if d.pages, err = listenBeside(ctx, port, 1); err == nil {
+		d.door, err = listenBeside(ctx, port, 2)
 	}
 	if err == nil {
 		d.smtp, err = listenLoopback(ctx, 0)
@@ -124,6 +126,7 @@ func (d *Demo) listen(ctx context.Context, port int) (site []net.Listener, err e
 	if err != nil {
 		return nil, errors.Join(err, closeAll(site))
 	}
+	d.Gateway = d.door.Addr().String()
 	d.URL = "http://localhost:" + portOf(site[0])
 	// Another site than localhost, as a webmail is in life: a browser sends no
 	// Strict cookies along with a link from there.
@@ -146,6 +149,16 @@ func listenSite(ctx context.Context, port int) ([]net.Listener, error) {
 		return []net.Listener{v4}, nil // a machine without IPv6
 	}
 	return []net.Listener{v4, v6}, nil
+}
+
+// listenBeside binds the port that is n above the site's; any where that is taken.
+func listenBeside(ctx context.Context, site, n int) (net.Listener, error) {
+	if site != 0 && site+n < 1<<16 {
+		if l, err := listenLoopback(ctx, site+n); err == nil {
+			return l, nil
+		}
+	}
+	return listenLoopback(ctx, 0)
 }
 
 func listenLoopback(ctx context.Context, port int) (net.Listener, error) {
@@ -174,6 +187,9 @@ func (d *Demo) configure(site []net.Listener) (*config.Config, error) {
 	put("smarthost", d.smtp.Addr().String())
 	put("tls", "none")
 	put("from", "Example Health <envelopes@example.org>")
+	b.WriteString("\n[gateway]\n")
+	fmt.Fprintf(&b, "listen = [%s]\n", config.Quote(d.Gateway))
+	put("hostname", "localhost")
 	if err := os.WriteFile(d.ConfigFile, []byte(b.String()), 0o600); err != nil {
 		return nil, fmt.Errorf("write the demonstration's configuration: %w", err)
 	}
@@ -219,7 +235,7 @@ func (d *Demo) Run(ctx context.Context) error {
 // Close gives back what New took, for a demonstration that is not run.
 func (d *Demo) Close() error {
 	var errs []error
-	for _, l := range []net.Listener{d.pages, d.smtp} {
+	for _, l := range []net.Listener{d.pages, d.smtp, d.door} {
 		if l != nil {
 			errs = append(errs, l.Close())
 		}

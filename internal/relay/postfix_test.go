@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/pli-mail/pli/internal/relay"
+	"github.com/pli-mail/pli/internal/relay/postfixtest"
 )
 
 // program finds one of Postfix's programs, which are not in everybody's PATH.
@@ -35,16 +36,6 @@ func program(t *testing.T, name string) string {
 }
 
 func exists(path string) bool { _, err := os.Stat(path); return err == nil }
-
-func freePort(t *testing.T) int {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
-}
 
 // eventually waits for something that another process does.
 func eventually(t *testing.T, what string, ok func() bool) {
@@ -72,12 +63,13 @@ func TestSMTPSink(t *testing.T) {
 	t.Parallel()
 	path := program(t, "smtp-sink")
 	dir := t.TempDir()
-	addr := fmt.Sprintf("127.0.0.1:%d", freePort(t))
-	args := []string{"-d", "mail.", "-R", dir, addr, "10"}
+	addr := fmt.Sprintf("127.0.0.1:%d", postfixtest.FreePort(t))
+	args := []string{"-d", "mail.", addr, "10"}
 	if os.Getuid() == 0 {
 		args = append([]string{"-u", "root"}, args...) // the directory is ours
 	}
 	cmd := exec.Command(path, args...)
+	cmd.Dir = dir
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
 	if err := cmd.Start(); err != nil {
@@ -111,47 +103,17 @@ func TestSMTPSink(t *testing.T) {
 // still has its signature, and the file its octets (AT-72).
 func TestPostfix(t *testing.T) {
 	t.Parallel()
-	postfix := program(t, "postfix")
-	if os.Getuid() != 0 {
-		t.Fatal("Postfix can only be started by root; go test -short does without it")
+	if testing.Short() {
+		t.Skip("-short")
 	}
 	peer := newPeer(t, nil)
 	_, next, _ := net.SplitHostPort(peer.addr)
-	port := freePort(t)
-	// A copy of the configuration, queue and log in a directory of this test;
-	// Postfix drops its rights, so the way there must be open to it.
-	dir, err := os.MkdirTemp("", "pli-postfix-")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
-	for _, d := range []string{"", "etc", "queue", "data"} {
-		if err := os.MkdirAll(filepath.Join(dir, d), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.Chmod(filepath.Join(dir, d), 0o755); err != nil {
-			t.Fatal(err)
-		}
-	}
-	run(t, "chown", "postfix", filepath.Join(dir, "data"))
+	postfix := postfixtest.New(t)
 	cert, ca := authority(t, "gw.test")
-	writePair(t, dir, cert)
-	write(t, filepath.Join(dir, "etc", "main.cf"), fmt.Sprintf(`compatibility_level = 3.6
-queue_directory = %[1]s/queue
-data_directory = %[1]s/data
-maillog_file = /dev/stdout
-mail_owner = postfix
-setgid_group = postdrop
-inet_interfaces = 127.0.0.1
-inet_protocols = ipv4
-myhostname = gw.test
-mydestination =
-mynetworks = 127.0.0.0/8
+	writePair(t, postfix.Dir, cert)
+	addr := fmt.Sprintf("127.0.0.1:%d", postfixtest.FreePort(t))
+	postfix.Start(t, fmt.Sprintf(`myhostname = gw.test
 relayhost = [127.0.0.1]:%[2]s
-alias_maps =
-alias_database =
-local_transport = error:none
-smtpd_relay_restrictions = permit_mynetworks, reject
 smtpd_forbid_bare_newline = reject
 strict_rfc821_envelopes = yes
 smtpd_helo_required = yes
@@ -160,41 +122,7 @@ smtp_tls_security_level = none
 smtpd_tls_security_level = encrypt
 smtpd_tls_cert_file = %[1]s/etc/cert.pem
 smtpd_tls_key_file = %[1]s/etc/key.pem
-smtpd_tls_loglevel = 1
-disable_dns_lookups = yes
-`, dir, next))
-	master, err := os.ReadFile("/usr/share/postfix/master.cf.dist")
-	if err != nil {
-		t.Fatalf("%v: apt-get install postfix", err)
-	}
-	var services []string
-	for l := range strings.SplitSeq(string(master), "\n") {
-		f := strings.Fields(l)
-		if len(f) < 8 || strings.HasPrefix(l, "#") || strings.HasPrefix(l, " ") || f[0] == "smtp" && f[1] == "inet" || f[7] == "pipe" {
-			continue
-		}
-		f[4] = "n" // no chroot
-		services = append(services, strings.Join(f, " "))
-	}
-	services = append(services, fmt.Sprintf("127.0.0.1:%d inet n - n - - smtpd", port),
-		"postlog unix-dgram n - n - 1 postlogd")
-	write(t, filepath.Join(dir, "etc", "master.cf"), strings.Join(services, "\n")+"\n")
-
-	var log bytes.Buffer
-	cmd := exec.Command(postfix, "-c", filepath.Join(dir, "etc"), "start-fg")
-	cmd.Stdout, cmd.Stderr = &log, &log
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		run(t, postfix, "-c", filepath.Join(dir, "etc"), "stop")
-		cmd.Wait()
-		if t.Failed() {
-			t.Log(log.String())
-		}
-	})
-	addr := fmt.Sprintf("127.0.0.1:%d", port)
-	eventually(t, "Postfix", listens(addr))
+`, postfix.Dir, next), addr+" inet n - n - - smtpd\n", addr)
 
 	_, key, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
@@ -235,19 +163,5 @@ disable_dns_lookups = yes
 	eventually(t, "the lighter mail", func() bool { return len(peer.all()) == 2 })
 	if got := peer.all()[1]; strings.Contains(got.text, "securedoc") || got.to != "carol@x.test" {
 		t.Error("the mail came with its file")
-	}
-}
-
-func run(t *testing.T, name string, args ...string) {
-	t.Helper()
-	if out, err := exec.Command(name, args...).CombinedOutput(); err != nil {
-		t.Errorf("%s: %v\n%s", name, err, out)
-	}
-}
-
-func write(t *testing.T, path, text string) {
-	t.Helper()
-	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
-		t.Fatal(err)
 	}
 }
