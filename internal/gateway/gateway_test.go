@@ -317,6 +317,26 @@ func TestReports(t *testing.T) {
 	}
 }
 
+// Who asks to hear of success hears from us what the next hop will not tell.
+func TestRelayedReport(t *testing.T) {
+	t.Parallel()
+	l := silentHop(t, "250 2.0.0 taken\r\n")
+	h := newHouse(t, storetest.Open(t), func(c *gateway.Config, _ *smtpd.Config) { c.Next = relayTo(t, l.addr) })
+	x := h.dial()
+	for _, s := range []string{"MAIL FROM:<ana@example.org> ENVID=4711", "RCPT TO:<bob@x.test> NOTIFY=SUCCESS ORCPT=rfc822;robert@x.test", "DATA"} {
+		if r := x.say(s); r[0] != '2' && r[0] != '3' {
+			t.Fatalf("%s: %s", s, r)
+		}
+	}
+	h.sent(x.say(letter("[secure] hi", "x\r\n") + "."))
+	report := h.hop.to(t, "ana@example.org", 1)[0].raw
+	for _, part := range []string{"Action: relayed", "Status: 2.0.0", "Original-Envelope-Id: 4711", "Original-Recipient: rfc822; robert@x.test", "Diagnostic-Code: smtp; 250 2.0.0 taken"} {
+		if !strings.Contains(report, part) {
+			t.Errorf("the report lacks %q:\n%s", part, report)
+		}
+	}
+}
+
 // A message that goes round is stopped (RFC 5321, section 6.3).
 func TestLoops(t *testing.T) {
 	t.Parallel()
@@ -429,7 +449,7 @@ func TestFailsClosed(t *testing.T) {
 // A next hop that takes the mail and is not heard of again leaves keys that open.
 func TestUnconfirmed(t *testing.T) {
 	t.Parallel()
-	l := silentHop(t)
+	l := silentHop(t, "")
 	h := newHouse(t, storetest.Open(t), func(c *gateway.Config, _ *smtpd.Config) { c.Next = relayTo(t, l.addr) })
 	if r := h.send("ana@example.org", letter("[secure] hi", "x\r\n"), "bob@x.test"); !strings.HasPrefix(r, "451 4.4.2 ") {
 		t.Errorf("%q", r)

@@ -9,6 +9,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/base64"
+	"io"
 	"math/big"
 	"net"
 	"strings"
@@ -46,13 +47,14 @@ func relayTo(t testing.TB, addr string) *relay.Relay {
 	return r
 }
 
-// silent is a next hop that takes one mail and goes away before it says so.
+// silent is a next hop without extensions that takes one mail, gives its answer,
+// which may be none, and goes away.
 type silent struct {
 	addr string
 	got  chan string
 }
 
-func silentHop(t testing.TB) *silent {
+func silentHop(t testing.TB, answer string) *silent {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -91,6 +93,7 @@ func silentHop(t testing.TB) *silent {
 			}
 			b.WriteString(strings.TrimPrefix(line, "."))
 		}
+		io.WriteString(c, answer)
 		s.got <- b.String()
 	}()
 	return s

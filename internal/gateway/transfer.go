@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
@@ -213,16 +214,23 @@ func (t *transfer) pass(ctx context.Context) (*smtpd.Reply, error) {
 			}
 		}
 	}
-	// The next hop has the mail. What goes wrong now must not bring it there twice.
+	// The next hop has the mail. What goes wrong now must not bring it there twice,
+	// unless somebody would not get it at all.
 	err = t.g.c.DB.Update(ctx, func(tx *store.Tx) error {
 		if err := tx.InsertTransit(t.transit()); err != nil {
 			return err
 		}
-		return t.reportRefused(tx, accepted)
+		if err := t.reportRefused(tx, accepted); err != nil {
+			return err
+		}
+		return t.reportRelayed(tx, accepted)
 	})
+	if err != nil && len(accepted.Refused) > 0 {
+		return nil, err // some have it and will get it again; the others would never
+	}
 	if err != nil {
 		t.log.Error("gateway: record what was passed on", "err", err)
-	} else if len(accepted.Refused) > 0 {
+	} else if len(accepted.Refused) > 0 || slices.ContainsFunc(t.outcomes, func(o outcome) bool { return t.relayedFor(accepted, &o) }) {
 		t.g.c.Outbox.Wake()
 	}
 	return reply(250, "2.0.0", "passed on to "+accepted.Host), nil
@@ -249,6 +257,41 @@ func (t *transfer) reportRefused(tx *store.Tx, accepted outbox.Accepted) error {
 	return nil
 }
 
+// relayedFor reports whether the sender is to hear from us that the next hop has
+// the mail for o, because that does not answer for it (RFC 3461, section 5.2.2).
+func (t *transfer) relayedFor(accepted outbox.Accepted, o *outcome) bool {
+	return !accepted.DSN && !t.s.from.Null && outbox.Wants(o.to.Notify, "SUCCESS")
+}
+
+func (t *transfer) reportRelayed(tx *store.Tx, accepted outbox.Accepted) error {
+	for i := range t.outcomes {
+		o := &t.outcomes[i]
+		if o.result == policy.ResultRefused || !t.relayedFor(accepted, o) {
+			continue
+		}
+		b := t.bounce(o, outbox.Relayed, "2.0.0")
+		b.Said = "250 " + oneLine(accepted.Text)
+		if err := t.tell(tx, b); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// bounce is what the sender is told of o.
+func (t *transfer) bounce(o *outcome, action, status string) outbox.Bounce {
+	return outbox.Bounce{Action: action, Status: status, AccountID: t.account.ID, Answer: t.answerTo(), To: o.to.Addr,
+		SentAt: t.begun, EnvelopeID: t.s.opts.EnvelopeID, Original: o.to.Original}
+}
+
+func (t *transfer) tell(tx *store.Tx, b outbox.Bounce) error {
+	reports, err := t.g.c.Post.Bounced(tx, b)
+	if err != nil {
+		return err
+	}
+	return t.g.c.Outbox.Enqueue(tx, reports...)
+}
+
 // seal cuts a sealed mail through to its one recipient.
 func (t *transfer) seal(ctx context.Context) (*smtpd.Reply, error) {
 	o := &t.outcomes[0]
@@ -268,6 +311,12 @@ func (t *transfer) seal(ctx context.Context) (*smtpd.Reply, error) {
 	switch {
 	case err == nil:
 		t.g.recorder.sent(sealed[0].SlotID)
+		if t.relayedFor(accepted, o) {
+			if err := t.g.c.DB.Update(ctx, func(tx *store.Tx) error { return t.reportRelayed(tx, accepted) }); err != nil {
+				t.log.Error("gateway: report what was passed on", "err", err)
+			}
+			t.g.c.Outbox.Wake()
+		}
 		return reply(250, "2.0.0", "sealed, and passed on to "+accepted.Host), nil
 	case errors.As(err, &lost):
 		return nil, err // the recipient may have it: its keys stay
@@ -328,21 +377,16 @@ func (t *transfer) queue(ctx context.Context) (*smtpd.Reply, error) {
 // reportRules tells the sender of recipients whom a rule keeps the message from.
 func (t *transfer) reportRules(tx *store.Tx) error {
 	for _, o := range t.outcomes {
-		if o.decision.Action != policy.Refuse || t.s.from.Null {
+		if o.decision.Action != policy.Refuse || t.s.from.Null || !outbox.Wants(o.to.Notify, "FAILURE") {
 			continue
 		}
 		text := o.decision.Refusal
 		if text == "" {
 			text = "refused by a rule of the account"
 		}
-		reports, err := t.g.c.Post.Bounced(tx, outbox.Bounce{
-			AccountID: t.account.ID, Answer: t.answerTo(), To: o.to.Addr, SentAt: t.begun, Reason: text,
-			Status: "5.7.1", EnvelopeID: t.s.opts.EnvelopeID, Original: o.to.Original,
-		})
-		if err != nil {
-			return err
-		}
-		if err := t.g.c.Outbox.Enqueue(tx, reports...); err != nil {
+		b := t.bounce(&o, outbox.Failed, "5.7.1")
+		b.Reason = text
+		if err := t.tell(tx, b); err != nil {
 			return err
 		}
 	}

@@ -125,17 +125,18 @@ func (w *Writer) Code(l Languages, c Code) (Mail, error) {
 func (w *Writer) Report(l Languages, b Bounce) (Mail, error) {
 	return w.write(l, nil, func(p i18n.Printer) (string, section) {
 		recipient, date := line(b.Recipient, 254), p.Date(b.SentAt)
-		s := section{Heading: p.T("mail.bounce.subject", "recipient", recipient)}
+		kind := "mail.report." + b.Action
+		s := section{Heading: p.T(kind+".subject", "recipient", recipient)}
 		if b.Ref != "" {
-			s.Before = []string{p.T("mail.report.envelope", "ref", id.ShowReference(b.Ref), "recipient", recipient, "date", date)}
+			s.Before = []string{p.T(kind+".envelope", "ref", id.ShowReference(b.Ref), "recipient", recipient, "date", date)}
 		} else {
-			s.Before = []string{p.T("mail.report.plain", "recipient", recipient, "date", date)}
+			s.Before = []string{p.T(kind+".plain", "recipient", recipient, "date", date)}
 		}
-		if reason := line(p.T(b.Reason), 500); reason != "" {
+		if reason := line(p.T(b.Reason), 500); b.Reason != "" && reason != "" {
 			s.Before = append(s.Before, p.T("mail.bounce.reason", "reason", reason))
 		}
-		s.Before = append(s.Before, p.T("mail.bounce.next"))
-		return p.T("mail.bounce.subject", "recipient", recipient), s
+		s.Before = append(s.Before, p.T(kind+".next"))
+		return s.Heading, s
 	})
 }
 
@@ -175,6 +176,7 @@ type Bounce struct {
 	Recipient string
 	SentAt    time.Time
 	Reason    string // the next hop's words, or the catalogue key of our own
+	Action    string // of a report: failed, delayed, relayed
 }
 
 // Bounce writes the notice of a mail that could not be delivered.

@@ -246,7 +246,16 @@ func (o *Outbox) Drop(ctx context.Context, actor, rowID string) error {
 	return err
 }
 
-// Bounce is a letter that could not be delivered.
+// What a sender is told of a mail (RFC 3464, section 2.3.3). Only who sent through
+// the gateway hears of more than failures.
+const (
+	Failed  = "failed"
+	Delayed = "delayed"
+	Relayed = "relayed" // to a server that tells its sender nothing more
+)
+
+// Bounce is what a sender is told of a letter: mostly that it could not be
+// delivered.
 type Bounce struct {
 	AccountID int64
 	SlotID    string  // of the envelope, "" if the letter carried none
@@ -257,7 +266,8 @@ type Bounce struct {
 	SentAt    time.Time
 	Reason    string // the next hop's words, or the catalogue key of our own
 
-	// For a report: what the next hop said, and RFC 3461's names.
+	// For a report: what happened, what the next hop said, and RFC 3461's names.
+	Action               string // Failed, Delayed or Relayed
 	Status               string // enhanced code
 	Said                 string // reply with its code, "" where the next hop said nothing
 	EnvelopeID, Original string

@@ -99,6 +99,7 @@ func run(t *testing.T, box *outbox.Outbox, s outbox.Sender, bounced outbox.Bounc
 // hop is a next hop in memory.
 type hop struct {
 	answer func(p outbox.Parcel, n int) error // n counts from 1; nil: all is taken
+	dsn    bool                               // it reports by itself
 	mu     sync.Mutex
 	tries  []outbox.Parcel
 	taken  []string // addresses
@@ -118,7 +119,7 @@ func (h *hop) Send(_ context.Context, p outbox.Parcel) (outbox.Accepted, error) 
 		defer h.mu.Unlock()
 		h.taken = append(h.taken, p.To[0].Addr.Canonical())
 	}
-	return outbox.Accepted{}, err
+	return outbox.Accepted{DSN: h.dsn}, err
 }
 
 func (h *hop) count() (tries, taken int) {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	"github.com/pli-mail/pli/internal/mailaddr"
 	"github.com/pli-mail/pli/internal/message"
@@ -36,6 +37,15 @@ type Receiver struct {
 	Original string   // ORCPT, type;address in its encoded form, "" for none
 }
 
+// Wants reports whether the sender is to hear of such an event: SUCCESS, FAILURE
+// or DELAY. Who said nothing hears of failures (RFC 3461, section 4.1).
+func Wants(notify []string, event string) bool {
+	if notify == nil {
+		return event == "FAILURE"
+	}
+	return slices.Contains(notify, event)
+}
+
 // Raw is a mail that passes as it came. Its lines end with CRLF, the last one too.
 type Raw struct {
 	Size     int64            // octets
@@ -50,6 +60,7 @@ type Accepted struct {
 	Host    string // that took it, as the operator or DNS names it
 	Text    string // its reply, such as "2.0.0 Ok: queued as 4bX…"
 	Refused []Refusal
+	DSN     bool // it answers for what RFC 3461 lets senders ask
 }
 
 // Refusal is one of several recipients whom the next hop did not take, while

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -120,17 +119,17 @@ func (r *run) deliver(row store.OutboxRow, expires time.Time) {
 	if err != nil {
 		// Perhaps the wrong key file: giving up would empty every letter.
 		log.Error("outbox: letter cannot be read", "err", err)
-		r.end(ctx, row, &Letter{}, &Error{Text: "the waiting mail could not be read", Key: "mail.fail.unreadable", Cause: err})
+		r.end(ctx, row, &Letter{}, Accepted{}, &Error{Text: "the waiting mail could not be read", Key: "mail.fail.unreadable", Cause: err})
 		return
 	}
 	sending, stop := r.keep(row, expires)
-	_, err = r.sender.Send(sending, r.o.parcel(letter, boundary))
+	accepted, err := r.sender.Send(sending, r.o.parcel(letter, boundary))
 	lost := stop()
 	if lost && err != nil {
 		log.Warn("outbox: claim lost while sending", "err", err)
 		return
 	}
-	r.end(ctx, row, letter, err)
+	r.end(ctx, row, letter, accepted, err)
 }
 
 // keep renews the claim on row, which ends at expires, while it is being sent.
@@ -180,13 +179,13 @@ var errClaimLost = errors.New("the claim on the letter was lost")
 
 // end records the outcome of one attempt. If the database does not answer, it
 // tries until the lease is over: a letter that was sent but not recorded is sent again.
-func (r *run) end(ctx context.Context, row store.OutboxRow, letter *Letter, sent error) {
+func (r *run) end(ctx context.Context, row store.OutboxRow, letter *Letter, accepted Accepted, sent error) {
 	log := r.o.cfg.Log.With("letter", row.ID, "kind", row.Kind, "attempt", row.Attempts)
 	var outcome string
 	deadline := time.Now().Add(r.o.cfg.Lease)
 	for pause := 100 * time.Millisecond; ; pause *= 2 {
 		err := r.o.cfg.DB.Update(ctx, func(tx *store.Tx) (err error) {
-			outcome, err = r.record(tx, row, letter, sent)
+			outcome, err = r.record(tx, row, letter, accepted, sent)
 			return err
 		})
 		if err == nil {
@@ -206,7 +205,7 @@ func (r *run) end(ctx context.Context, row store.OutboxRow, letter *Letter, sent
 	}
 }
 
-func (r *run) record(tx *store.Tx, row store.OutboxRow, letter *Letter, sent error) (outcome string, err error) {
+func (r *run) record(tx *store.Tx, row store.OutboxRow, letter *Letter, accepted Accepted, sent error) (outcome string, err error) {
 	if sent == nil {
 		ours, err := tx.FinishOutbox(row.ID, row.Attempts)
 		if err != nil {
@@ -216,7 +215,12 @@ func (r *run) record(tx *store.Tx, row store.OutboxRow, letter *Letter, sent err
 			return "sent, but the row was gone or claimed again", nil
 		}
 		if row.SlotID != "" {
-			err = tx.SetDelivery(row.SlotID, store.DeliverySent, "")
+			if err := tx.SetDelivery(row.SlotID, store.DeliverySent, ""); err != nil {
+				return "", err
+			}
+		}
+		if !accepted.DSN && letter.Answer != nil && Wants(letter.Notify, "SUCCESS") {
+			err = r.tell(tx, row, letter, Bounce{Action: Relayed, Status: "2.0.0", Said: clean("250 " + accepted.Text)})
 		}
 		return "sent", err
 	}
@@ -224,8 +228,16 @@ func (r *run) record(tx *store.Tx, row store.OutboxRow, letter *Letter, sent err
 	next := tx.Now.Add(backoff(row.Kind, row.Attempts))
 	if !permanent && next.Before(row.GiveUpAt) {
 		ours, err := tx.PostponeOutbox(row.ID, row.Attempts, next, reason)
-		if !ours {
+		if err != nil || !ours {
 			return "not sent, and the row was gone or claimed again", err
+		}
+		// Once: of all attempts only one is before that hour with the next behind it.
+		late := row.CreatedAt.Add(delayed)
+		if letter.Answer != nil && Wants(letter.Notify, "DELAY") && tx.Now.Before(late) && !next.Before(late) {
+			b := Bounce{Action: Delayed, Reason: shown}
+			b.Status, b.Said = status(sent)
+			b.Status = "4" + b.Status[1:]
+			err = r.tell(tx, row, letter, b)
 		}
 		return "postponed until " + next.Format(time.RFC3339), err
 	}
@@ -238,27 +250,28 @@ func (r *run) record(tx *store.Tx, row store.OutboxRow, letter *Letter, sent err
 			return "", err
 		}
 	}
-	return "given up", r.tell(tx, row, letter, sent, shown)
+	b := Bounce{Action: Failed, Reason: shown}
+	b.Status, b.Said = status(sent)
+	return "given up", r.tell(tx, row, letter, b)
 }
 
-// tell enqueues the notice of a bounce, or the report. Only a user of this
+// delayed is when a sender who wants to know hears that a mail still waits.
+const delayed = 4 * time.Hour
+
+// tell enqueues the notice of what b says happened, or the report. Only a user of this
 // service is ever told, or a sender whom an upstream was admitted to send for
 // (AT-70: no backscatter); and a notice has neither SenderID nor Answer, so that
 // there is no notice about a notice.
-func (r *run) tell(tx *store.Tx, row store.OutboxRow, letter *Letter, sent error, reason string) error {
-	answer := letter.Answer
-	if slices.Contains(letter.Notify, "NEVER") {
-		answer = nil
+func (r *run) tell(tx *store.Tx, row store.OutboxRow, letter *Letter, b Bounce) error {
+	b.Answer = letter.Answer
+	if b.Action == Failed && !Wants(letter.Notify, "FAILURE") {
+		b.Answer = nil
 	}
-	if row.SenderID == "" && answer == nil || r.bounced == nil || letter.To.Addr.IsZero() {
+	if row.SenderID == "" && b.Answer == nil || r.bounced == nil || letter.To.Addr.IsZero() {
 		return nil
 	}
-	b := Bounce{
-		AccountID: row.AccountID, SlotID: row.SlotID, SenderID: row.SenderID, Answer: answer, To: letter.To.Addr,
-		Subject: letter.Subject, SentAt: row.CreatedAt, Reason: reason,
-		EnvelopeID: letter.EnvelopeID, Original: letter.Original,
-	}
-	b.Status, b.Said = status(sent)
+	b.AccountID, b.SlotID, b.SenderID, b.To = row.AccountID, row.SlotID, row.SenderID, letter.To.Addr
+	b.Subject, b.SentAt, b.EnvelopeID, b.Original = letter.Subject, row.CreatedAt, letter.EnvelopeID, letter.Original
 	notices, err := r.bounced(tx, b)
 	if err != nil {
 		return fmt.Errorf("write bounce notice: %w", err)

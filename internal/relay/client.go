@@ -288,7 +288,7 @@ func (l *line) transact(t transaction) (outbox.Accepted, error) {
 	if a.code/100 != 2 {
 		return out, a.refusal()
 	}
-	return outbox.Accepted{Host: l.hop.name, Text: strings.Join(strings.Fields(a.text()), " "), Refused: refused}, nil
+	return outbox.Accepted{Host: l.hop.name, Text: strings.Join(strings.Fields(a.text()), " "), Refused: refused, DSN: l.offers("DSN")}, nil
 }
 
 // envelope sends MAIL and RCPT, with DATA behind them where the host takes them

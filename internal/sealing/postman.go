@@ -117,7 +117,7 @@ func (p *Postman) PasswordChanged(tx *store.Tx, c account.PasswordChangedLetter)
 
 // Bounced writes the notice of a mail that could not be delivered, to its
 // sender if they are still a user here; for a mail that came through the
-// gateway it writes a report to whoever sent it.
+// gateway it writes a report to whoever sent it, of whatever happened.
 func (p *Postman) Bounced(tx *store.Tx, b outbox.Bounce) ([]outbox.Letter, error) {
 	if b.Answer != nil {
 		l, err := p.report(tx, b)
@@ -155,7 +155,7 @@ func (p *Postman) Bounced(tx *store.Tx, b outbox.Bounce) ([]outbox.Letter, error
 // 6.1). It says nothing that was sealed, and not the subject (AT-71).
 func (p *Postman) report(tx *store.Tx, b outbox.Bounce) (outbox.Letter, error) {
 	zone, lang := accountZone(tx, b.AccountID)
-	words := notice.Bounce{Recipient: b.To.String(), SentAt: b.SentAt, Reason: b.Reason}
+	words := notice.Bounce{Recipient: b.To.String(), SentAt: b.SentAt, Reason: b.Reason, Action: b.Action}
 	if b.SlotID != "" {
 		var err error
 		if words.Ref, words.MessageID, err = tx.FindSlotNames(b.SlotID); err != nil {
@@ -171,7 +171,7 @@ func (p *Postman) report(tx *store.Tx, b outbox.Bounce) (outbox.Letter, error) {
 	l.From.Name = p.Words.SystemName(lang)
 	l.Report = &message.Report{
 		Reporting: cmp.Or(p.Hostname, p.From.Addr.Domain()), EnvelopeID: b.EnvelopeID, Arrived: b.Answer.Arrived, Header: b.Answer.Header,
-		Recipients: []message.Delivery{{Final: b.To.Wire(), Original: b.Original, Action: "failed", Status: b.Status, Said: b.Said}},
+		Recipients: []message.Delivery{{Final: b.To.Wire(), Original: b.Original, Action: b.Action, Status: b.Status, Said: b.Said}},
 	}
 	return l, nil
 }
