@@ -130,7 +130,7 @@ var doors = map[string]string{
 	"github.com/jackc/pgx":            "store",
 	"modernc.org/sqlite":              "store",
 	"html/template":                   "web portal people desk console mailbox notice",
-	"github.com/emersion/go-smtp":     "mailbox cmd/pli",
+	"github.com/emersion/go-smtp":     "mailbox",
 	"github.com/miekg/dns":            "mx",
 	"github.com/pires/go-proxyproto":  "smtpd",
 	"net/smtp":                        "",

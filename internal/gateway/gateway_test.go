@@ -1,6 +1,7 @@
 package gateway_test
 
 import (
+	"bytes"
 	"crypto/tls"
 	"fmt"
 	"net/mail"
@@ -403,14 +404,37 @@ func TestCorpus(t *testing.T) {
 	t.Logf("%d messages", n)
 }
 
-// 25 MiB go through, as a blob, and come back.
+// 25 MiB go through, as a blob, and come back, sealed and as they came. While the
+// next hop has not answered, what is on the disk cannot be read.
 func TestLarge(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t, storetest.Open(t), nil)
 	raw := letter("[secure]", strings.Repeat(strings.Repeat("x", 76)+"\r\n", 25<<20/78))
+	looked := 0
+	h.hop.refuse(nil, func() error {
+		return filepath.WalkDir(h.dir, func(path string, d os.DirEntry, err error) error {
+			if err != nil || d.IsDir() {
+				return err
+			}
+			looked++
+			b, err := os.ReadFile(path)
+			if bytes.Contains(b, []byte("xxxxxxxxxxxxxxxx")) {
+				t.Errorf("%s can be read", path)
+			}
+			return err
+		})
+	})
 	h.sent(h.send("ana@example.org", raw, "bob@x.test"))
 	if _, opened := h.open(h.hop.to(t, "bob@x.test", 1)[0].raw, "bob@x.test"); opened != raw {
 		t.Error("opens to something else")
+	}
+	clear := strings.Replace(raw, "[secure]", "in clear", 1)
+	h.sent(h.send("ana@example.org", clear, "carol@x.test"))
+	if got := h.hop.to(t, "carol@x.test", 1)[0].raw; !strings.HasSuffix(got, clear) {
+		t.Error("something else was passed on")
+	}
+	if looked < 2 {
+		t.Errorf("only %d files were on the disk", looked)
 	}
 	if left, _ := filepath.Glob(filepath.Join(h.dir, "spool", "*")); len(left) != 0 {
 		t.Errorf("left in the spool: %v", left)
