@@ -66,6 +66,7 @@ func (a *app) doctorCommand() *cobra.Command {
 			d.checkDatabase(cmd.Context(), a)
 			d.checkCertificate(time.Now())
 			d.checkSmarthost(cmd.Context())
+			d.checkGateway(cmd.Context(), time.Now())
 		}
 		return a.report(d.found, asJSON)
 	})
@@ -132,7 +133,7 @@ func (d *doctor) checkFiles() {
 	} else {
 		d.ok("masterkey", "cli.doctor.masterkey.ok", "file", d.conf.MasterKeyFile)
 	}
-	for _, secret := range []string{d.conf.DatabasePasswordFile, d.conf.Mail.PasswordFile, d.conf.Mail.DKIM.KeyFile, d.conf.TLS.Key} {
+	for _, secret := range []string{d.conf.DatabasePasswordFile, d.conf.Mail.PasswordFile, d.conf.Mail.DKIM.KeyFile, d.conf.TLS.Key, d.conf.Gateway.Key} {
 		if secret == "" {
 			continue
 		}
@@ -249,6 +250,13 @@ func (d *doctor) checkService(ctx context.Context, parts *server.Parts, o *opera
 			d.warn("outbox", "cli.doctor.outbox", "cli.doctor.outbox.do", args...)
 		} else {
 			d.ok("outbox", "cli.doctor.outbox", args...)
+		}
+	}
+	if len(d.conf.Gateway.Listen) > 0 {
+		if state, err := o.Accounts.Admission(ctx); err == nil && state.Upstreams() == 0 {
+			d.warn("gateway", "cli.doctor.gateway.nobody", "cli.doctor.gateway.nobody.do")
+		} else if err == nil {
+			d.ok("gateway", "cli.doctor.gateway.upstreams", "n", state.Upstreams())
 		}
 	}
 	if err := d.checkAccounts(ctx, o); err != nil {

@@ -129,6 +129,9 @@ type rulesInForce struct {
 	last map[int64]readRules
 }
 
+// Upstreams is how many mail servers may send.
+func (a *Admission) Upstreams() int { return len(a.upstreams) }
+
 // Match returns the upstreams that a client is: by its address, by the SHA-256
 // of the public key that it showed, or by a user name and the SHA-256 of its
 // password; "" for what it did not show.
