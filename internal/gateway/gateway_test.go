@@ -2,7 +2,10 @@ package gateway_test
 
 import (
 	"bytes"
+	"crypto/ed25519"
+	"crypto/rand"
 	"crypto/tls"
+	"encoding/base64"
 	"fmt"
 	"net/mail"
 	"os"
@@ -11,9 +14,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/emersion/go-msgauth/dkim"
+
 	"github.com/pli-mail/pli/internal/account"
 	"github.com/pli-mail/pli/internal/gateway"
 	"github.com/pli-mail/pli/internal/policy"
+	"github.com/pli-mail/pli/internal/relay"
 	"github.com/pli-mail/pli/internal/smtpd"
 	"github.com/pli-mail/pli/internal/store"
 	"github.com/pli-mail/pli/internal/store/storetest"
@@ -481,5 +487,63 @@ func TestUnconfirmed(t *testing.T) {
 	raw := <-l.got
 	if _, opened := h.open(raw, "bob@x.test"); !strings.HasSuffix(opened, "\r\n\r\nx\r\n") {
 		t.Errorf("%q", opened)
+	}
+}
+
+// What goes out passes DMARC: a signature in From's domain where its key is
+// here, else the service's own From where the operator chose that (AT-72).
+func TestIdentity(t *testing.T) {
+	t.Parallel()
+	public, key, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lookup := &dkim.VerifyOptions{LookupTXT: func(name string) ([]string, error) {
+		if name != "s1._domainkey.example.org" {
+			return nil, fmt.Errorf("no %s", name)
+		}
+		return []string{"v=DKIM1; k=ed25519; p=" + base64.StdEncoding.EncodeToString(public)}, nil
+	}}
+	for name, keys := range map[string][]relay.DKIM{"signed": {{Domain: "example.org", Selector: "s1", Key: key}}, "rewritten": nil} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			hop := newHop(t)
+			next, err := relay.New(relay.Config{Addr: hop.addr, TLS: relay.None, Hello: "gw.example.org", DKIM: keys})
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(next.Close)
+			h := newHouse(t, storetest.Open(t), func(c *gateway.Config, _ *smtpd.Config) { c.RewriteFrom, c.Next = true, next })
+			for _, m := range []string{letter("[secure] hi", "x\r\n"), letter("hi", "x\r\n"),
+				strings.Replace(letter("[secure] hi", "x\r\n"), "Reply-To: desk@example.org\r\n", "", 1)} {
+				h.sent(h.send("ana@example.org", m, "bob@x.test"))
+			}
+			for i, got := range hop.to(t, "bob@x.test", 3) {
+				m, err := mail.ReadMessage(strings.NewReader(got.raw))
+				if err != nil {
+					t.Fatal(err)
+				}
+				sealed, answers := i != 1, []string{"desk@example.org", "desk@example.org", "ana@example.org"}[i]
+				from, replyTo := m.Header.Get("From"), m.Header.Get("Reply-To")
+				signed, err := dkim.VerifyWithOptions(strings.NewReader(got.raw), lookup)
+				if err != nil {
+					t.Fatal(err)
+				}
+				switch {
+				case keys == nil && sealed:
+					if !strings.HasSuffix(from, "<envelopes@pli.example>") || !strings.Contains(replyTo, answers) || len(signed) != 0 {
+						t.Errorf("From: %s, Reply-To: %s, %d signatures", from, replyTo, len(signed))
+					}
+				case keys == nil: // what passes as it came is not ours to change
+					if !strings.HasSuffix(from, "<ana@example.org>") || len(signed) != 0 {
+						t.Errorf("From: %s, %d signatures", from, len(signed))
+					}
+				default:
+					if !strings.HasSuffix(from, "<ana@example.org>") || len(signed) != 1 || signed[0].Err != nil || signed[0].Domain != "example.org" {
+						t.Errorf("From: %s, signatures %+v", from, signed)
+					}
+				}
+			}
+		})
 	}
 }

@@ -174,7 +174,10 @@ func (p *passing) letter(i int, reg keyserver.Registered, keep time.Time) (outbo
 	l.Attach.ScriptFree = in.ScriptFree
 	if in.Rewrite {
 		own := p.s.cfg.Post.identity(in.Account.Language, p.name(), in.From.Addr, in.Account.Name, false)
-		l.From, l.ReplyTo = own.From, own.ReplyTo
+		l.From = own.From
+		if len(in.Header.ReplyTo) == 0 {
+			l.ReplyTo = own.ReplyTo
+		}
 	}
 	if l.Subject == "" {
 		l.Subject = mail.Subject
