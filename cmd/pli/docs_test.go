@@ -4,6 +4,8 @@ import (
 	"flag"
 	"os"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -91,5 +93,57 @@ func TestHelpIsComplete(t *testing.T) {
 			}
 		}
 		walk(a.root())
+	}
+}
+
+var (
+	markdownLink = regexp.MustCompile(`\]\(([^)\s]+)\)`)
+	heading      = regexp.MustCompile(`(?m)^#+ (.*)$`)
+	notInAnchors = regexp.MustCompile(`[^\p{L}\p{N}_ -]`)
+)
+
+// What the documents refer to is there, the headings too.
+func TestLinks(t *testing.T) {
+	t.Parallel()
+	var files []string
+	for _, pattern := range []string{"*.md", "docs/*/*.md", "docs/*/*/*.md"} {
+		found, err := filepath.Glob("../../" + pattern)
+		if err != nil {
+			t.Fatal(err)
+		}
+		files = append(files, found...)
+	}
+	links := 0
+	for _, f := range files {
+		raw, err := os.ReadFile(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range markdownLink.FindAllStringSubmatch(string(raw), -1) {
+			to, anchor, _ := strings.Cut(m[1], "#")
+			if strings.Contains(to, ":") {
+				continue
+			}
+			links++
+			target := f
+			if to != "" {
+				target = filepath.Join(filepath.Dir(f), to)
+			}
+			text, err := os.ReadFile(target)
+			if err != nil {
+				if _, err := os.Stat(target); err != nil {
+					t.Errorf("%s: %s is not there", f, m[1])
+				}
+				continue
+			}
+			if anchor != "" && !slices.ContainsFunc(heading.FindAllStringSubmatch(string(text), -1), func(h []string) bool {
+				return strings.ReplaceAll(strings.ToLower(notInAnchors.ReplaceAllString(h[1], "")), " ", "-") == anchor
+			}) {
+				t.Errorf("%s: %s has no such heading", f, m[1])
+			}
+		}
+	}
+	if links < 30 {
+		t.Errorf("only %d links", links)
 	}
 }
