@@ -48,10 +48,10 @@ func (t *transfer) enclose(ctx context.Context, list []*outcome, through bool, t
 		Subject:   shown.Subject,
 		MessageID: t.messageID(), Header: t.headerOutside(),
 		Receipt: options.Receipt, ServerMayOpen: options.ServerDecrypt, ScriptFree: options.ScriptFree,
-		Through: through, Transit: t.trace, Origin: t.s.peer.Addr.String(), Answer: t.answerTo(),
+		Through: through, Transit: t.trace, ENVID: t.s.opts.EnvelopeID, Origin: t.s.peer.Addr.String(), Answer: t.answerTo(),
 	}
 	for _, o := range list {
-		in.To = append(in.To, o.to.Addr)
+		in.To = append(in.To, o.to)
 	}
 	if options.KeepSubject {
 		in.Outer = in.Subject
@@ -68,9 +68,8 @@ func (t *transfer) enclose(ctx context.Context, list []*outcome, through bool, t
 		in.Policy = string(b)
 	}
 	in.Then = func(tx *store.Tx, m envelope.MessageID, letters []outbox.Letter) error {
-		for i, o := range list {
+		for _, o := range list {
 			o.envelope = m.String()
-			letters[i].Notify, letters[i].Original, letters[i].EnvelopeID = o.to.Notify, o.to.Original, t.s.opts.EnvelopeID
 		}
 		return then(tx, letters)
 	}

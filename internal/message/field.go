@@ -181,6 +181,12 @@ func qpText(w io.Writer, s string) error {
 		col := 0
 		for j := 0; j < len(line); j++ {
 			c := line[j]
+			// Most octets stand for themselves, with room left.
+			if c > ' ' && c <= '~' && c != '=' && col > 0 && col < foldAt-2 {
+				out = append(out, c)
+				col++
+				continue
+			}
 			hex := c == '=' || c > '~' || c < ' ' && c != '\t' || j == len(line)-1 && (c == ' ' || c == '\t')
 			width := 1
 			if hex {

@@ -25,7 +25,7 @@ type Incoming struct {
 	Sender   mailaddr.Address // of the SMTP envelope, and the return path of the mails
 	From     message.Mailbox  // of the mails' header; its name may be empty
 	Rewrite  bool             // From is the service's own address instead, and From becomes Reply-To
-	To       []mailaddr.Address
+	To       []outbox.Receiver
 	Manifest *envelope.Manifest
 	Plain    func() (io.ReadCloser, error)
 
@@ -42,10 +42,12 @@ type Incoming struct {
 
 	Through bool   // the mail is handed on at once: see keyserver.CarrierThrough
 	Transit string // trace id
+	ENVID   string // of RFC 3461, "" for none
 	Origin  string // network address of the upstream
 	Answer  *outbox.Answer
 	// Then runs in the registering transaction, perhaps more than once. The
-	// letters are in the order of To; they are not in the outbox yet.
+	// letters are in the order of To; they are not in the outbox yet. Through has
+	// none there: its one is written after the commit.
 	Then func(tx *store.Tx, m envelope.MessageID, letters []outbox.Letter) error
 }
 
@@ -65,13 +67,20 @@ func (s *Service) SealIncoming(ctx context.Context, in Incoming) (envelope.Messa
 		return envelope.MessageID{}, nil, fmt.Errorf("seal message: %w", err)
 	}
 	defer plain.Close()
-	if p.enclosure, err = s.enclose(ctx, h, in.Manifest, plain, in.To); err != nil {
+	if p.enclosure, err = s.enclose(ctx, h, in.Manifest, plain, p.to()); err != nil {
 		return envelope.MessageID{}, nil, err
 	}
 	reg, err := s.cfg.Keys.Register(ctx, p.message())
 	if err != nil {
 		p.discard(ctx)
 		return envelope.MessageID{}, nil, fmt.Errorf("seal message: %w", err)
+	}
+	if in.Through {
+		// Outside the transaction, which others wait for.
+		if p.letters, err = p.write(reg); err != nil {
+			err = errors.Join(err, s.cfg.Keys.Withdraw(ctx, reg.MessageID.String(), "its mail could not be written"))
+			return envelope.MessageID{}, nil, fmt.Errorf("seal message: %w", err)
+		}
 	}
 	return reg.MessageID, p.letters, nil
 }
@@ -102,7 +111,7 @@ func (p *passing) lookUp(tx *store.Tx) error {
 			p.known = u.Name()
 		}
 	}
-	for _, a := range p.in.To {
+	for _, a := range p.to() {
 		u, err := tx.FindUserByAddress(a.Canonical())
 		if err == nil {
 			p.speak[a.Canonical()] = u.Language
@@ -120,26 +129,24 @@ func (p *passing) name() string {
 
 func (p *passing) message() keyserver.NewMessage {
 	in := &p.in
-	keep := keepUntil(in.Account, p.sealedAt, in.ExpiresAt)
 	m := keyserver.NewMessage{
 		AccountID: in.Account.ID,
 		Sender: keyserver.Sender{UserID: p.userID, Address: in.From.Addr.Canonical(), Name: p.name(),
 			Organisation: in.Account.Name, Verified: true}, // the upstream was admitted for the address's domain
 		Subject: in.Subject,
 		MH:      p.sealer.MH(), HH: p.sealer.HH(), PH: p.payload.Hash, PayloadSize: p.payload.Size, Payload: p.blob, Body: p.body,
-		KeepUntil: keep, ExpiresAt: in.ExpiresAt, NotifyOpened: p.notify, Carrier: keyserver.CarrierMail,
-		Slots: p.newSlots(in.To), Transit: in.Transit, Policy: in.Policy,
+		KeepUntil: p.keep(), ExpiresAt: in.ExpiresAt, NotifyOpened: p.notify, Carrier: keyserver.CarrierMail,
+		Slots: p.newSlots(p.to()), Transit: in.Transit, Policy: in.Policy,
 		Actor: keyserver.Actor{UserID: p.userID, Name: "user:" + in.Sender.Canonical(), Origin: in.Origin},
 		Then: func(tx *store.Tx, reg keyserver.Registered) error {
-			letters := make([]outbox.Letter, len(p.slots))
-			for i := range p.slots {
+			p.letters = nil
+			if !in.Through {
 				var err error
-				if letters[i], err = p.letter(i, reg, keep); err != nil {
+				if p.letters, err = p.write(reg); err != nil {
 					return err
 				}
 			}
-			p.letters = letters
-			return in.Then(tx, reg.MessageID, letters)
+			return in.Then(tx, reg.MessageID, p.letters)
 		},
 	}
 	if in.Receipt != nil {
@@ -151,10 +158,33 @@ func (p *passing) message() keyserver.NewMessage {
 	return m
 }
 
+// write gives the letters of what was registered.
+func (p *passing) write(reg keyserver.Registered) ([]outbox.Letter, error) {
+	letters, keep := make([]outbox.Letter, len(p.slots)), p.keep()
+	for i := range p.slots {
+		var err error
+		if letters[i], err = p.letter(i, reg, keep); err != nil {
+			return nil, err
+		}
+	}
+	return letters, nil
+}
+
+// keep is until when the ciphertext is kept for the mail's link.
+func (p *passing) keep() time.Time { return keepUntil(p.in.Account, p.sealedAt, p.in.ExpiresAt) }
+
+func (p *passing) to() []mailaddr.Address {
+	out := make([]mailaddr.Address, len(p.in.To))
+	for i, r := range p.in.To {
+		out[i] = r.Addr
+	}
+	return out
+}
+
 // letter is the mail that carries slot i. Its header is that of the message, so
 // that mail programs put it where the message would have stood.
 func (p *passing) letter(i int, reg keyserver.Registered, keep time.Time) (outbox.Letter, error) {
-	in, slot, to := &p.in, p.slots[i], p.in.To[i]
+	in, slot, receiver, to := &p.in, p.slots[i], p.in.To[i], p.in.To[i].Addr
 	langs := notice.In(p.speak[to.Canonical()], in.Account.Language, zoneOf(in.Account.TimeZone))
 	words := notice.Envelope{
 		Sender: p.name(), SenderAddress: in.From.Addr.String(), Organisation: in.Account.Name, To: to.String(),
@@ -169,6 +199,7 @@ func (p *passing) letter(i int, reg keyserver.Registered, keep time.Time) (outbo
 		Kind: outbox.Envelope, AccountID: in.Account.ID, SlotID: slot.ID.String(), Answer: in.Answer,
 		From: in.From, Bounces: in.Sender, To: message.Mailbox{Addr: to}, Subject: in.Outer, MessageID: in.MessageID, Header: &header,
 		Body:   outbox.Body{Text: mail.Text, HTML: mail.HTML},
+		Notify: receiver.Notify, Original: receiver.Original, EnvelopeID: in.ENVID,
 		Attach: p.attach(i, reg, words.File, langs.Order[0], p.name(), in.Account.Name),
 	}
 	l.Attach.ScriptFree = in.ScriptFree
