@@ -35,8 +35,8 @@ func (a *app) adminUpstream(f *adminFlags) *cobra.Command {
 		return o.write(t, f.format, false)
 	}))
 	var u account.NewUpstream
-	add := a.command("add NUMBER NAME (--network NET [--token] | --certificate FILE | --password) [--forwards]", "admin.upstream.add",
-		"  pli admin upstream add 100042 mta1 --network 192.0.2.10\n  pli admin upstream add 100042 mta2 --password\n  pli admin upstream add 100042 cloud --network 203.0.113.0/24 --token",
+	add := a.command("add NUMBER NAME (--network NET... [--token] | --certificate FILE | --password) [--forwards]", "admin.upstream.add",
+		"  pli admin upstream add 100042 mta1 --network 192.0.2.10\n  pli admin upstream add 100042 mta2 --password\n  pli admin upstream add 100042 cloud --network 203.0.113.0/24 --network 198.51.100.0/24 --token",
 		a.exactly("NUMBER", "NAME"), a.act(f, func(ctx context.Context, o *operator, args []string) error {
 			n, err := number(args[0])
 			if err != nil {
@@ -44,7 +44,7 @@ func (a *app) adminUpstream(f *adminFlags) *cobra.Command {
 			}
 			return o.addUpstream(ctx, n, args[1], u)
 		}))
-	add.Flags().StringVar(&u.Network, "network", "", a.t("cli.flag.network"))
+	add.Flags().StringArrayVar(&u.Networks, "network", nil, a.t("cli.flag.network"))
 	add.Flags().StringVar(&u.Certificate, "certificate", "", a.t("cli.flag.certificate"))
 	add.Flags().BoolVar(&u.Password, "password", false, a.t("cli.flag.upstreampassword"))
 	add.Flags().BoolVar(&u.Token, "token", false, a.t("cli.flag.token"))

@@ -5,6 +5,8 @@ import (
 	"crypto/subtle"
 	"fmt"
 	"net/netip"
+	"slices"
+	"strings"
 	"sync"
 
 	"github.com/pli-mail/pli/internal/policy"
@@ -21,7 +23,7 @@ type Admission struct {
 
 type upstream struct {
 	store.Upstream
-	network netip.Prefix
+	networks []netip.Prefix
 }
 
 type admitted struct {
@@ -64,8 +66,12 @@ func (s *Service) Admission(ctx context.Context) (*Admission, error) {
 		for _, u := range upstreams {
 			x := upstream{Upstream: u}
 			if u.Kind == store.UpstreamNetwork {
-				if x.network, err = netip.ParsePrefix(u.Value); err != nil {
-					return fmt.Errorf("read upstream %s: %w", u.Name, err)
+				for _, s := range strings.Fields(u.Value) {
+					n, err := netip.ParsePrefix(s)
+					if err != nil {
+						return fmt.Errorf("read upstream %s: %w", u.Name, err)
+					}
+					x.networks = append(x.networks, n)
 				}
 			}
 			a.upstreams = append(a.upstreams, x)
@@ -143,7 +149,7 @@ func (a *Admission) Match(addr netip.Addr, key, user, passwordHash string) (out 
 		ok := false
 		switch u.Kind {
 		case store.UpstreamNetwork:
-			ok = addr.IsValid() && u.network.Contains(addr)
+			ok = addr.IsValid() && slices.ContainsFunc(u.networks, func(n netip.Prefix) bool { return n.Contains(addr) })
 		case store.UpstreamCertificate:
 			ok = key != "" && key == u.Value
 		case store.UpstreamPassword:

@@ -130,14 +130,14 @@ func TestWideNetworks(t *testing.T) {
 		"192.168.0.0/15": true, "192.168.0.0/16": false, "127.0.0.0/8": false, "0.0.0.0/0": true,
 		"2001:db8:1::/48": false, "2001:db8::/47": true, "fd00::/8": false, "fc00::/7": true, "::/1": true, "::1": false, "::ffff:192.0.2.1": false,
 	} {
-		_, err := w.AddUpstream(w.Context(), w.root, 100042, account.NewUpstream{Name: "mta", Network: network})
+		_, err := w.AddUpstream(w.Context(), w.root, 100042, account.NewUpstream{Name: "mta", Networks: []string{network}})
 		if fault.Is(err, fault.Invalid) != wide || !wide && err != nil {
 			t.Errorf("%s: %v", network, err)
 		}
 		if err == nil {
 			w.ok(w.RemoveUpstream(w.Context(), w.root, 100042, "mta"))
 		}
-		secret, err := w.AddUpstream(w.Context(), w.root, 100042, account.NewUpstream{Name: "mta", Network: network, Token: true})
+		secret, err := w.AddUpstream(w.Context(), w.root, 100042, account.NewUpstream{Name: "mta", Networks: []string{network}, Token: true})
 		if err != nil || secret.IsZero() {
 			t.Errorf("%s with a token: %v", network, err)
 		}

@@ -73,7 +73,7 @@ func onlyOperators(w *world, number int64) map[string]func(a account.Actor) erro
 		"domain.add":      func(a account.Actor) error { _, _, err := w.AddDomain(ctx, a, number, "example.org"); return err },
 		"domain.remove":   func(a account.Actor) error { return w.RemoveDomain(ctx, a, number, "example.org") },
 		"upstream.add": func(a account.Actor) error {
-			_, err := w.AddUpstream(ctx, a, number, account.NewUpstream{Name: "mta", Network: "192.0.2.1"})
+			_, err := w.AddUpstream(ctx, a, number, account.NewUpstream{Name: "mta", Networks: []string{"192.0.2.1"}})
 			return err
 		},
 		"upstream.remove": func(a account.Actor) error { return w.RemoveUpstream(ctx, a, number, "mta") },

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"regexp"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/pli-mail/pli/internal/fault"
@@ -15,14 +16,14 @@ import (
 )
 
 // NewUpstream is a mail server or service that is to hand mail to the gateway.
-// It is known by exactly one of Network, Certificate and Password.
+// It is known by exactly one of Networks, Certificate and Password.
 type NewUpstream struct {
 	Name        string
-	Network     string // an address, or a network in CIDR
-	Certificate string // SHA-256 of its public key in hex
-	Password    bool   // one is made
-	Token       bool   // with Network: strangers send from there too, so each mail must show a token, which is made
-	Forwards    bool   // its mail may name foreign domains in From
+	Networks    []string // addresses, or networks in CIDR
+	Certificate string   // SHA-256 of its public key in hex
+	Password    bool     // one is made
+	Token       bool     // with Networks: strangers send from there too, so each mail must show a token, which is made
+	Forwards    bool     // its mail may name foreign domains in From
 }
 
 var upstreamName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._@-]{0,63}$`)
@@ -76,17 +77,21 @@ func checkUpstream(n NewUpstream, u *store.Upstream) error {
 		p.add("name", "people.upstreamname", nil)
 	}
 	ways := 0
-	if n.Network != "" {
+	if len(n.Networks) > 0 {
 		ways++
 		u.Kind = store.UpstreamNetwork
-		net, err := parseNetwork(n.Network)
-		switch {
-		case err != nil:
-			p.add("network", "people.upstreamnetwork", fault.Args{"value": n.Network})
-		case !n.Token && isWide(net):
-			p.add("network", "people.upstreamwide", fault.Args{"value": n.Network, "n": widest4, "m": widest6})
+		var list []string
+		for _, s := range n.Networks {
+			net, err := parseNetwork(s)
+			switch {
+			case err != nil:
+				p.add("network", "people.upstreamnetwork", fault.Args{"value": s})
+			case !n.Token && isWide(net):
+				p.add("network", "people.upstreamwide", fault.Args{"value": s, "n": widest4, "m": widest6})
+			}
+			list = append(list, net.String())
 		}
-		u.Value = net.String()
+		u.Value = strings.Join(list, " ")
 	}
 	if n.Certificate != "" {
 		ways++
@@ -101,7 +106,7 @@ func checkUpstream(n NewUpstream, u *store.Upstream) error {
 		ways++
 		u.Kind = store.UpstreamPassword
 	}
-	if ways != 1 || n.Token && n.Network == "" {
+	if ways != 1 || n.Token && len(n.Networks) == 0 {
 		p.add("network", "people.upstreamway", nil)
 	}
 	return p.err()
@@ -138,7 +143,7 @@ var private = []netip.Prefix{
 type Upstream struct {
 	Name      string
 	Kind      string // store.UpstreamNetwork and so on
-	Value     string // the network, or the hash of the certificate's public key
+	Value     string // the networks, with a space between, or the hash of the certificate's public key
 	Forwards  bool
 	CreatedAt time.Time
 }

@@ -26,18 +26,18 @@ func TestUpstreams(t *testing.T) {
 			return secret.Hash()
 		}
 		for name, bad := range map[string]account.NewUpstream{
-			"all of IPv4":    {Name: "a", Network: "0.0.0.0/0"},
-			"half of it":     {Name: "a", Network: "0.0.0.0/1"},
-			"a provider's":   {Name: "a", Network: "203.0.0.0/15"},
-			"all of IPv6":    {Name: "a", Network: "::/0"},
-			"a wide IPv6":    {Name: "a", Network: "2001:db8::/32"},
-			"mapped":         {Name: "a", Network: "::ffff:0.0.0.0/96"},
-			"no network":     {Name: "a", Network: "example.org"},
-			"two ways":       {Name: "a", Network: "192.0.2.1", Password: true},
+			"all of IPv4":    {Name: "a", Networks: []string{"0.0.0.0/0"}},
+			"half of it":     {Name: "a", Networks: []string{"0.0.0.0/1"}},
+			"a provider's":   {Name: "a", Networks: []string{"203.0.0.0/15"}},
+			"all of IPv6":    {Name: "a", Networks: []string{"::/0"}},
+			"a wide IPv6":    {Name: "a", Networks: []string{"2001:db8::/32"}},
+			"mapped":         {Name: "a", Networks: []string{"::ffff:0.0.0.0/96"}},
+			"no network":     {Name: "a", Networks: []string{"example.org"}},
+			"two ways":       {Name: "a", Networks: []string{"192.0.2.1"}, Password: true},
 			"no way":         {Name: "a"},
 			"a token alone":  {Name: "a", Token: true},
-			"no name":        {Name: "", Network: "192.0.2.1"},
-			"an odd name":    {Name: "a b", Network: "192.0.2.1"},
+			"no name":        {Name: "", Networks: []string{"192.0.2.1"}},
+			"an odd name":    {Name: "a b", Networks: []string{"192.0.2.1"}},
 			"no certificate": {Name: "a", Certificate: "abcd"},
 		} {
 			_, err := w.AddUpstream(ctx, w.root, 100042, bad)
@@ -45,14 +45,15 @@ func TestUpstreams(t *testing.T) {
 				t.Errorf("%s: %v", name, err)
 			}
 		}
-		add(100042, account.NewUpstream{Name: "net", Network: "192.0.2.77/24"})
-		add(100043, account.NewUpstream{Name: "net", Network: "192.0.2.0/24"})
-		add(100042, account.NewUpstream{Name: "private", Network: "10.0.0.0/8"})
-		token := add(100042, account.NewUpstream{Name: "cloud", Network: "0.0.0.0/0", Token: true})
+		add(100042, account.NewUpstream{Name: "net", Networks: []string{"192.0.2.77/24"}})
+		add(100043, account.NewUpstream{Name: "net", Networks: []string{"192.0.2.0/24"}})
+		add(100042, account.NewUpstream{Name: "private", Networks: []string{"10.0.0.0/8"}})
+		token := add(100042, account.NewUpstream{Name: "cloud", Networks: []string{"0.0.0.0/0"}, Token: true})
+		add(100042, account.NewUpstream{Name: "two", Networks: []string{"198.51.100.7", "2001:db8::/48"}})
 		password := add(100042, account.NewUpstream{Name: "mta", Password: true})
 		key := "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"
 		add(100042, account.NewUpstream{Name: "cert", Certificate: key})
-		for _, taken := range []account.NewUpstream{{Name: "net", Network: "198.51.100.1"}, {Name: "mta", Password: true}} {
+		for _, taken := range []account.NewUpstream{{Name: "net", Networks: []string{"198.51.100.1"}}, {Name: "mta", Password: true}} {
 			_, err := w.AddUpstream(ctx, w.root, 100042, taken)
 			w.fails(err, fault.Conflict, "people.upstreamtaken")
 		}
@@ -73,7 +74,9 @@ func TestUpstreams(t *testing.T) {
 		for _, c := range []struct{ addr, key, user, hash, want string }{
 			{"192.0.2.5", "", "", "", "cloud net net "}, // of two accounts: the sender's domain decides
 			{"10.9.9.9", "", "", "", "cloud private "},
-			{"2001:db8::1", "", "", "", ""},
+			{"2001:db8::1", "", "", "", "two "},
+			{"198.51.100.7", "", "", "", "cloud two "},
+			{"2001:db8:1::1", "", "", "", ""},
 			{"", key, "", "", "cert "},
 			{"", key[1:], "", "", ""},
 			{"", "", "mta", password, "mta "},

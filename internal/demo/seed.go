@@ -46,7 +46,7 @@ func seed(ctx context.Context, accounts *account.Service) error {
 		_, _, err = accounts.AddDomain(ctx, actor, Account, "example.org")
 	}
 	if err == nil {
-		_, err = accounts.AddUpstream(ctx, actor, Account, account.NewUpstream{Name: "this-machine", Network: "127.0.0.1"})
+		_, err = accounts.AddUpstream(ctx, actor, Account, account.NewUpstream{Name: "this-machine", Networks: []string{"127.0.0.1"}})
 	}
 	if err != nil {
 		return err

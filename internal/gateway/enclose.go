@@ -20,10 +20,6 @@ import (
 	"github.com/pli-mail/pli/internal/store"
 )
 
-// transitField marks what has been here, so that a mail service that hands its
-// mail to us and gets it back can tell it from new mail.
-const transitField = "X-Pli-Transit"
-
 // maxReferences is how many message ids of a thread go outside, the newest.
 const maxReferences = 30
 
@@ -114,7 +110,7 @@ func (t *transfer) headerOutside() outbox.Header {
 	h := outbox.Header{
 		To: message.Mailboxes(in.manifest.To), Cc: message.Mailboxes(in.manifest.Cc), ReplyTo: in.header.Mailboxes("reply-to"),
 		Date:  t.begun.Truncate(time.Second),
-		Trace: []message.Field{{Name: "Received", Value: t.received()}, {Name: transitField, Value: t.trace}},
+		Trace: []message.Field{{Name: "Received", Value: t.received()}, {Name: message.TransitField, Value: t.trace}},
 	}
 	if d, err := time.Parse(time.RFC3339, in.manifest.Date); err == nil {
 		h.Date = d
@@ -143,7 +139,7 @@ func (t *transfer) received() string {
 
 // raw is the mail as it came, with the trace field before it.
 func (t *transfer) raw() *outbox.Raw {
-	first := "Received: " + strings.Replace(t.received(), " by ", "\r\n\tby ", 1) + "\r\n" + transitField + ": " + t.trace + "\r\n"
+	first := "Received: " + strings.Replace(t.received(), " by ", "\r\n\tby ", 1) + "\r\n" + message.TransitField + ": " + t.trace + "\r\n"
 	return &outbox.Raw{
 		Size: int64(len(first)) + t.in.plain.Size(), From: t.from, UTF8: t.in.utf8Header, EightBit: t.in.eightBit,
 		Open: func() (io.ReadCloser, error) {
@@ -176,7 +172,7 @@ func (t *transfer) rawLetter(ctx context.Context, o outcome) (outbox.Letter, err
 	}
 	return outbox.Letter{
 		Kind: outbox.Passing, AccountID: t.account.ID, Answer: t.answerTo(), Bounces: t.s.from.Address, To: mailbox("", o.to.Addr),
-		Raw: t.kept, Protected: o.protected, EnvelopeID: t.s.opts.EnvelopeID, Notify: o.to.Notify, Original: o.to.Original,
+		Raw: t.kept, Protected: o.protected, Transit: t.trace, EnvelopeID: t.s.opts.EnvelopeID, Notify: o.to.Notify, Original: o.to.Original,
 	}, nil
 }
 

@@ -138,7 +138,7 @@ func TestNoOpenRelay(t *testing.T) {
 	if err := h.accounts.RemoveUpstream(t.Context(), h.root, 100042, "local"); err != nil {
 		t.Fatal(err)
 	}
-	token := h.upstream(account.NewUpstream{Name: "cloud", Network: "127.0.0.0/8", Token: true})
+	token := h.upstream(account.NewUpstream{Name: "cloud", Networks: []string{"127.0.0.0/8"}, Token: true})
 	password := h.upstream(account.NewUpstream{Name: "mta", Password: true})
 	raw := letter("hi", "x\r\n")
 	with := func(field string) string { return field + "\r\n" + raw }
@@ -368,7 +368,7 @@ func TestLoops(t *testing.T) {
 func TestCorpus(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t, storetest.Open(t), nil)
-	h.upstream(account.NewUpstream{Name: "forwarder", Network: "127.0.0.0/16", Forwards: true})
+	h.upstream(account.NewUpstream{Name: "forwarder", Networks: []string{"127.0.0.0/16"}, Forwards: true})
 	if err := h.accounts.RemoveUpstream(t.Context(), h.root, 100042, "local"); err != nil {
 		t.Fatal(err)
 	}

@@ -128,7 +128,7 @@ func newHouse(t *testing.T, db *store.DB, set func(*gateway.Config, *smtpd.Confi
 		_, _, err = h.accounts.AddDomain(t.Context(), h.root, n, domain)
 		check(err)
 	}
-	h.upstream(account.NewUpstream{Name: "local", Network: "127.0.0.1"})
+	h.upstream(account.NewUpstream{Name: "local", Networks: []string{"127.0.0.1"}})
 	return h
 }
 

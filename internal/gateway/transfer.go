@@ -82,13 +82,16 @@ func (t *transfer) admit() error {
 		}
 	}
 	for _, u := range may {
-		if u.Kind != store.UpstreamNetwork || u.SecretHash == "" || u.SecretHash == hashOf(t.in.token) {
+		if !hasToken(u) || u.SecretHash == hashOf(t.in.token) {
 			t.upstream = u
 			break
 		}
 	}
 	if t.upstream.ID == "" {
 		return notAdmitted()
+	}
+	if slices.ContainsFunc(t.s.may, hasToken) && !t.g.limits.allow(t.upstream.ID, t.begun) {
+		return tooMany()
 	}
 	var ok bool
 	if t.account, ok = t.s.state.Account(t.upstream.AccountID); !ok {
@@ -191,7 +194,7 @@ func (t *transfer) refuse(ctx context.Context) error {
 
 // pass hands the mail on as it came, in one transaction.
 func (t *transfer) pass(ctx context.Context) (*smtpd.Reply, error) {
-	p := outbox.Parcel{From: t.s.from.Address, Raw: t.raw(), EnvelopeID: t.s.opts.EnvelopeID, Return: t.s.opts.Return,
+	p := outbox.Parcel{From: t.s.from.Address, Raw: t.raw(), Transit: t.trace, EnvelopeID: t.s.opts.EnvelopeID, Return: t.s.opts.Return,
 		Protected: t.outcomes[0].protected}
 	for _, o := range t.outcomes {
 		p.To = append(p.To, o.to)

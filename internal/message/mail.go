@@ -24,6 +24,10 @@ const (
 // CR, LF, NUL or another control inside a header value (RFC 5322 section 2.2).
 var ErrInjection = errors.New("write mail: control character in a header value")
 
+// TransitField marks mail that comes from here, so that a mail service that gives
+// its mail to the gateway and gets it back can tell it from new mail.
+const TransitField = "X-Pli-Transit"
+
 // Mailbox is an address with the name shown before it. The zero value is none.
 type Mailbox struct {
 	Name string

@@ -60,6 +60,7 @@ type Letter struct {
 	Raw           *RawMail        // then From, Subject, Body and what follows them count for nothing
 	Protected     bool            // as in Parcel
 
+	Transit    string   // as in Parcel
 	EnvelopeID string   // as in Parcel
 	Notify     []string // as in Receiver
 	Original   string   // as in Receiver
@@ -128,7 +129,7 @@ func NewMessageID(service mailaddr.Address) string {
 // (date, message id, boundary) has been fixed.
 func (o *Outbox) parcel(l *Letter, boundary string) Parcel {
 	p := Parcel{From: l.Bounces, To: []Receiver{{Addr: l.To.Addr, Notify: l.Notify, Original: l.Original}},
-		Protected: l.Protected, EnvelopeID: l.EnvelopeID}
+		Protected: l.Protected, Transit: l.Transit, EnvelopeID: l.EnvelopeID}
 	if l.Raw != nil {
 		p.Raw = o.openRaw(l.Raw)
 		return p
@@ -258,7 +259,8 @@ func (o *Outbox) Parcel(l Letter) (Parcel, error) {
 // fix decides what every attempt must repeat exactly, and returns the boundary.
 func (l *Letter) fix(now time.Time) (boundary string) {
 	if l.Header == nil {
-		l.Header = &Header{To: []message.Mailbox{l.To}, Date: now.UTC().Truncate(time.Second)}
+		l.Header = &Header{To: []message.Mailbox{l.To}, Date: now.UTC().Truncate(time.Second),
+			Fields: []message.Field{{Name: message.TransitField, Value: "service"}}}
 	}
 	if l.MessageID == "" {
 		from := l.Bounces

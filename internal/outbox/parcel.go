@@ -22,6 +22,7 @@ type Parcel struct {
 	Light *message.Mail
 	Raw   *Raw
 
+	Transit    string // trace id of a mail that came through the gateway; "" for the service's own
 	EnvelopeID string // ENVID of RFC 3461, "" for none; for a next hop that takes it
 	Return     string // RET: FULL, HDRS, or "" for HDRS
 	// Protected is for mail that may only travel where the next hop's name was

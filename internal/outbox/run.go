@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
 	"strings"
 	"sync"
@@ -119,8 +120,11 @@ func (r *run) deliver(row store.OutboxRow, expires time.Time) {
 	if err != nil {
 		// Perhaps the wrong key file: giving up would empty every letter.
 		log.Error("outbox: letter cannot be read", "err", err)
-		r.end(ctx, row, &Letter{}, Accepted{}, &Error{Text: "the waiting mail could not be read", Key: "mail.fail.unreadable", Cause: err})
+		r.end(ctx, log, row, &Letter{}, Accepted{}, &Error{Text: "the waiting mail could not be read", Key: "mail.fail.unreadable", Cause: err})
 		return
+	}
+	if letter.Transit != "" {
+		log = log.With("trace", letter.Transit)
 	}
 	sending, stop := r.keep(row, expires)
 	accepted, err := r.sender.Send(sending, r.o.parcel(letter, boundary))
@@ -129,7 +133,7 @@ func (r *run) deliver(row store.OutboxRow, expires time.Time) {
 		log.Warn("outbox: claim lost while sending", "err", err)
 		return
 	}
-	r.end(ctx, row, letter, accepted, err)
+	r.end(ctx, log, row, letter, accepted, err)
 }
 
 // keep renews the claim on row, which ends at expires, while it is being sent.
@@ -179,8 +183,7 @@ var errClaimLost = errors.New("the claim on the letter was lost")
 
 // end records the outcome of one attempt. If the database does not answer, it
 // tries until the lease is over: a letter that was sent but not recorded is sent again.
-func (r *run) end(ctx context.Context, row store.OutboxRow, letter *Letter, accepted Accepted, sent error) {
-	log := r.o.cfg.Log.With("letter", row.ID, "kind", row.Kind, "attempt", row.Attempts)
+func (r *run) end(ctx context.Context, log *slog.Logger, row store.OutboxRow, letter *Letter, accepted Accepted, sent error) {
 	var outcome string
 	deadline := time.Now().Add(r.o.cfg.Lease)
 	for pause := 100 * time.Millisecond; ; pause *= 2 {

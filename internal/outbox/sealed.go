@@ -27,6 +27,7 @@ type sealed struct {
 	Raw               *keptRaw        `json:",omitempty"`
 	Report            *message.Report `json:",omitempty"`
 	Protected         bool            `json:",omitempty"`
+	Transit           string          `json:",omitempty"`
 	EnvelopeID        string          `json:",omitempty"`
 	Notify            []string        `json:",omitempty"`
 	Original          string          `json:",omitempty"`
@@ -85,7 +86,7 @@ func (l *Letter) encode(boundary string) ([]byte, error) {
 		From: keepBox(l.From), ReplyTo: keepBox(l.ReplyTo), To: keepBox(l.To), Bounces: l.Bounces.Wire(),
 		Subject: l.Subject, Body: l.Body, Auto: l.Auto, MessageID: l.MessageID, InReplyTo: l.InReplyTo, Boundary: boundary,
 		Header: &keptHeader{keepBoxes(h.To), keepBoxes(h.Cc), keepBoxes(h.ReplyTo), h.Date, h.InReplyTo, h.References, h.Trace, h.Fields},
-		Report: l.Report, Protected: l.Protected, EnvelopeID: l.EnvelopeID, Notify: l.Notify, Original: l.Original,
+		Report: l.Report, Protected: l.Protected, Transit: l.Transit, EnvelopeID: l.EnvelopeID, Notify: l.Notify, Original: l.Original,
 	}
 	if a := l.Attach; a != nil {
 		s.Attach = &sealedAttach{
@@ -112,7 +113,7 @@ func decode(plain []byte) (l *Letter, boundary string, err error) {
 	l = &Letter{
 		From: r.box(s.From), ReplyTo: r.box(s.ReplyTo), To: r.box(s.To), Bounces: r.address(s.Bounces),
 		Subject: s.Subject, Body: s.Body, Auto: s.Auto, MessageID: s.MessageID, InReplyTo: s.InReplyTo,
-		Report: s.Report, Protected: s.Protected, EnvelopeID: s.EnvelopeID, Notify: s.Notify, Original: s.Original,
+		Report: s.Report, Protected: s.Protected, Transit: s.Transit, EnvelopeID: s.EnvelopeID, Notify: s.Notify, Original: s.Original,
 	}
 	if h := s.Header; h != nil {
 		l.Header = &Header{r.boxes(h.To), r.boxes(h.Cc), r.boxes(h.ReplyTo), h.Date, h.InReplyTo, h.References, h.Trace, h.Fields}

@@ -198,8 +198,8 @@ func (p *passing) letter(i int, reg keyserver.Registered, keep time.Time) (outbo
 	l := outbox.Letter{
 		Kind: outbox.Envelope, AccountID: in.Account.ID, SlotID: slot.ID.String(), Answer: in.Answer,
 		From: in.From, Bounces: in.Sender, To: message.Mailbox{Addr: to}, Subject: in.Outer, MessageID: in.MessageID, Header: &header,
-		Body:   outbox.Body{Text: mail.Text, HTML: mail.HTML},
-		Notify: receiver.Notify, Original: receiver.Original, EnvelopeID: in.ENVID,
+		Body:    outbox.Body{Text: mail.Text, HTML: mail.HTML},
+		Transit: in.Transit, Notify: receiver.Notify, Original: receiver.Original, EnvelopeID: in.ENVID,
 		Attach: p.attach(i, reg, words.File, langs.Order[0], p.name(), in.Account.Name),
 	}
 	l.Attach.ScriptFree = in.ScriptFree

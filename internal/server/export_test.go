@@ -1,6 +1,11 @@
 package server
 
-import "time"
+import (
+	"time"
+
+	"github.com/pli-mail/pli/internal/config"
+	"github.com/pli-mail/pli/internal/outbox"
+)
 
 // SweepPeriod is how long what has ended may still be there.
 const SweepPeriod = sweepPeriod
@@ -10,3 +15,6 @@ func (s *Server) SweepEvery(d time.Duration) { s.sweepEvery = d }
 
 // Reload is what SIGHUP does.
 func (s *Server) Reload() { s.reload(s.cert, true) }
+
+// NewExits are the ways out of a configuration.
+func NewExits(c *config.Config) (outbox.Sender, error) { return newExits(c) }

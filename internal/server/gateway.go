@@ -10,6 +10,7 @@ import (
 	"github.com/pli-mail/pli/internal/config"
 	"github.com/pli-mail/pli/internal/gateway"
 	"github.com/pli-mail/pli/internal/mx"
+	"github.com/pli-mail/pli/internal/outbox"
 	"github.com/pli-mail/pli/internal/relay"
 	"github.com/pli-mail/pli/internal/smtpd"
 )
@@ -18,7 +19,6 @@ import (
 type door struct {
 	gateway   *gateway.Gateway
 	smtpd     *smtpd.Server
-	next      *relay.Relay
 	cert      *certificate // nil without TLS
 	listeners []net.Listener
 }
@@ -27,12 +27,8 @@ type door struct {
 func (s *Server) newDoor() (*door, error) {
 	conf := s.conf.Config
 	d := &door{}
-	var err error
-	if d.next, err = NewNextHop(conf); err != nil {
-		return nil, err
-	}
 	d.gateway = gateway.New(gateway.Config{
-		DB: s.DB, Accounts: s.Accounts, Keys: s.Keys, Sealing: s.Sealing, Outbox: s.Outbox, Post: s.Postman, Next: d.next,
+		DB: s.DB, Accounts: s.Accounts, Keys: s.Keys, Sealing: s.Sealing, Outbox: s.Outbox, Post: s.Postman, Next: s.exits.next,
 		Spool: s.spool, Hostname: conf.Gateway.Hostname, Log: s.conf.Log,
 		RewriteFrom: conf.Gateway.RewriteFrom, MaxPerMin: int(conf.Gateway.PerMinute),
 	})
@@ -42,6 +38,7 @@ func (s *Server) newDoor() (*door, error) {
 	}
 	switch {
 	case conf.Gateway.Cert != "":
+		var err error
 		if d.cert, err = openCertificate(conf.Gateway.Cert, conf.Gateway.Key); err != nil {
 			return nil, err
 		}
@@ -56,12 +53,39 @@ func (s *Server) newDoor() (*door, error) {
 	return d, nil
 }
 
+// exits are the ways out. What came through the gateway leaves by its next hop,
+// also when it had to wait, on whatever node; the service's own mail by the
+// smart host.
+type exits struct{ own, next *relay.Relay }
+
+// newExits makes both, which are one where the gateway names no way of its own.
+func newExits(conf *config.Config) (e exits, err error) {
+	if e.own, err = NewRelay(conf); err != nil {
+		return e, err
+	}
+	e.next = e.own
+	if g := conf.Gateway; g.NextHop != "" || len(g.Partners) > 0 || len(g.DNS) > 0 {
+		e.next, err = NewNextHop(conf)
+	}
+	return e, err
+}
+
+// Send is an outbox.Sender's.
+func (e exits) Send(ctx context.Context, p outbox.Parcel) (outbox.Accepted, error) {
+	if p.Transit != "" {
+		return e.next.Send(ctx, p)
+	}
+	return e.own.Send(ctx, p)
+}
+
+func (e exits) close() {
+	e.own.Close()
+	e.next.Close()
+}
+
 // NewNextHop is the way out for mail in flight.
 func NewNextHop(conf *config.Config) (*relay.Relay, error) {
 	g := conf.Gateway
-	if g.NextHop == "" && len(g.Partners) == 0 && len(g.DNS) == 0 {
-		return NewRelay(conf)
-	}
 	c := relay.Config{Hello: g.Hostname, Timeout: 5 * time.Minute}
 	resolver, err := mx.New(mx.Config{Servers: g.DNS, Trusted: g.DNSTrusted, NoDNSSEC: g.DNSSECOff})
 	if err != nil {

@@ -19,7 +19,6 @@ import (
 	"github.com/pli-mail/pli/internal/account"
 	"github.com/pli-mail/pli/internal/config"
 	"github.com/pli-mail/pli/internal/i18n"
-	"github.com/pli-mail/pli/internal/relay"
 	"github.com/pli-mail/pli/internal/spool"
 )
 
@@ -50,7 +49,7 @@ type Config struct {
 type Server struct {
 	*Parts
 	conf      Config
-	relay     *relay.Relay
+	exits     exits
 	door      *door // nil without a gateway
 	http      *http.Server
 	redirect  *http.Server
@@ -73,7 +72,7 @@ func New(ctx context.Context, c Config) (_ *Server, err error) {
 	if s.Parts, err = Open(ctx, c); err != nil {
 		return nil, err
 	}
-	if s.relay, err = NewRelay(c.Config); err != nil {
+	if s.exits, err = newExits(c.Config); err != nil {
 		return nil, err
 	}
 	if n, err := spool.Sweep(s.spool); err != nil {
@@ -144,7 +143,7 @@ func (s *Server) Run(ctx context.Context) error {
 	working, stopWork := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopWork()
 	work.Go(func() {
-		if err := s.Outbox.Run(working, s.relay, s.Postman.Bounced); err != nil {
+		if err := s.Outbox.Run(working, s.exits, s.Postman.Bounced); err != nil {
 			cancel(fmt.Errorf("outbox: %w", err))
 		}
 	})
@@ -196,10 +195,7 @@ func (s *Server) Run(ctx context.Context) error {
 	if !finished(&work, letterTime) {
 		s.conf.Log.Warn("a mail was being sent for too long; it will be sent again")
 	}
-	if s.door != nil {
-		s.door.next.Close()
-	}
-	s.relay.Close()
+	s.exits.close()
 	err := s.Parts.Close()
 	if cause := context.Cause(ctx); !errors.Is(cause, context.Canceled) && !errors.Is(cause, context.DeadlineExceeded) {
 		err = errors.Join(cause, err)

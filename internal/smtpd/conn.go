@@ -46,6 +46,7 @@ func (c *conn) close() {
 	if c.session != nil {
 		c.session.Close()
 	}
+	c.raw.Close() // says so under TLS (RFC 8446, section 6.1)
 }
 
 // interrupt makes a connection that waits for a command end; one that does not

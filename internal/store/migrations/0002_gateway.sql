@@ -6,7 +6,7 @@ CREATE TABLE upstreams (
   account_id   BIGINT NOT NULL REFERENCES accounts(id),
   name         TEXT NOT NULL,                -- for people, and the user name of a password
   kind         TEXT NOT NULL,                -- network, certificate, password
-  value        TEXT NOT NULL,                -- network: CIDR; certificate: SHA-256 of its public key, hex; password: ''
+  value        TEXT NOT NULL,                -- network: CIDRs, a space between; certificate: SHA-256 of its public key, hex; password: ''
   secret_hash  TEXT NOT NULL,                -- SHA-256 of the password, or of the token in X-Pli-Upstream; '' = none
   forwards     BIGINT NOT NULL,              -- 1: its mail may name foreign domains in From, as forwarded mail does
   created_at   BIGINT NOT NULL,
