@@ -169,8 +169,12 @@ type base64Decoder struct {
 	pads   int  // "=" seen; the first ends the data
 	padded bool // the pads were checked with their group
 	clean  bool
+	in     []byte // digits that are not decoded yet, while n and pads are 0
 	out    []byte
 }
+
+// base64Batch is how much is decoded at once.
+const base64Batch = 4 << 10
 
 // digits maps an octet to its value, or to one of the two below.
 var digits = makeDigits()
@@ -195,17 +199,33 @@ func makeDigits() (t [256]byte) {
 }
 
 func (d *base64Decoder) write(b []byte) {
-	// Whole lines of whole groups, which is nearly all mail, go the fast way;
-	// its result is that of the loop below.
-	if d.n == 0 && d.pads == 0 && len(b) >= 4 {
-		d.out = slices.Grow(d.out[:0], base64.StdEncoding.DecodedLen(len(b)))
-		if n, err := base64.StdEncoding.Decode(d.out[:cap(d.out)], b); err == nil {
-			d.pads = bytes.Count(b, []byte{'='}) // at most two, and right
-			d.padded = d.pads > 0
-			_, _ = d.w.Write(d.out[:n])
-			return
-		}
+	if d.n > 0 || d.pads > 0 {
+		d.slow(b)
+		return
 	}
+	// Lines of whole groups, which is nearly all mail, are gathered.
+	if d.in = append(d.in, bytes.TrimRight(b, "\r\n")...); len(d.in) >= base64Batch {
+		d.flush()
+	}
+}
+
+// flush decodes what was gathered at once, if it is in order; the result is that
+// of slow.
+func (d *base64Decoder) flush() {
+	in := d.in
+	d.in = d.in[:0]
+	d.out = slices.Grow(d.out[:0], base64.StdEncoding.DecodedLen(len(in)))
+	n, err := base64.StdEncoding.Decode(d.out[:cap(d.out)], in)
+	if err != nil {
+		d.slow(in)
+		return
+	}
+	d.pads = bytes.Count(in[max(0, len(in)-2):], []byte{'='}) // at most two, and right
+	d.padded = d.pads > 0
+	_, _ = d.w.Write(d.out[:n])
+}
+
+func (d *base64Decoder) slow(b []byte) {
 	d.out = d.out[:0]
 	for _, c := range b {
 		v := digits[c]
@@ -227,6 +247,7 @@ func (d *base64Decoder) write(b []byte) {
 }
 
 func (d *base64Decoder) close() bool {
+	d.flush()
 	switch d.n {
 	case 0:
 		d.clean = d.clean && (d.pads == 0 || d.padded)
