@@ -70,7 +70,7 @@ func pgCode(err error) string {
 // left in a free page.
 func sqliteDSN(path string, write bool) string {
 	q := url.Values{}
-	for _, p := range []string{"busy_timeout(10000)", "foreign_keys(1)", "journal_mode(WAL)", "synchronous(FULL)", "secure_delete(1)"} {
+	for _, p := range []string{"busy_timeout(10000)", "foreign_keys(1)", "journal_mode(WAL)", "synchronous(FULL)", "secure_delete(1)", "wal_autocheckpoint(8000)"} {
 		q.Add("_pragma", p)
 	}
 	if write {
