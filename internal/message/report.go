@@ -2,6 +2,7 @@ package message
 
 import (
 	"bytes"
+	"encoding/hex"
 	"fmt"
 	"io"
 	"strings"
@@ -42,23 +43,30 @@ func (r *Report) write(w io.Writer, h *bytes.Buffer, boundary, text string) erro
 	f := fieldWriter{b: h}
 	f.put("Reporting-MTA", "dns; "+r.Reporting)
 	if r.EnvelopeID != "" {
-		f.put("Original-Envelope-Id", r.EnvelopeID)
+		f.put("Original-Envelope-Id", fromXtext(r.EnvelopeID))
 	}
 	f.put("Arrival-Date", r.Arrived.Format("Mon, 02 Jan 2006 15:04:05 -0700"))
 	for _, d := range r.Recipients {
 		h.WriteString("\r\n")
 		if d.Original != "" {
 			kind, address, _ := strings.Cut(d.Original, ";")
-			f.put("Original-Recipient", kind+"; "+address)
+			if !strings.EqualFold(kind, "utf-8") {
+				address = fromXtext(address)
+			}
+			f.put("Original-Recipient", kind+"; "+inASCII(address))
 		}
-		f.put("Final-Recipient", "rfc822; "+d.Final)
+		kind := "rfc822"
+		if !printable(d.Final) {
+			kind = "utf-8"
+		}
+		f.put("Final-Recipient", kind+"; "+inASCII(d.Final))
 		f.put("Action", d.Action)
 		f.put("Status", d.Status)
 		if d.Remote != "" {
 			f.put("Remote-MTA", "dns; "+d.Remote)
 		}
 		if d.Said != "" {
-			f.put("Diagnostic-Code", "smtp; "+strings.ToValidUTF8(cleanText(d.Said), "?"))
+			f.put("Diagnostic-Code", "smtp; "+said(d.Said))
 		}
 	}
 	if f.err != nil {
@@ -67,4 +75,57 @@ func (r *Report) write(w io.Writer, h *bytes.Buffer, boundary, text string) erro
 	fmt.Fprintf(h, "\r\n--%s\r\nContent-Type: text/rfc822-headers\r\n\r\n%s\r\n--%s--\r\n", boundary, r.Header, boundary)
 	_, err := w.Write(h.Bytes())
 	return err
+}
+
+// saidMost is how much of a reply is told, in octets: no word of it may outgrow
+// a line, or there would be no report.
+const saidMost = 900
+
+// said makes one line of ASCII of another server's reply.
+func said(s string) string {
+	return cut(strings.Map(func(r rune) rune {
+		if r > '~' {
+			return '?'
+		}
+		return r
+	}, cleanText(s)), saidMost)
+}
+
+// inASCII writes letters beyond ASCII as RFC 6533, section 3, has it for a report
+// that every server passes on.
+func inASCII(address string) string {
+	var b strings.Builder
+	for _, r := range address {
+		if r > '~' {
+			fmt.Fprintf(&b, `\x{%X}`, r)
+		} else {
+			b.WriteRune(r)
+		}
+	}
+	return b.String()
+}
+
+// fromXtext undoes the encoding of SMTP parameters (RFC 3461, section 4). What
+// is not encoded so, or hides what may not stand in a header, stays as it is.
+func fromXtext(s string) string {
+	var b strings.Builder
+	for i := 0; i < len(s); i++ {
+		if s[i] != '+' {
+			b.WriteByte(s[i])
+			continue
+		}
+		if i+2 >= len(s) {
+			return s
+		}
+		c, err := hex.DecodeString(s[i+1 : i+3])
+		if err != nil {
+			return s
+		}
+		b.Write(c)
+		i += 2
+	}
+	if !printable(b.String()) {
+		return s
+	}
+	return b.String()
 }

@@ -15,6 +15,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/miekg/dns"
@@ -29,6 +30,10 @@ type Config struct {
 	// NoDNSSEC believes nobody.
 	NoDNSSEC bool
 
+	// Local takes also addresses that lead no further than this machine or its
+	// link. Else a stranger's name could lead mail to a server that trusts us.
+	Local bool
+
 	Roots   *x509.CertPool // that vouch for MTA-STS policies and hosts; nil: the system's
 	STSPort string         // of the policies; 443
 	Now     func() time.Time
@@ -42,6 +47,9 @@ type Resolver struct {
 	client  *dns.Client
 	http    *http.Client
 	sts     policies
+
+	first      atomic.Int32  // the server that answered last, which is asked first
+	policyWait time.Duration // for a domain's policy
 }
 
 // Error is a domain that no mail can be sent to, for now or at all.
@@ -72,6 +80,10 @@ type Host struct {
 	Name  string // lower case, without the last dot
 	Addrs []netip.Addr
 	TLSA  []TLSA // that can be used; then the host is reached under DANE or not at all
+	// MustTLS is for a host with signed TLSA records, even if none can be used:
+	// then it is proved by nothing, but has TLS (RFC 7672, section 2.2).
+	MustTLS bool
+	Pref    uint16 // of MX
 }
 
 // Enforced reports whether MTA-STS demands a proved host.
@@ -79,7 +91,7 @@ func (r *Route) Enforced() bool { return r.Policy != nil && r.Policy.Mode == "en
 
 // Matches reports whether the policy allows a host; without one all are.
 func (r *Route) Matches(host string) bool {
-	return r.Policy == nil || slices.ContainsFunc(r.Policy.MX, func(p string) bool { return matches(p, host) })
+	return r.Policy == nil || r.Policy.Mode == "none" || slices.ContainsFunc(r.Policy.MX, func(p string) bool { return matches(p, host) })
 }
 
 // matches: RFC 8461, section 4.1. A star stands for one label.
@@ -94,7 +106,7 @@ func matches(pattern, host string) bool {
 
 // New returns a Resolver; it asks nothing yet.
 func New(c Config) (*Resolver, error) {
-	r := &Resolver{c: c, client: &dns.Client{Timeout: 5 * time.Second}}
+	r := &Resolver{c: c, client: &dns.Client{Timeout: 5 * time.Second}, policyWait: 10 * time.Second}
 	if r.c.Now == nil {
 		r.c.Now = time.Now
 	}
@@ -143,10 +155,14 @@ func (r *Resolver) ask(ctx context.Context, name string, kind uint16) (answer, e
 	m.SetEdns0(1232, true)
 	m.AuthenticatedData = true
 	var last error
-	for _, server := range r.servers {
+	// A server that is down costs a wait, so it is not asked at each question.
+	first := int(r.first.Load())
+	for i := range r.servers {
+		at := (first + i) % len(r.servers)
+		server := r.servers[at]
 		in, _, err := r.client.ExchangeContext(ctx, m, server)
 		if err == nil && in.Truncated {
-			in, _, err = (&dns.Client{Net: "tcp", Timeout: 5 * time.Second}).ExchangeContext(ctx, m, server)
+			in, _, err = (&dns.Client{Net: "tcp", Timeout: r.client.Timeout}).ExchangeContext(ctx, m, server)
 		}
 		if err != nil {
 			last = err
@@ -154,6 +170,7 @@ func (r *Resolver) ask(ctx context.Context, name string, kind uint16) (answer, e
 		}
 		switch in.Rcode {
 		case dns.RcodeSuccess, dns.RcodeNameError:
+			r.first.Store(int32(at))
 			a := answer{secure: r.trusted && in.AuthenticatedData, none: in.Rcode == dns.RcodeNameError}
 			for _, rr := range in.Answer {
 				if rr.Header().Rrtype == kind {
@@ -171,18 +188,19 @@ func (r *Resolver) ask(ctx context.Context, name string, kind uint16) (answer, e
 func (r *Resolver) Lookup(ctx context.Context, domain string) (*Route, error) {
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
-	names, secure, err := r.exchangers(ctx, domain)
+	list, secure, err := r.exchangers(ctx, domain)
 	if err != nil {
 		return nil, err
 	}
 	out := &Route{Policy: r.policy(ctx, domain)}
 	var last error
-	for _, name := range names {
-		h, err := r.host(ctx, name, secure)
+	for _, x := range list {
+		h, err := r.host(ctx, x.name, secure)
 		if err != nil {
 			last = err
 			continue
 		}
+		h.Pref = x.pref
 		if len(h.Addrs) > 0 {
 			out.Hosts = append(out.Hosts, h)
 		}
@@ -196,9 +214,15 @@ func (r *Resolver) Lookup(ctx context.Context, domain string) (*Route, error) {
 	return nil, &Error{Permanent: true, Key: "mail.fail.nohost", Text: "5.4.4 the domain's mail servers have no address"}
 }
 
-// exchangers returns the names of a domain's mail servers in the order of
-// preference, those of one preference shuffled (RFC 5321, section 5.1).
-func (r *Resolver) exchangers(ctx context.Context, domain string) (names []string, secure bool, err error) {
+// exchanger is the name of a mail server.
+type exchanger struct {
+	name string
+	pref uint16
+}
+
+// exchangers returns a domain's mail servers in the order of preference, those
+// of one preference shuffled (RFC 5321, section 5.1).
+func (r *Resolver) exchangers(ctx context.Context, domain string) (out []exchanger, secure bool, err error) {
 	a, err := r.ask(ctx, domain, dns.TypeMX)
 	if err != nil {
 		return nil, false, err
@@ -216,16 +240,21 @@ func (r *Resolver) exchangers(ctx context.Context, domain string) (names []strin
 		return nil, false, &Error{Permanent: true, Key: "mail.fail.nomail", Text: "5.1.10 the domain takes no mail"} // RFC 7505
 	}
 	if len(list) == 0 {
-		return []string{strings.ToLower(domain)}, a.secure, nil
+		return []exchanger{{name: strings.ToLower(domain)}}, a.secure, nil
 	}
 	rand.Shuffle(len(list), func(i, j int) { list[i], list[j] = list[j], list[i] })
 	slices.SortStableFunc(list, func(x, y *dns.MX) int { return cmp.Compare(x.Preference, y.Preference) })
 	for _, x := range list {
 		if name := strings.ToLower(strings.TrimSuffix(x.Mx, ".")); name != "" {
-			names = append(names, name)
+			out = append(out, exchanger{name, x.Preference})
 		}
 	}
-	return names, a.secure, nil
+	return out, a.secure, nil
+}
+
+// leads reports an address of another machine.
+func leads(a netip.Addr) bool {
+	return !a.IsLoopback() && !a.IsUnspecified() && !a.IsLinkLocalUnicast() && !a.IsMulticast()
 }
 
 // host finds a mail server's addresses, and its keys where every answer that
@@ -251,7 +280,7 @@ func (r *Resolver) host(ctx context.Context, name string, secure bool) (Host, er
 			case *dns.AAAA:
 				ip = x.AAAA
 			}
-			if addr, ok := netip.AddrFromSlice(ip); ok {
+			if addr, ok := netip.AddrFromSlice(ip); ok && (r.c.Local || leads(addr.Unmap())) {
 				h.Addrs = append(h.Addrs, addr.Unmap())
 			}
 		}
@@ -268,7 +297,7 @@ func (r *Resolver) host(ctx context.Context, name string, secure bool) (Host, er
 		return Host{}, &Error{Key: "mail.fail.dns", Text: "4.7.5 the mail server's keys cannot be asked for", Cause: err}
 	}
 	if a.secure {
-		h.TLSA = usable(a.rrs)
+		h.TLSA, h.MustTLS = usable(a.rrs), len(a.rrs) > 0
 	}
 	return h, nil
 }

@@ -1,7 +1,6 @@
 package mx
 
 import (
-	"bufio"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -89,7 +88,13 @@ func (r *Resolver) policy(ctx context.Context, domain string) *Policy {
 	if id == "" || kept != nil && kept.ID == id || now.Before(failed.Add(retryPolicies)) {
 		return kept
 	}
-	next, err := r.fetch(ctx, domain)
+	// The lookup goes on without it, so it must not use up the lookup's time.
+	wait, cancel := context.WithTimeout(ctx, r.policyWait)
+	defer cancel()
+	next, err := r.fetch(wait, domain)
+	if err != nil && ctx.Err() != nil {
+		return kept // who asked went away; that says nothing of the domain
+	}
 	r.sts.mu.Lock()
 	defer r.sts.mu.Unlock()
 	if r.sts.kept == nil || len(r.sts.kept) > policiesMost || len(r.sts.fail) > policiesMost {
@@ -151,39 +156,35 @@ func (r *Resolver) fetch(ctx context.Context, domain string) (*Policy, error) {
 	if resp.StatusCode != http.StatusOK || kind != "text/plain" {
 		return nil, fmt.Errorf("fetch policy of %s: status %d, %s", domain, resp.StatusCode, kind)
 	}
-	return r.parsePolicy(io.LimitReader(resp.Body, policyMost))
+	text, err := io.ReadAll(io.LimitReader(resp.Body, policyMost+1))
+	switch {
+	case err != nil:
+		return nil, err
+	case len(text) > policyMost: // what is behind the cut could be a server's name
+		return nil, errPolicy
+	}
+	return r.parsePolicy(string(text))
 }
 
 var errPolicy = errors.New("read policy: not one of MTA-STS")
 
-func (r *Resolver) parsePolicy(src io.Reader) (*Policy, error) {
+func (r *Resolver) parsePolicy(text string) (*Policy, error) {
 	p := &Policy{}
-	var version string
-	age := int64(-1)
-	lines := bufio.NewScanner(src)
-	for lines.Scan() {
-		name, value, ok := strings.Cut(strings.TrimRight(lines.Text(), "\r \t"), ":")
-		if !ok {
-			continue
+	first := make(map[string]string) // of a key that stands twice the first counts
+	for line := range strings.Lines(text) {
+		name, value, ok := strings.Cut(line, ":")
+		name, value = strings.TrimSpace(name), strings.TrimSpace(value)
+		if _, twice := first[name]; ok && !twice {
+			first[name] = value
 		}
-		value = strings.TrimSpace(value)
-		switch strings.TrimSpace(name) {
-		case "version":
-			version = value
-		case "mode":
-			p.Mode = value
-		case "mx":
+		if ok && name == "mx" {
 			p.MX = append(p.MX, value)
-		case "max_age":
-			n, err := strconv.ParseInt(value, 10, 64)
-			if err != nil || n < 0 || n > 31557600 {
-				return nil, errPolicy
-			}
-			age = n
 		}
 	}
-	if lines.Err() != nil || version != "STSv1" || age < 0 || p.Mode != "enforce" && p.Mode != "testing" && p.Mode != "none" ||
-		p.Mode != "none" && len(p.MX) == 0 {
+	p.Mode = first["mode"]
+	age, err := strconv.ParseInt(first["max_age"], 10, 64)
+	if err != nil || age < 0 || age > 31557600 || first["version"] != "STSv1" ||
+		p.Mode != "enforce" && p.Mode != "testing" && p.Mode != "none" || p.Mode != "none" && len(p.MX) == 0 {
 		return nil, errPolicy
 	}
 	p.until = r.c.Now().Add(time.Duration(age) * time.Second)

@@ -174,8 +174,12 @@ func (o *Outbox) openPayload(a *Attach) (io.ReadCloser, error) {
 	body := a.Body
 	if body == nil && store.IsRow(a.Payload) {
 		var err error
-		if body, err = o.cfg.DB.Payload(context.Background(), a.Payload); err != nil {
-			return nil, fmt.Errorf("read payload: %w", errors.Join(err, blob.ErrNotFound))
+		body, err = o.cfg.DB.Payload(context.Background(), a.Payload)
+		if errors.Is(err, store.ErrNotFound) {
+			err = errors.Join(err, blob.ErrNotFound) // only then is it of no use to try again
+		}
+		if err != nil {
+			return nil, fmt.Errorf("read payload: %w", err)
 		}
 	}
 	if body != nil {

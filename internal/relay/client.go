@@ -342,6 +342,10 @@ func (l *line) envelope(mail string, to []outbox.Receiver) (refused []outbox.Ref
 		if a, err = l.read(l.timeout); err != nil {
 			return nil, nil, l.broken(err)
 		}
+		if a.code == 421 { // the host goes away, and with it whoever it took
+			l.bad = true
+			return nil, nil, a.refusal()
+		}
 		if a.code/100 != 2 {
 			refused = append(refused, outbox.Refusal{Addr: r.Addr, Err: a.refusal()})
 		}

@@ -23,6 +23,7 @@ type hop struct {
 	tls  *tls.Config
 	dane []mx.TLSA // with anyTLS: one of them must match
 	sts  bool      // with anyTLS: the certificate must be for the name
+	must bool      // with anyTLS: there is TLS, though nothing may prove the name
 
 	username, password string
 }
@@ -46,7 +47,14 @@ func (h hop) how() string {
 	return "pinned"
 }
 
-func (h hop) key() string { return fmt.Sprint(h.addr, h.mode, len(h.dane), h.sts, h.name) }
+// key is the same for hops that may share a connection: what was proved for one
+// is proved for the other, and who signed in is the same.
+func (h hop) key() string {
+	if h.mode == anyTLS {
+		return fmt.Sprint(h.addr, h.mode, h.name, h.sts, h.must, h.dane)
+	}
+	return fmt.Sprintf("%s %s %p", h.addr, h.mode, h.tls) // of the configuration, one for each
+}
 
 const (
 	keptMost  = 64               // idle connections, of all hosts
@@ -224,7 +232,7 @@ var errNoStartTLS = errors.New("the server does not offer STARTTLS; nothing is s
 func (r *Relay) upgrade(ctx context.Context, l *line) error {
 	h := l.hop
 	if !l.offers("STARTTLS") {
-		if h.mode == anyTLS && !h.protected() {
+		if h.mode == anyTLS && !h.protected() && !h.must {
 			return nil // as all of Internet mail does it (RFC 7435)
 		}
 		return errNoStartTLS

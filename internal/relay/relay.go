@@ -226,7 +226,8 @@ func (r *Relay) sendTo(ctx context.Context, h hop, p outbox.Parcel) (outbox.Acce
 
 // deliver gives the parcel to the host, the lighter mail where the full one is too large.
 func (r *Relay) deliver(ctx context.Context, l *line, p outbox.Parcel) (outbox.Accepted, error) {
-	stop := context.AfterFunc(ctx, func() { l.conn.SetDeadline(time.Unix(1, 0)) })
+	// A time limit in the past would be overwritten by the next step's.
+	stop := context.AfterFunc(ctx, l.close)
 	defer stop()
 	if p.Raw != nil {
 		return r.transactRaw(l, p)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -67,16 +68,20 @@ func (r *Relay) lookUp(ctx context.Context, resolver *mx.Resolver, domain string
 		port = "25"
 	}
 	var out []hop
-	for _, host := range route.Hosts {
-		if strings.EqualFold(host.Name, r.cfg.Hello) {
-			// What we are the server of ourselves cannot be handed on.
+	hosts := route.Hosts
+	if i := slices.IndexFunc(hosts, func(h mx.Host) bool { return strings.EqualFold(h.Name, r.cfg.Hello) }); i >= 0 {
+		// From those that are not preferred to this one it would come back (RFC 5321, section 5.1).
+		own := hosts[i].Pref
+		if hosts = slices.DeleteFunc(hosts, func(h mx.Host) bool { return h.Pref >= own }); len(hosts) == 0 {
 			return nil, &outbox.Error{Permanent: true, Code: 554, Key: "mail.fail.loop", Text: "5.4.6 the domain's mail server is this one"}
 		}
+	}
+	for _, host := range hosts {
 		sts := route.Enforced()
 		if sts && !route.Matches(host.Name) {
 			continue // RFC 8461, section 4.1
 		}
-		h := hop{name: host.Name, mode: anyTLS, dane: host.TLSA, sts: sts && len(host.TLSA) == 0}
+		h := hop{name: host.Name, mode: anyTLS, dane: host.TLSA, sts: sts && len(host.TLSA) == 0, must: host.MustTLS}
 		h.tls = &tls.Config{ServerName: host.Name, MinVersion: tls.VersionTLS12}
 		switch {
 		case len(host.TLSA) > 0:
