@@ -1,0 +1,3 @@
+module github.com/pli-mail/pli/tools/bench
+
+go 1.26.0
