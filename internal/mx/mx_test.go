@@ -82,7 +82,7 @@ func TestHosts(t *testing.T) {
 		"six.test":     "six.test=2001:db8::6",
 		"dot.test":     "b.test=192.0.2.2,192.0.2.3", // no null MX where there is another (RFC 7505, section 3)
 		"long.test":    "c.test=2001:db8::3",         // truncated: asked again over TCP
-		"local.test":   "here.test=10.1.2.3", // a name of a stranger's does not lead to this machine
+		"local.test":   "here.test=10.1.2.3",         // a name of a stranger's does not lead to this machine
 	} {
 		t.Run(domain, func(t *testing.T) {
 			t.Parallel()
