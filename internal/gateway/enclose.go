@@ -112,6 +112,12 @@ func (t *transfer) headerOutside() outbox.Header {
 		Date:  t.begun.Truncate(time.Second),
 		Trace: []message.Field{{Name: "Received", Value: t.received()}, {Name: message.TransitField, Value: t.trace}},
 	}
+	// How often it has been here stays known: else one that comes back would go round.
+	for _, v := range in.header.All("received") {
+		if strings.Contains(v, ownMark(t.g.c.Hostname)) && isPrintable(v) && len(v) < 500 && len(h.Trace) < 2+2*ownHops {
+			h.Trace = append(h.Trace, message.Field{Name: "Received", Value: v})
+		}
+	}
 	if d, err := time.Parse(time.RFC3339, in.manifest.Date); err == nil {
 		h.Date = d
 	}
@@ -177,8 +183,7 @@ func (t *transfer) rawLetter(ctx context.Context, o outcome) (outbox.Letter, err
 }
 
 // answerTo is who gets reports about this message: its sender, whom the
-// upstream was admitted for; nobody for a message without a return path, or one
-// that a program sent in answer to another (RFC 3834; AT-70).
+// upstream was admitted for; nobody for a message without a return path (AT-70).
 func (t *transfer) answerTo() *outbox.Answer {
 	if t.s.from.Null {
 		return nil

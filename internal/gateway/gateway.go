@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/pli-mail/pli/internal/account"
+	"github.com/pli-mail/pli/internal/fault"
 	"github.com/pli-mail/pli/internal/keyserver"
 	"github.com/pli-mail/pli/internal/mailaddr"
 	"github.com/pli-mail/pli/internal/message"
@@ -127,6 +128,8 @@ func (g *Gateway) answer(trace string, err error) *smtpd.Reply {
 		return reply(451, "4.4.2", "the next mail server did not confirm the mail; it may have it already; trace "+trace)
 	case errors.As(err, &said) && said.Code >= 400:
 		return nextHopReply(said, trace)
+	case fault.Is(err, fault.Invalid), fault.Is(err, fault.TooLarge), errors.Is(err, message.ErrInjection):
+		return reply(554, "5.6.0", "this message cannot be sealed as it is; trace "+trace) // nor ever
 	case errors.As(err, &said) && said.Permanent:
 		return reply(554, enhancedOf(said.Text, "5.0.0"), textOf(said.Text)+"; trace "+trace)
 	}

@@ -363,6 +363,50 @@ func TestLoops(t *testing.T) {
 	}
 }
 
+// An envelope that comes back is not sealed for ever.
+func TestSealedLoops(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, storetest.Open(t), nil)
+	h.rules("default = 'seal'")
+	time.Sleep(1100 * time.Millisecond)
+	m := letter("hi", "x\r\n")
+	for range 3 {
+		h.sent(h.send("ana@example.org", m, "bob@x.test"))
+		all := h.hop.all()
+		m = all[len(all)-1].raw
+	}
+	if r := h.send("ana@example.org", m, "bob@x.test"); !strings.HasPrefix(r, "554 5.4.6 ") {
+		t.Errorf("%q", r)
+	}
+}
+
+// A From that programs read in different ways is sealed under the address that
+// was admitted, and does not go out in clear (AT-66). A header without end is refused.
+func TestOddHeaders(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, storetest.Open(t), nil)
+	for i, from := range []string{
+		"ana@example.org, tom@example.org", "\"CEO\" <" + strings.Repeat("x", 65) + "@bank.test>, ana@example.org", "Staff: ana@example.org;",
+		"ana@example.org\r\nFrom: tom@example.org", "not an address",
+	} {
+		m := strings.Replace(letter("hi", "x\r\n"), "\"Ana Silva\" <ana@example.org>", from, 1)
+		if r := h.send("ana@example.org", m, "bob@x.test"); !strings.HasPrefix(r, "55") {
+			t.Errorf("%s: %q", from, r)
+		}
+		to := fmt.Sprintf("s%d@x.test", i)
+		if r := h.send("ana@example.org", strings.Replace(m, "Subject: hi", "Subject: [secure] hi", 1), to); r[0] == '2' {
+			if got := h.hop.to(t, to, 1)[0].raw; !strings.Contains(got, "\nFrom: ana@example.org\r\n") {
+				t.Errorf("%s became %.600s", from, got)
+			}
+		}
+	}
+	x := h.dial()
+	if r := x.send("ana@example.org", strings.Repeat("A: b\r\n", 200_000)+letter("[secure] hi", "x\r\n"), "bob@x.test"); !strings.HasPrefix(r, "554 5.3.4 ") {
+		t.Errorf("%q", r)
+	}
+	h.sent(x.send("ana@example.org", letter("[secure] hi", "x\r\n"), "bob@x.test"))
+}
+
 // What mail parsers read in different ways travels octet for octet, and so do
 // the messages of another test suite.
 func TestCorpus(t *testing.T) {

@@ -35,6 +35,10 @@ type intake struct {
 	header   message.Header
 }
 
+// longHeader is the longest header that is taken, in octets: it is in memory,
+// and Postfix looks at a fifth of it.
+const longHeader = 512 << 10
+
 // longHeaderLine is the longest line of a header that is looked at whole.
 const longHeaderLine = 64 << 10
 
@@ -69,6 +73,9 @@ func (in *intake) Write(p []byte) (int, error) {
 		end := bytes.IndexByte(p, '\n') + 1
 		if end == 0 {
 			end = len(p)
+		}
+		if in.kept.Len()+len(in.line)+end > longHeader {
+			return 0, reply(554, "5.3.4", "the header is too long")
 		}
 		in.line = append(in.line, p[:end]...)
 		p = p[end:]
@@ -145,10 +152,13 @@ func isEightBit(p []byte) bool {
 	return false
 }
 
+// ownMark is in the Received of this server; a space or a fold is before it.
+func ownMark(hostname string) string { return "by " + hostname + " (Pli) " }
+
 // hops counts the fields that each mail server on the way adds, and those of
 // this one among them.
 func (in *intake) hops(hostname string) (all, own int) {
-	mark := "by " + hostname + " (Pli) " // a space or a fold is before it
+	mark := ownMark(hostname)
 	for _, v := range in.header.All("received") {
 		all++
 		if strings.Contains(v, mark) {

@@ -71,6 +71,20 @@ func (s *session) certificate() string {
 
 func (s *session) Mail(ctx context.Context, from smtpd.Path, o smtpd.MailOptions) error {
 	s.Reset()
+	if err := s.admit(ctx, from); err != nil {
+		return err
+	}
+	// Of one that shows a token, the message must come first: else strangers from
+	// the same network would use its number up.
+	if !slices.ContainsFunc(s.may, hasToken) && !s.g.limits.allow(s.may[0].ID, time.Now()) {
+		return tooMany()
+	}
+	s.from, s.opts = from, o
+	return nil
+}
+
+// admit finds out who the client may be, as of now.
+func (s *session) admit(ctx context.Context, from smtpd.Path) error {
 	state, err := s.g.admitted.get(ctx)
 	if err != nil {
 		s.g.c.Log.Error("gateway: read who may send", "err", err)
@@ -90,12 +104,7 @@ func (s *session) Mail(ctx context.Context, from smtpd.Path, o smtpd.MailOptions
 			return reply(550, "5.7.1", "no account of this mail server may send for the domain "+from.Address.Domain())
 		}
 	}
-	// Of one that shows a token, the message must come first: else strangers from
-	// the same network would use its number up.
-	if !slices.ContainsFunc(may, hasToken) && !s.g.limits.allow(may[0].ID, time.Now()) {
-		return tooMany()
-	}
-	s.state, s.may, s.from, s.opts = state, may, from, o
+	s.state, s.may = state, may
 	return nil
 }
 

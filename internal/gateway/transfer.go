@@ -54,6 +54,10 @@ type outcome struct {
 
 // run decides and acts. A *smtpd.Reply as error is the answer.
 func (t *transfer) run(ctx context.Context) (*smtpd.Reply, error) {
+	// MAIL may be hours ago.
+	if err := t.s.admit(ctx, t.s.from); err != nil {
+		return nil, err
+	}
 	if err := t.admit(); err != nil {
 		return nil, err
 	}
@@ -118,19 +122,24 @@ func parentOf(state *account.Admission, domain string) string {
 // readFrom looks at the address in From: it may name the account's own domains
 // only, unless the upstream forwards others' mail.
 func (t *transfer) readFrom() error {
-	fields := t.in.header.All("from")
-	boxes := t.in.header.Mailboxes("from")
-	for _, b := range boxes {
-		owner, ok := t.s.state.Owner(b.Addr.Domain())
+	ownerOf := func(domain string) (store.Account, bool) {
 		if t.s.from.Null {
-			owner, ok = t.s.state.Owner(parentOf(t.s.state, b.Addr.Domain()))
+			domain = parentOf(t.s.state, domain)
 		}
+		return t.s.state.Owner(domain)
+	}
+	for _, b := range t.in.header.Mailboxes("from") {
+		owner, ok := ownerOf(b.Addr.Domain())
 		if (!ok || owner.ID != t.account.ID) && !t.upstream.Forwards {
 			return reply(550, "5.7.1", "From names an address outside the account's domains: "+b.Addr.Domain())
 		}
-		if ok && owner.ID == t.account.ID && len(boxes) == 1 && len(fields) == 1 {
-			t.from = b.Addr
-		}
+	}
+	b, one := t.in.header.Mailbox("from")
+	owner, ok := ownerOf(b.Addr.Domain())
+	// Mail that is forwarded is whoever's; only what its sender sends as themselves
+	// is signed here, and shown as theirs.
+	if one && ok && owner.ID == t.account.ID && (!t.upstream.Forwards || b.Addr.Canonical() == t.s.from.Address.Canonical()) {
+		t.from = b.Addr
 	}
 	return nil
 }
@@ -170,7 +179,8 @@ func (t *transfer) act(ctx context.Context) (*smtpd.Reply, error) {
 func (t *transfer) together() bool {
 	first := t.outcomes[0]
 	for _, o := range t.outcomes[1:] {
-		if o.protected != first.protected || !t.g.c.Next.Together(first.to.Addr.Domain(), o.to.Addr.Domain()) {
+		// What is proved is the way to one domain.
+		if o.protected != first.protected || o.protected && o.to.Addr.Domain() != first.to.Addr.Domain() || !t.g.c.Next.Together(first.to.Addr.Domain(), o.to.Addr.Domain()) {
 			return false
 		}
 	}
@@ -199,7 +209,7 @@ func (t *transfer) pass(ctx context.Context) (*smtpd.Reply, error) {
 	for _, o := range t.outcomes {
 		p.To = append(p.To, o.to)
 	}
-	accepted, err := t.g.c.Next.Send(ctx, p)
+	accepted, err := t.send(ctx, p)
 	if errors.Is(err, outbox.ErrUnprotected) {
 		t.unprotected()
 		return t.act(ctx)
@@ -237,6 +247,16 @@ func (t *transfer) pass(ctx context.Context) (*smtpd.Reply, error) {
 		t.g.c.Outbox.Wake()
 	}
 	return reply(250, "2.0.0", "passed on to "+accepted.Host), nil
+}
+
+// handOn is how long the next hop has: an upstream waits for ten minutes (RFC
+// 5321, section 4.5.3.2.6), and then comes again.
+const handOn = 9 * time.Minute
+
+func (t *transfer) send(ctx context.Context, p outbox.Parcel) (outbox.Accepted, error) {
+	ctx, cancel := context.WithTimeout(ctx, handOn)
+	defer cancel()
+	return t.g.c.Next.Send(ctx, p)
 }
 
 // reportRefused tells the sender, or tries again, where the next hop took the
@@ -308,7 +328,7 @@ func (t *transfer) seal(ctx context.Context) (*smtpd.Reply, error) {
 	parcel, err := t.g.c.Outbox.Parcel(sealed[0])
 	var accepted outbox.Accepted
 	if err == nil {
-		accepted, err = t.g.c.Next.Send(ctx, parcel)
+		accepted, err = t.send(ctx, parcel)
 	}
 	var lost *outbox.Unconfirmed
 	switch {

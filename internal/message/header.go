@@ -46,6 +46,21 @@ func (h Header) All(name string) []string {
 	return out
 }
 
+// Mailbox reads a field that names one mailbox, in a way that leaves no room for
+// another reading: the field stands once, and is one address and no group.
+func (h Header) Mailbox(name string) (Mailbox, bool) {
+	all := h.All(name)
+	if len(all) != 1 || strings.HasSuffix(strings.TrimSpace(all[0]), ";") {
+		return Mailbox{}, false
+	}
+	list, err := (&mail.AddressParser{WordDecoder: words}).ParseList(all[0])
+	boxes := h.Mailboxes(name)
+	if err != nil || len(list) != 1 || len(boxes) != 1 {
+		return Mailbox{}, false
+	}
+	return boxes[0], true
+}
+
 // Mailboxes reads the address list of a field; what is no address is left out.
 func (h Header) Mailboxes(name string) []Mailbox {
 	v, _ := h.First(name)

@@ -187,18 +187,17 @@ func (c *Case) ofMessage(r *rule) (found []string, ok bool, err error) {
 		found = append(found, condition("sensitivity", sensitivity(c.f.Header.All("sensitivity")[i])))
 	}
 	if len(r.attachment) > 0 {
-		name := c.attachment(r.attachment)
-		if name == "" {
+		pattern := c.attachment(r.attachment)
+		if pattern == "" {
 			return nil, false, nil
 		}
-		found = append(found, condition("attachment", name))
+		found = append(found, condition("attachment", pattern))
 	}
-	late := false
 	for _, h := range r.header {
-		ok := false
+		ok, late := false, false
 		for _, f := range c.f.Header {
 			if f.Name == h.name && !ok {
-				ok, late = c.search(h.value, []byte(f.Text()))
+				ok, late = c.searchFor(r, h.value, []byte(f.Text()))
 			}
 		}
 		if !ok {
@@ -207,7 +206,8 @@ func (c *Case) ofMessage(r *rule) (found []string, ok bool, err error) {
 		found = append(found, lateOr(late, condition("header", h.name)))
 	}
 	if r.subject != nil {
-		if ok, late = c.search(r.subject, []byte(c.f.Subject)); !ok {
+		ok, late := c.searchFor(r, r.subject, []byte(c.f.Subject))
+		if !ok {
 			return nil, false, nil
 		}
 		found = append(found, lateOr(late, "subject"))
@@ -217,12 +217,20 @@ func (c *Case) ofMessage(r *rule) (found []string, ok bool, err error) {
 		if err != nil {
 			return nil, false, err
 		}
-		if ok, late = c.search(r.text, text); !ok {
+		ok, late := c.searchFor(r, r.text, text)
+		if !ok {
 			return nil, false, nil
 		}
 		found = append(found, lateOr(late, "text"))
 	}
 	return found, true, nil
+}
+
+// searchFor searches for a rule. A rule that lets mail go in clear does not get
+// what there was no time for: who makes a text slow must not make it plain.
+func (c *Case) searchFor(r *rule, e *expression, text []byte) (ok, late bool) {
+	ok, late = c.search(e, text)
+	return ok && !(late && r.then == Plain), late
 }
 
 // lateOr is a condition that was found, or for which there was no time.
@@ -274,19 +282,20 @@ func (c *Case) among(list []who, a mailaddr.Address) (string, error) {
 	return "", nil
 }
 
-// attachment names the first file that is listed, by its name or by its type.
+// attachment gives the pattern that a file of the message has, "" for none. The
+// file's name is not said: it is sealed with the message.
 func (c *Case) attachment(patterns []string) string {
 	for _, p := range c.f.Parts {
 		if p.Role != "attachment" && p.Role != "inline" {
 			continue
 		}
 		for _, pattern := range patterns {
-			what, said := p.Name, p.Name
+			what := p.Name
 			if strings.Contains(pattern, "/") {
-				what, said = p.Type, strings.TrimSpace(p.Name+" ("+p.Type+")")
+				what = p.Type
 			}
 			if what != "" && like([]rune(pattern), []rune(strings.ToLower(what))) {
-				return said
+				return pattern
 			}
 		}
 	}

@@ -21,20 +21,21 @@ func KindOf(h message.Header, parts []envelope.Part) string {
 	main = strings.TrimSpace(main)
 	switch {
 	case main == "application/pkcs7-mime" || main == "application/x-pkcs7-mime":
-		if !strings.Contains(ct, "certs-only") {
+		// What is only signed, or compressed, anybody can read (RFC 8551, section 3.2.2).
+		if !strings.Contains(ct, "certs-only") && !strings.Contains(ct, "signed-data") && !strings.Contains(ct, "compressed-data") {
 			return KindEncrypted
 		}
 	case main == "multipart/encrypted":
 		return KindEncrypted
 	}
+	if hasFiles(parts) { // whatever else it is, it is more than an invitation
+		return ""
+	}
 	if v, ok := h.First("content-class"); ok && strings.EqualFold(v, "urn:content-classes:calendarmessage") {
 		return KindCalendar
 	}
 	for _, p := range parts {
-		switch p.Type {
-		case "application/pgp-encrypted":
-			return KindEncrypted
-		case "text/calendar":
+		if p.Type == "text/calendar" {
 			// As the message itself or an alternative of its text; a file that is
 			// merely attached makes no invitation.
 			if p.Role != "attachment" || p.Name == "" || strings.HasPrefix(p.Name, "attachment-") || strings.HasPrefix(ct, "multipart/alternative") ||
@@ -44,6 +45,16 @@ func KindOf(h message.Header, parts []envelope.Part) string {
 		}
 	}
 	return ""
+}
+
+// hasFiles reports files that are no calendar.
+func hasFiles(parts []envelope.Part) bool {
+	for _, p := range parts {
+		if p.Role == "attachment" && p.Type != "text/calendar" && p.Type != "application/ics" {
+			return true
+		}
+	}
+	return false
 }
 
 // textFirst reports a message whose text comes first, where OpenPGP of before

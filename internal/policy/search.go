@@ -55,7 +55,7 @@ func compile(s string) (*expression, int, error) {
 // search looks for e. Go's expressions need a time that grows with the text and
 // with the expression and not beyond, and all of a message's searches together
 // have searchTime. What is not found by then counts as found: it is better to
-// seal too much.
+// seal too much (and see searchFor).
 func (c *Case) search(e *expression, text []byte) (found, late bool) {
 	if c.spent >= searchTime {
 		return true, true

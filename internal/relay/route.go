@@ -22,6 +22,11 @@ func (r *Relay) route(ctx context.Context, p outbox.Parcel) ([]hop, error) {
 		return []hop{h}, nil
 	}
 	if p.Protected {
+		for _, to := range p.To[1:] {
+			if to.Addr.Domain() != domain {
+				return nil, fmt.Errorf("%w: several domains", outbox.ErrUnprotected)
+			}
+		}
 		hops, err := r.lookUp(ctx, cmpResolver(r.cfg.ProtectedBy, r.cfg.Resolver), domain)
 		if err != nil {
 			return nil, fmt.Errorf("%w: %w", outbox.ErrUnprotected, err)

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/pli-mail/pli/internal/mailaddr"
 	"github.com/pli-mail/pli/internal/mx"
 	"github.com/pli-mail/pli/internal/mx/mxtest"
 	"github.com/pli-mail/pli/internal/outbox"
@@ -191,6 +192,11 @@ func TestProtectedBeside(t *testing.T) {
 	}
 	p.Protected = true
 	if _, err := r.Send(t.Context(), p); err != nil || len(w.host.all()) != 1 || w.host.handshakes() != 1 {
+		t.Errorf("%v, %d by DNS", err, len(w.host.all()))
+	}
+	// What is proved of one domain's way is proved of no other's.
+	p.To = append(p.To, outbox.Receiver{Addr: mailaddr.MustParse("eve@y.test")})
+	if _, err := r.Send(t.Context(), p); !errors.Is(err, outbox.ErrUnprotected) || len(w.host.all()) != 1 {
 		t.Errorf("%v, %d by DNS", err, len(w.host.all()))
 	}
 }

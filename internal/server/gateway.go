@@ -9,6 +9,7 @@ import (
 
 	"github.com/pli-mail/pli/internal/config"
 	"github.com/pli-mail/pli/internal/gateway"
+	"github.com/pli-mail/pli/internal/keyserver"
 	"github.com/pli-mail/pli/internal/mx"
 	"github.com/pli-mail/pli/internal/outbox"
 	"github.com/pli-mail/pli/internal/relay"
@@ -33,7 +34,7 @@ func (s *Server) newDoor() (*door, error) {
 		RewriteFrom: conf.Gateway.RewriteFrom, MaxPerMin: int(conf.Gateway.PerMinute),
 	})
 	c := smtpd.Config{
-		Hostname: conf.Gateway.Hostname, MaxSize: conf.Gateway.MessageMiB << 20, MaxConnections: int(conf.Gateway.Connections),
+		Hostname: conf.Gateway.Hostname, MaxSize: conf.Gateway.MessageMiB << 20, MaxRecipients: keyserver.MaxRecipients, MaxConnections: int(conf.Gateway.Connections),
 		MaxPerNetwork: int(conf.Gateway.PerNetwork), ProxyFrom: conf.Gateway.ProxyFrom, Log: s.conf.Log,
 	}
 	switch {

@@ -189,7 +189,7 @@ func (c *conn) doRcpt(rest string) *Reply {
 		case "ORCPT":
 			o.Original = value
 			kind, rest, found := strings.Cut(value, ";")
-			ok = found && isXtext(kind) && len(value) <= 500 && rest != "" && !strings.ContainsAny(value, " ")
+			ok = found && isXtext(kind) && len(value) <= 500 && rest != "" && !strings.ContainsFunc(rest, func(r rune) bool { return r <= ' ' || r == 0x7f })
 		default:
 			return &Reply{555, "5.5.4", "unknown parameter of RCPT", false}
 		}

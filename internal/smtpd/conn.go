@@ -16,9 +16,11 @@ import (
 )
 
 const (
-	readSize    = 32 << 10
-	maxCommand  = 2048 // octets of a command line; RFC 5321 asks for 512, and 1024 more for parameters
-	maxMistakes = 10   // wrong commands, after which a client is sent away
+	readSize     = 32 << 10
+	maxCommand   = 2048            // octets of a command line; RFC 5321 asks for 512, and 1024 more for parameters
+	maxMistakes  = 10              // wrong commands, after which a client is sent away
+	maxIdle      = 50              // commands without mail between two mails
+	strangerTime = 2 * time.Minute // for a first MAIL that is taken
 )
 
 // conn is one connection.
@@ -36,6 +38,9 @@ type conn struct {
 	rcpts    int
 	body     *body // of BDAT, while chunks come
 	mistakes int
+	idle     int       // commands since the last MAIL that brought nothing
+	known    bool      // a MAIL was taken
+	begun    time.Time // the connection
 
 	mu      sync.Mutex // guards the rest
 	waiting bool       // for a command
@@ -43,6 +48,7 @@ type conn struct {
 }
 
 func (c *conn) close() {
+	c.endBody(errAborted) // who waits for its next chunk
 	if c.session != nil {
 		c.session.Close()
 	}
@@ -69,7 +75,11 @@ func (c *conn) wait(on bool) bool {
 		return false
 	}
 	if on {
-		c.raw.SetReadDeadline(time.Now().Add(c.s.c.CommandTimeout))
+		until := time.Now().Add(c.s.c.CommandTimeout)
+		if !c.known && c.begun.Add(strangerTime).Before(until) {
+			until = c.begun.Add(strangerTime)
+		}
+		c.raw.SetReadDeadline(until)
 	}
 	return true
 }
@@ -125,9 +135,7 @@ func (c *conn) run() {
 		r := c.do(line)
 		if r != nil {
 			c.say(r)
-			if r.Code >= 500 && r.Code <= 504 {
-				c.mistakes++
-			}
+			c.count(r, line)
 			if !r.Close && c.mistakes > maxMistakes {
 				r = &Reply{421, "4.7.0", "too many errors", true}
 				c.say(r)
@@ -136,6 +144,22 @@ func (c *conn) run() {
 		if r != nil && r.Close {
 			c.send()
 			return
+		}
+	}
+}
+
+// count counts what a client does that brings no mail. One that has brought some
+// begins anew: its next refusals may be its users' doing.
+func (c *conn) count(r *Reply, line string) {
+	verb, _, _ := strings.Cut(strings.ToUpper(strings.TrimRight(line, "\r\n")), " ")
+	switch {
+	case r.Code == 250 && verb == "MAIL":
+		c.known, c.mistakes, c.idle = true, 0, 0
+	case r.Code >= 500 && r.Code <= 504, r.Code >= 500 && verb == "MAIL":
+		c.mistakes++
+	case verb == "NOOP" || verb == "RSET" || verb == "VRFY" || verb == "EHLO" || verb == "HELO":
+		if c.idle++; c.idle > maxIdle {
+			c.mistakes = maxMistakes + 1
 		}
 	}
 }

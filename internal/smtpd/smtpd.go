@@ -263,7 +263,7 @@ func (s *Server) serve(ctx context.Context, raw net.Conn) {
 		r.Reset(nil)
 		s.readers.Put(r)
 	}()
-	c := &conn{s: s, ctx: ctx, raw: raw, peer: Peer{Addr: addrOf(raw.RemoteAddr())}, r: r, w: bufio.NewWriterSize(raw, 1<<10)}
+	c := &conn{s: s, ctx: ctx, raw: raw, begun: time.Now(), peer: Peer{Addr: addrOf(raw.RemoteAddr())}, r: r, w: bufio.NewWriterSize(raw, 1<<10)}
 	if refused := s.enter(c); refused != nil {
 		raw.SetDeadline(time.Now().Add(10 * time.Second))
 		c.say(refused)

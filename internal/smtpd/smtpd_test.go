@@ -299,6 +299,40 @@ func TestLimits(t *testing.T) {
 	}
 }
 
+// Who goes away in the middle of BDAT leaves nobody waiting, and who only talks
+// is sent away.
+func TestLostChunks(t *testing.T) {
+	t.Parallel()
+	ended := make(chan error, 4)
+	_, addr := serve(t, smtpd.Config{}, handler(func(r io.Reader) (*smtpd.Reply, error) {
+		_, err := io.Copy(io.Discard, r)
+		ended <- err
+		return nil, err
+	}))
+	const begin = "EHLO x.test\r\nMAIL FROM:<a@x.test>\r\nRCPT TO:<b@y.test>\r\nBDAT 4\r\nhi\r\n"
+	for _, last := range []string{"QUIT\r\n", "BDAT 100\r\nhalf", "", strings.Repeat("x\r\n", 20)} {
+		c := dial(t, addr)
+		c.Write([]byte(begin + last))
+		if last == "QUIT\r\n" {
+			io.ReadAll(c)
+		}
+		c.Close()
+		select {
+		case err := <-ended:
+			if err == nil {
+				t.Errorf("%q: half a message was whole", last)
+			}
+		case <-time.After(20 * time.Second):
+			t.Fatalf("%q: the session still waits", last)
+		}
+	}
+	c := dial(t, addr)
+	c.Write([]byte("EHLO x.test\r\n" + strings.Repeat("NOOP\r\n", 100)))
+	if b, _ := io.ReadAll(c); !strings.HasSuffix(string(b), "421 4.7.0 too many errors\r\n") {
+		t.Errorf("%q", b)
+	}
+}
+
 // A balancer must say for whom it connects, and nobody else is believed.
 func TestProxy(t *testing.T) {
 	t.Parallel()

@@ -147,12 +147,13 @@ func (tx *Tx) ListSent(senderID string, f SentFilter, now, beforeTime time.Time,
 type KeptPayload struct{ MessageID, Name string }
 
 // ListPayloadsDue returns kept ciphertext whose time has passed, of messages
-// none of whose mails waits to be sent.
+// none of whose mails waits to be sent, or is being handed on.
 func (tx *Tx) ListPayloadsDue(now time.Time, limit int) ([]KeptPayload, error) {
 	rows, err := tx.rows(`SELECT m.id, m.payload FROM messages m
 		WHERE m.payload_until > 0 AND m.payload_until <= $1
 			AND NOT EXISTS (SELECT 1 FROM slots s JOIN outbox o ON o.slot_id = s.id WHERE s.message_id = m.id AND o.state = 'waiting')
-		ORDER BY m.payload_until LIMIT $2`, ms(now), limit)
+			AND NOT (m.sealed_at > $3 AND EXISTS (SELECT 1 FROM slots s WHERE s.message_id = m.id AND s.delivery = 'passing'))
+		ORDER BY m.payload_until LIMIT $2`, ms(now), limit, ms(now.Add(-time.Hour)))
 	return list(rows, err, func(r *sql.Rows) (p KeptPayload, err error) {
 		err = r.Scan(&p.MessageID, &p.Name)
 		return p, err
