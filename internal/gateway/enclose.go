@@ -234,6 +234,8 @@ func (t *transfer) decide(ctx context.Context) error {
 
 // tryTLS makes "TLS first, else seal" one or the other.
 func (t *transfer) tryTLS(ctx context.Context, o *outcome) {
+	ctx, cancel := context.WithTimeout(ctx, askWay)
+	defer cancel()
 	how, err := t.g.c.Next.Protects(ctx, o.to.Addr.Domain())
 	if err != nil {
 		t.log.Info("gateway: no protected way, so it is sealed", "domain", o.to.Addr.Domain(), "err", err)
@@ -244,6 +246,9 @@ func (t *transfer) tryTLS(ctx context.Context, o *outcome) {
 	o.protected = true
 	o.decision.Why.Way = how
 }
+
+// askWay is how long a way is looked for: the upstream waits.
+const askWay = 30 * time.Second
 
 // unprotected seals what was to go over a protected way that is gone since.
 func (t *transfer) unprotected() {

@@ -10,6 +10,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"strings"
 	"sync"
 	"time"
 
@@ -110,7 +111,7 @@ func reply(code int, enhanced, text string) *smtpd.Reply {
 	return &smtpd.Reply{Code: code, Enhanced: enhanced, Text: text}
 }
 
-// errNotOurs is who may not send, and what they may not send as.
+// notAdmitted is for who may not send.
 func notAdmitted() *smtpd.Reply {
 	return reply(550, "5.7.1", "this server takes mail only from the mail servers that it was told of")
 }
@@ -123,7 +124,11 @@ func (g *Gateway) answer(trace string, err error) *smtpd.Reply {
 	var lost *outbox.Unconfirmed
 	switch {
 	case errors.As(err, &own):
-		return own
+		r := *own
+		if !strings.Contains(r.Text, trace) {
+			r.Text += "; trace " + trace
+		}
+		return &r
 	case errors.As(err, &lost):
 		return reply(451, "4.4.2", "the next mail server did not confirm the mail; it may have it already; trace "+trace)
 	case errors.As(err, &said) && said.Code >= 400:

@@ -2,11 +2,13 @@ package gateway_test
 
 import (
 	"bytes"
+	"context"
 	"crypto/ed25519"
 	"crypto/rand"
 	"crypto/tls"
 	"encoding/base64"
 	"fmt"
+	"net"
 	"net/mail"
 	"os"
 	"path/filepath"
@@ -405,6 +407,37 @@ func TestOddHeaders(t *testing.T) {
 		t.Errorf("%q", r)
 	}
 	h.sent(x.send("ana@example.org", letter("[secure] hi", "x\r\n"), "bob@x.test"))
+}
+
+// A next hop that says nothing does not keep the server from stopping.
+func TestStops(t *testing.T) {
+	t.Parallel()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	h := newHouse(t, storetest.Open(t), func(c *gateway.Config, _ *smtpd.Config) { c.Next = relayTo(t, l.Addr().String()) })
+	answer := make(chan string, 1)
+	go func() { answer <- h.send("ana@example.org", letter("[secure] hi", "x\r\n"), "bob@x.test") }()
+	c, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	begun := time.Now()
+	h.server.Shutdown(ctx)
+	if took := time.Since(begun); took > 10*time.Second {
+		t.Errorf("it took %v", took)
+	}
+	if r := <-answer; r[0] == '2' {
+		t.Errorf("%q", r)
+	}
+	if n := storetest.Count(t, h.db, "messages"); n != 0 {
+		t.Errorf("%d messages are left", n)
+	}
 }
 
 // What mail parsers read in different ways travels octet for octet, and so do

@@ -49,6 +49,7 @@ type house struct {
 	box      *outbox.Outbox
 	hop      *nextHop
 	addr     string // of the gateway
+	server   *smtpd.Server
 	root     account.Actor
 }
 
@@ -106,6 +107,7 @@ func newHouse(t *testing.T, db *store.DB, set func(*gateway.Config, *smtpd.Confi
 	}
 	g := gateway.New(c)
 	server := smtpd.New(sc, g)
+	h.server = server
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	check(err)
 	h.addr = l.Addr().String()

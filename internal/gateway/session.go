@@ -144,7 +144,7 @@ func (s *session) Close() {}
 
 // Data takes the message. Its answer is given when it is certain.
 func (s *session) Data(ctx context.Context, body io.Reader) (*smtpd.Reply, error) {
-	t := &transfer{g: s.g, s: s, trace: id.Ordered(), begun: time.Now()}
+	t := &transfer{g: s.g, s: s, trace: id.Ordered(), begun: time.Now(), cut: ctx}
 	t.log = s.g.c.Log.With("trace", t.trace, "peer", s.peer.Addr)
 	t.in = newIntake(s.g.c.Spool)
 	defer t.in.close()
@@ -156,9 +156,11 @@ func (s *session) Data(ctx context.Context, body io.Reader) (*smtpd.Reply, error
 	err := t.in.receive(body, *buf)
 	s.g.buffers.Put(buf)
 	if err != nil {
+		t.log.Warn("gateway: not received", "sender", s.sender(), "recipients", len(s.to), "bytes", t.in.plain.Size(), "err", err)
 		return nil, err
 	}
-	done, err := t.run(context.WithoutCancel(ctx)) // an upstream that goes away changes nothing
+	// What has begun is recorded to its end; only the way out is cut with the server.
+	done, err := t.run(context.WithoutCancel(ctx))
 	if err != nil {
 		answer := s.g.answer(t.trace, err)
 		t.log.Log(ctx, level(answer), "gateway: not taken", "reply", answer.Error(), "sender", s.sender(), "recipients", len(s.to),

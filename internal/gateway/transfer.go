@@ -34,6 +34,8 @@ type transfer struct {
 	begun time.Time
 	log   *slog.Logger
 	in    *intake
+	cut   context.Context // ends when the server cannot wait any longer
+	due   time.Time       // when the upstream must have its answer
 
 	upstream store.Upstream
 	account  store.Account
@@ -54,6 +56,7 @@ type outcome struct {
 
 // run decides and acts. A *smtpd.Reply as error is the answer.
 func (t *transfer) run(ctx context.Context) (*smtpd.Reply, error) {
+	t.due = time.Now().Add(handOn)
 	// MAIL may be hours ago.
 	if err := t.s.admit(ctx, t.s.from); err != nil {
 		return nil, err
@@ -215,6 +218,12 @@ func (t *transfer) pass(ctx context.Context) (*smtpd.Reply, error) {
 		return t.act(ctx)
 	}
 	if err != nil {
+		for i := range t.outcomes {
+			t.outcomes[i].result, t.outcomes[i].said = policy.ResultRefused, oneLine(err.Error())
+		}
+		if rerr := t.record(ctx); rerr != nil {
+			t.log.Error("gateway: record a refusal", "err", rerr)
+		}
 		return nil, err
 	}
 	for i := range t.outcomes {
@@ -223,7 +232,7 @@ func (t *transfer) pass(ctx context.Context) (*smtpd.Reply, error) {
 	for _, r := range accepted.Refused {
 		for i := range t.outcomes {
 			if o := &t.outcomes[i]; o.to.Addr == r.Addr {
-				o.result, o.said = policy.ResultRefused, r.Err.Error()
+				o.result, o.said = policy.ResultQueued, oneLine(r.Err.Error()) // the outbox tries, or reports
 			}
 		}
 	}
@@ -254,8 +263,9 @@ func (t *transfer) pass(ctx context.Context) (*smtpd.Reply, error) {
 const handOn = 9 * time.Minute
 
 func (t *transfer) send(ctx context.Context, p outbox.Parcel) (outbox.Accepted, error) {
-	ctx, cancel := context.WithTimeout(ctx, handOn)
+	ctx, cancel := context.WithDeadline(ctx, t.due)
 	defer cancel()
+	defer context.AfterFunc(t.cut, cancel)()
 	return t.g.c.Next.Send(ctx, p)
 }
 

@@ -312,6 +312,8 @@ func words(err error) (reason, shown string, permanent bool) {
 	switch {
 	case errors.Is(err, blob.ErrNotFound):
 		return "the encrypted message is no longer stored", "mail.fail.gone", true
+	case errors.Is(err, ErrUnprotected):
+		return "there is no proved and encrypted way to the recipient's mail server", "mail.fail.unprotected", false
 	case !errors.As(err, &e):
 		// Not an answer of the next hop: our own trouble, whose text is for the log.
 		return "the next mail server could not be reached", "mail.fail.unreachable", false

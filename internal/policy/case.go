@@ -230,7 +230,7 @@ func (c *Case) ofMessage(r *rule) (found []string, ok bool, err error) {
 // what there was no time for: who makes a text slow must not make it plain.
 func (c *Case) searchFor(r *rule, e *expression, text []byte) (ok, late bool) {
 	ok, late = c.search(e, text)
-	return ok && !(late && r.then == Plain), late
+	return ok && !(late && (r.then == Plain || r.then == TLS)), late
 }
 
 // lateOr is a condition that was found, or for which there was no time.

@@ -172,7 +172,7 @@ type Why struct {
 	What    string   `json:"what,omitempty"`    // the keyword, the field, the kind
 	Rule    string   `json:"rule,omitempty"`    // its name
 	Number  int      `json:"number,omitempty"`  // of the rule, from 1
-	Matched []string `json:"matched,omitempty"` // the conditions that matched: size, attachment:NAME, …
+	Matched []string `json:"matched,omitempty"` // the conditions that matched: size, attachment:PATTERN, …
 	Way     string   `json:"way,omitempty"`     // for TLS
 	Ignored []string `json:"ignored,omitempty"` // fields that could not be read
 	Version int64    `json:"version,omitempty"` // of the rule set

@@ -1,5 +1,5 @@
-// Package relay hands mail to the next hop, the smart host that the operator
-// named: SMTP with verified TLS, authentication, DKIM, and a lighter mail where
+// Package relay hands mail to the next hop, which is a smart host, a partner's
+// server, or one that DNS names: SMTP with verified TLS, authentication, DKIM, and a lighter mail where
 // the full one is too large.
 package relay
 
@@ -204,7 +204,7 @@ func unjoined(err error) error {
 }
 
 // sendTo tries one host. A kept connection that turns out to be at its end
-// before the mail began is replaced once.
+// before the mail began is replaced.
 func (r *Relay) sendTo(ctx context.Context, h hop, p outbox.Parcel) (outbox.Accepted, error) {
 	for {
 		l, kept, err := r.take(ctx, h)

@@ -21,7 +21,11 @@ func (c *conn) secret(challenge, initial string) ([]byte, *Reply) {
 		if err != nil {
 			return nil, &Reply{421, "4.4.2", "lost", true}
 		}
-		if initial = strings.TrimRight(line, "\r\n"); initial == "*" {
+		bare, ok := strings.CutSuffix(line, "\r\n")
+		if !ok {
+			return nil, &Reply{500, "5.5.2", "a line ends with CR LF", true}
+		}
+		if initial = bare; initial == "*" {
 			return nil, &Reply{501, "5.7.0", "cancelled", false}
 		}
 	}

@@ -179,7 +179,7 @@ func (c *conn) end(err error) {
 	c.send()
 }
 
-// command reads a line, without its end. A CR or NUL inside, and an LF without
+// command reads a line, with its end. A CR or NUL inside, and an LF without
 // CR, are for do to refuse.
 func (c *conn) command() (string, error) {
 	if !c.wait(true) {

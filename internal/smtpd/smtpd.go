@@ -117,6 +117,9 @@ type Server struct {
 	closing  bool
 	lns      map[net.Listener]struct{}
 	done     sync.WaitGroup // connections
+
+	base context.Context // of the connections; ends when Shutdown has waited long enough
+	cut  context.CancelFunc
 }
 
 // New returns a Server.
@@ -140,7 +143,8 @@ func New(c Config, h Handler) *Server {
 			*d.n = d.def
 		}
 	}
-	return &Server{c: c, h: h, conns: map[*conn]struct{}{}, networks: map[netip.Prefix]int{}, lns: map[net.Listener]struct{}{}}
+	base, cut := context.WithCancel(context.Background())
+	return &Server{c: c, h: h, base: base, cut: cut, conns: map[*conn]struct{}{}, networks: map[netip.Prefix]int{}, lns: map[net.Listener]struct{}{}}
 }
 
 // Serve answers on l until Shutdown; then it returns nil.
@@ -159,7 +163,7 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 		c, err := l.Accept()
 		if err == nil {
 			pause = 5 * time.Millisecond
-			go s.serve(context.WithoutCancel(ctx), c)
+			go s.serve(s.base, c)
 			continue
 		}
 		s.mu.Lock()
@@ -310,6 +314,7 @@ func (s *Server) Shutdown(ctx context.Context) {
 	select {
 	case <-done:
 	case <-ctx.Done():
+		s.cut() // sessions too
 		s.mu.Lock()
 		for c := range s.conns {
 			c.mu.Lock()
