@@ -25,9 +25,14 @@ const transitsMost = 20
 // all accounts.
 func (s *Service) Transits(ctx context.Context, actor Actor, number int64, name string) ([]Transit, error) {
 	name = strings.Trim(strings.TrimSpace(name), "<>")
-	var rows []store.Transit
-	err := s.look(ctx, actor, messageExplain, number, func(tx *store.Tx, a store.Account) (err error) {
-		if rows, err = tx.ListTransits(name, a.ID, transitsMost); err != nil || len(rows) > 0 {
+	var out []Transit
+	err := s.look(ctx, actor, messageExplain, number, func(tx *store.Tx, a store.Account) error {
+		rows, err := tx.ListTransits(name, a.ID, transitsMost)
+		if err != nil {
+			return err
+		}
+		if len(rows) > 0 {
+			out, err = withOutcomes(tx, rows)
 			return err
 		}
 		trace := name
@@ -40,18 +45,39 @@ func (s *Service) Transits(ctx context.Context, actor Actor, number int64, name 
 		if errors.Is(err, store.ErrNotFound) || err == nil && a.ID != 0 && row.AccountID != a.ID {
 			return notFound()
 		}
-		rows = append(rows, row)
+		if err == nil {
+			out, err = withOutcomes(tx, []store.Transit{row})
+		}
 		return err
 	})
-	if err != nil {
-		return nil, err
-	}
+	return out, err
+}
+
+// withOutcomes reads what was decided. What became of a sealed mail since is in
+// its slot.
+func withOutcomes(tx *store.Tx, rows []store.Transit) ([]Transit, error) {
 	out := make([]Transit, len(rows))
 	for i, r := range rows {
-		out[i].Transit = r
-		if out[i].Outcomes, err = policy.DecodeOutcomes(r.Detail); err != nil {
+		outcomes, err := policy.DecodeOutcomes(r.Detail)
+		if err != nil {
 			return nil, err
 		}
+		for j := range outcomes {
+			o := &outcomes[j]
+			if o.Envelope == "" {
+				continue
+			}
+			slots, err := tx.ListSlots(o.Envelope)
+			if err != nil {
+				return nil, err
+			}
+			for _, slot := range slots {
+				if slot.DisplayAddress == o.Recipient {
+					o.Result = slot.Delivery
+				}
+			}
+		}
+		out[i] = Transit{r, outcomes}
 	}
 	return out, nil
 }

@@ -81,6 +81,7 @@ func TestSealed(t *testing.T) {
 		if o.Action != policy.Seal || o.Why.Source != policy.SourceKeyword || o.Why.What != "[secure]" || o.Envelope == "" || o.Recipient != "bob@x.test" {
 			t.Errorf("%+v", o)
 		}
+		eventually(t, "the delivery to be known", func() bool { return h.transits("m1@example.org")[0].Outcomes[0].Result == policy.ResultSent })
 		if trace := list[0].ID; !strings.Contains(answer, trace) || !strings.Contains(m.Header.Get("Received"), "id "+trace) {
 			t.Errorf("trace %s is not in %q and %q", trace, answer, m.Header.Get("Received"))
 		}
