@@ -347,6 +347,26 @@ func TestRelayedReport(t *testing.T) {
 	}
 }
 
+// Whom the next hop refused beside others it has no mail for, so it is not said to.
+func TestRefusedIsNotRelayed(t *testing.T) {
+	t.Parallel()
+	l := silentHop(t, "250 2.0.0 taken\r\n")
+	h := newHouse(t, storetest.Open(t), func(c *gateway.Config, _ *smtpd.Config) { c.Next = relayTo(t, l.addr) })
+	x := h.dial()
+	for _, s := range []string{"MAIL FROM:<ana@example.org>", "RCPT TO:<bob@x.test> NOTIFY=SUCCESS", "RCPT TO:<gone@x.test> NOTIFY=SUCCESS", "DATA"} {
+		if r := x.say(s); r[0] != '2' && r[0] != '3' {
+			t.Fatalf("%s: %s", s, r)
+		}
+	}
+	h.sent(x.say(letter("hi", "x\r\n") + "."))
+	h.hop.to(t, "gone@x.test", 1) // the outbox has tried again, with a server that reports by itself
+	eventually(t, "the outbox to be empty", func() bool { c, err := h.box.Count(t.Context()); return err == nil && c.Waiting == 0 })
+	reports := h.hop.to(t, "ana@example.org", 1)
+	if len(reports) != 1 || !strings.Contains(reports[0].raw, "Final-Recipient: rfc822; bob@x.test") {
+		t.Errorf("%d reports: %+v", len(reports), reports)
+	}
+}
+
 // A message that goes round is stopped (RFC 5321, section 6.3).
 func TestLoops(t *testing.T) {
 	t.Parallel()

@@ -79,7 +79,11 @@ func silentHop(t testing.TB, answer string) *silent {
 			if strings.HasPrefix(line, "DATA") {
 				break
 			}
-			say("250 ok")
+			if strings.HasPrefix(line, "RCPT TO:<gone@") {
+				say("550 5.1.1 no such mailbox")
+			} else {
+				say("250 ok")
+			}
 		}
 		say("354 go")
 		var b strings.Builder

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -54,6 +55,11 @@ type outcome struct {
 	envelope  string // message id, where it was sealed
 }
 
+// refusal is what a rule that refuses says.
+func (o *outcome) refusal() string {
+	return cmp.Or(o.decision.Refusal, "refused by a rule of the account")
+}
+
 // run decides and acts. A *smtpd.Reply as error is the answer.
 func (t *transfer) run(ctx context.Context) (*smtpd.Reply, error) {
 	t.due = time.Now().Add(handOn)
@@ -61,7 +67,7 @@ func (t *transfer) run(ctx context.Context) (*smtpd.Reply, error) {
 	if err := t.s.admit(ctx, t.s.from); err != nil {
 		return nil, err
 	}
-	if err := t.admit(); err != nil {
+	if err := t.identify(); err != nil {
 		return nil, err
 	}
 	if err := t.decide(ctx); err != nil {
@@ -70,9 +76,9 @@ func (t *transfer) run(ctx context.Context) (*smtpd.Reply, error) {
 	return t.act(ctx)
 }
 
-// admit checks what could not be known before the message had come: the token,
+// identify checks what could not be known before the message had come: the token,
 // the loop, and the address in From.
-func (t *transfer) admit() error {
+func (t *transfer) identify() error {
 	all, own := t.in.hops(t.g.c.Hostname)
 	if all > maxHops || own > ownHops {
 		return reply(554, "5.4.6", "routing loop: this message has passed too many mail servers")
@@ -198,11 +204,7 @@ func (t *transfer) refuse(ctx context.Context) error {
 	if err := t.record(ctx); err != nil {
 		return err
 	}
-	text := t.outcomes[0].decision.Refusal
-	if text == "" {
-		text = "refused by a rule of the account"
-	}
-	return reply(550, "5.7.1", text+"; trace "+t.trace)
+	return reply(550, "5.7.1", t.outcomes[0].refusal()+"; trace "+t.trace)
 }
 
 // pass hands the mail on as it came, in one transaction.
@@ -218,8 +220,12 @@ func (t *transfer) pass(ctx context.Context) (*smtpd.Reply, error) {
 		return t.act(ctx)
 	}
 	if err != nil {
+		result := policy.ResultRefused
+		if lost := (*outbox.Unconfirmed)(nil); errors.As(err, &lost) {
+			result = policy.ResultPassing
+		}
 		for i := range t.outcomes {
-			t.outcomes[i].result, t.outcomes[i].said = policy.ResultRefused, oneLine(err.Error())
+			t.outcomes[i].result, t.outcomes[i].said = result, oneLine(err.Error())
 		}
 		if rerr := t.record(ctx); rerr != nil {
 			t.log.Error("gateway: record a refusal", "err", rerr)
@@ -299,7 +305,7 @@ func (t *transfer) relayedFor(accepted outbox.Accepted, o *outcome) bool {
 func (t *transfer) reportRelayed(tx *store.Tx, accepted outbox.Accepted) error {
 	for i := range t.outcomes {
 		o := &t.outcomes[i]
-		if o.result == policy.ResultRefused || !t.relayedFor(accepted, o) {
+		if o.result == policy.ResultQueued || !t.relayedFor(accepted, o) { // that one was refused, and is tried again
 			continue
 		}
 		b := t.bounce(o, outbox.Relayed, "2.0.0")
@@ -413,12 +419,8 @@ func (t *transfer) reportRules(tx *store.Tx) error {
 		if o.decision.Action != policy.Refuse || t.s.from.Null || !outbox.Wants(o.to.Notify, "FAILURE") {
 			continue
 		}
-		text := o.decision.Refusal
-		if text == "" {
-			text = "refused by a rule of the account"
-		}
 		b := t.bounce(&o, outbox.Failed, "5.7.1")
-		b.Reason = text
+		b.Reason = o.refusal()
 		if err := t.tell(tx, b); err != nil {
 			return err
 		}
