@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -81,12 +82,16 @@ func (p *Postfix) Start(t testing.TB, main, master, addr string) {
 	etc := filepath.Join(p.Dir, "etc")
 	cmd := asRoot(postfix, "-c", etc, "start-fg")
 	cmd.Stdout, cmd.Stderr = &p.log, &p.log
+	cmd.WaitDelay = time.Second
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
 		root(t, postfix, "-c", etc, "stop")
+		// A master that could not have its port does not always end by itself.
+		kill := time.AfterFunc(10*time.Second, func() { root(t, "kill", "-KILL", strconv.Itoa(cmd.Process.Pid)) })
 		cmd.Wait()
+		kill.Stop()
 		if t.Failed() {
 			t.Log(p.Log())
 		}
