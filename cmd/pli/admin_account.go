@@ -36,7 +36,7 @@ func (a *app) adminAccount(f *adminFlags) *cobra.Command {
 		}
 		return o.showAccount(ctx, n, f.format)
 	}))
-	return a.group("account", "admin.account", list, show, a.accountCreate(f), a.accountState(f, "suspend"), a.accountState(f, "resume"), a.accountAddAdministrator(f))
+	return a.group("account", "admin.account", list, show, a.accountCreate(f), a.accountState(f, "suspend"), a.accountState(f, "resume"), a.accountAddAdministrator(f), a.accountSettings(f))
 }
 
 func (o *operator) showAccount(ctx context.Context, n int64, f format) error {

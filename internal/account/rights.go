@@ -68,6 +68,8 @@ const (
 	accountSuspend action = "account.suspend"
 	accountResume  action = "account.resume"
 	accountAdmin   action = "account.add_administrator"
+	settingsView   action = "account.settings_view"
+	settingsSet    action = "account.settings"
 
 	domainList   action = "domain.list"
 	domainAdd    action = "domain.add"
@@ -126,6 +128,8 @@ var actions = map[action]roles{
 	accountSuspend: operators,
 	accountResume:  operators,
 	accountAdmin:   operators,
+	settingsView:   administrators | operators,
+	settingsSet:    administrators | operators,
 	domainList:     administrators | operators,
 	domainAdd:      operators,
 	domainRemove:   operators,

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"io"
 	"strings"
 	"time"
@@ -56,13 +55,7 @@ func (t *transfer) enclose(ctx context.Context, list []*outcome, through bool, t
 		in.Rewrite = true
 	}
 	in.ExpiresAt = expiry(t.g.c.DB.Now(), t.account.ExpiryDays, options.Expires)
-	if allowed := options.Allowed(); allowed != nil {
-		b, err := json.Marshal(allowed)
-		if err != nil {
-			return nil, err
-		}
-		in.Policy = string(b)
-	}
+	in.Permissions = options.Permissions()
 	in.Then = func(tx *store.Tx, m envelope.MessageID, letters []outbox.Letter) error {
 		for _, o := range list {
 			o.envelope = m.String()

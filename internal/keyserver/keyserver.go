@@ -16,6 +16,7 @@ import (
 	"github.com/pli-mail/pli/internal/blob"
 	"github.com/pli-mail/pli/internal/mailaddr"
 	"github.com/pli-mail/pli/internal/masterkey"
+	"github.com/pli-mail/pli/internal/policy"
 	"github.com/pli-mail/pli/internal/store"
 )
 
@@ -111,9 +112,9 @@ type NewMessage struct {
 	KeepUntil    time.Time // how long the link serves the payload; zero: only until the mails have left
 	ExpiresAt    time.Time // zero: never
 	NotifyOpened bool
-	Carrier      string // CarrierMail, CarrierFile or CarrierThrough
-	Transit      string // trace id of the gateway, or ""
-	Policy       string // JSON, what the sender or a rule allows; or ""
+	Carrier      string             // CarrierMail, CarrierFile or CarrierThrough
+	Transit      string             // trace id of the gateway, or ""
+	Permissions  policy.Permissions // what the sender or a rule allows
 	Slots        []NewSlot
 	Actor        Actor
 	// Then, if not nil, runs in the same transaction, perhaps more than once: it

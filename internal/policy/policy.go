@@ -79,27 +79,14 @@ type Options struct {
 	ServerDecrypt bool // the server may open it for a recipient whose browser cannot
 	Offline       bool // the reader's browser may keep the key
 	KeepSubject   bool
+	Level         string // Low, Medium or High; "": nothing said
 
 	keywords []string
 }
 
-// Permissions are what a message allows its recipients, as it is kept with it.
-type Permissions struct {
-	Reply    *bool `json:"reply,omitempty"`
-	ReplyAll *bool `json:"reply_all,omitempty"`
-	Forward  *bool `json:"forward,omitempty"`
-	Offline  bool  `json:"offline,omitempty"`
-	Server   bool  `json:"server_decrypt,omitempty"`
-	Scripts  bool  `json:"script_free,omitempty"`
-}
-
-// Allowed is what is kept with a message; nil where nothing was said.
-func (o Options) Allowed() *Permissions {
-	p := Permissions{o.Reply, o.ReplyAll, o.Forward, o.Offline, o.ServerDecrypt, o.ScriptFree}
-	if p == (Permissions{}) {
-		return nil
-	}
-	return &p
+// Permissions is what is kept with a message.
+func (o Options) Permissions() Permissions {
+	return Permissions{Reply: o.Reply, ReplyAll: o.ReplyAll, Forward: o.Forward, Offline: o.Offline, Server: o.ServerDecrypt, Scripts: o.ScriptFree, Level: o.Level}
 }
 
 // Subject is a message's subject without the account's keywords.
@@ -120,6 +107,7 @@ func (o Options) Strictest(p Options) Options {
 	if o.Receipt == nil || p.Receipt != nil && *p.Receipt {
 		o.Receipt = p.Receipt
 	}
+	o.Level = Stricter(o.Level, p.Level)
 	o.ScriptFree = o.ScriptFree || p.ScriptFree
 	o.ServerDecrypt, o.Offline, o.KeepSubject = o.ServerDecrypt && p.ServerDecrypt, o.Offline && p.Offline, o.KeepSubject && p.KeepSubject
 	return o

@@ -15,6 +15,7 @@ import (
 	"github.com/pli-mail/pli/internal/notice"
 	"github.com/pli-mail/pli/internal/opener"
 	"github.com/pli-mail/pli/internal/outbox"
+	"github.com/pli-mail/pli/internal/policy"
 	"github.com/pli-mail/pli/internal/store"
 )
 
@@ -36,7 +37,7 @@ type Incoming struct {
 
 	ExpiresAt     time.Time // zero: never
 	Receipt       *bool     // tell the sender when it is opened; nil: as they like it
-	Policy        string    // JSON, kept with the message
+	Permissions   policy.Permissions
 	ServerMayOpen bool
 	ScriptFree    bool
 
@@ -136,7 +137,7 @@ func (p *passing) message() keyserver.NewMessage {
 		Subject: in.Subject,
 		MH:      p.sealer.MH(), HH: p.sealer.HH(), PH: p.payload.Hash, PayloadSize: p.payload.Size, Payload: p.blob, Body: p.body,
 		KeepUntil: p.keep(), ExpiresAt: in.ExpiresAt, NotifyOpened: p.notify, Carrier: keyserver.CarrierMail,
-		Slots: p.newSlots(p.to()), Transit: in.Transit, Policy: in.Policy,
+		Slots: p.newSlots(p.to()), Transit: in.Transit, Permissions: in.Permissions,
 		Actor: keyserver.Actor{UserID: p.userID, Name: "user:" + in.Sender.Canonical(), Origin: in.Origin},
 		Then: func(tx *store.Tx, reg keyserver.Registered) error {
 			p.letters = nil

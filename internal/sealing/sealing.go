@@ -24,6 +24,7 @@ import (
 	"github.com/pli-mail/pli/internal/notice"
 	"github.com/pli-mail/pli/internal/opener"
 	"github.com/pli-mail/pli/internal/outbox"
+	"github.com/pli-mail/pli/internal/policy"
 	"github.com/pli-mail/pli/internal/spool"
 	"github.com/pli-mail/pli/internal/store"
 )
@@ -82,11 +83,12 @@ type Request struct {
 	Text        string
 	// Files gives one file after the other, io.EOF at the end; nil for none. A
 	// file is read before the next one is asked for.
-	Files      func() (*File, error)
-	ExpiresAt  time.Time // zero: never
-	Notify     bool      // tell the sender when it is opened
-	NoticeLang string    // of the mail: en, fr, or both; a recipient who is a user gets their own
-	Origin     string    // network address, for the audit record
+	Files       func() (*File, error)
+	ExpiresAt   time.Time // zero: never
+	Notify      bool      // tell the sender when it is opened
+	Permissions policy.Permissions
+	NoticeLang  string // of the mail: en, fr, or both; a recipient who is a user gets their own
+	Origin      string // network address, for the audit record
 }
 
 // File is one attached file.
@@ -193,7 +195,8 @@ func (j *job) register(ctx context.Context) (Result, error) {
 		Subject: j.r.Subject, Note: j.r.Note,
 		MH: j.sealer.MH(), HH: j.sealer.HH(), PH: j.payload.Hash, PayloadSize: j.payload.Size, Payload: j.blob, Body: j.body,
 		KeepUntil: keep, ExpiresAt: j.r.ExpiresAt, NotifyOpened: j.r.Notify, Carrier: keyserver.CarrierMail,
-		Actor: keyserver.Actor{UserID: j.r.Sender.UserID, Name: "user:" + j.from.Canonical(), Origin: j.r.Origin},
+		Permissions: j.r.Permissions,
+		Actor:       keyserver.Actor{UserID: j.r.Sender.UserID, Name: "user:" + j.from.Canonical(), Origin: j.r.Origin},
 		Then: func(tx *store.Tx, reg keyserver.Registered) error {
 			for i := range j.slots {
 				l, err := j.letter(i, reg, from, keep)

@@ -19,24 +19,25 @@ type Account struct {
 	Language   string
 	TimeZone   string // IANA name
 	State      string
-	ExpiryDays int // how long an envelope can be opened by default, 0 = for ever
-	KeepDays   int // how long the ciphertext is kept for the link, 0 = never
+	ExpiryDays int    // how long an envelope can be opened by default, 0 = for ever
+	KeepDays   int    // how long the ciphertext is kept for the link, 0 = never
+	Settings   string // JSON of policy.Settings, "" = as a new account has them
 	CreatedAt  time.Time
 }
 
-const accountColumns = `id, name, language, time_zone, state, expiry_days, keep_days, created_at`
+const accountColumns = `id, name, language, time_zone, state, expiry_days, keep_days, settings, created_at`
 
 func scanAccount(scan func(...any) error) (a Account, err error) {
 	var created int64
-	err = scan(&a.ID, &a.Name, &a.Language, &a.TimeZone, &a.State, &a.ExpiryDays, &a.KeepDays, &created)
+	err = scan(&a.ID, &a.Name, &a.Language, &a.TimeZone, &a.State, &a.ExpiryDays, &a.KeepDays, &a.Settings, &created)
 	a.CreatedAt = fromMs(created)
 	return a, found(err)
 }
 
 // InsertAccount writes a, at the transaction's time; a number in use gives ErrTaken.
 func (tx *Tx) InsertAccount(a Account) error {
-	_, err := tx.exec(`INSERT INTO accounts (`+accountColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`,
-		a.ID, a.Name, a.Language, a.TimeZone, a.State, a.ExpiryDays, a.KeepDays, ms(tx.Now))
+	_, err := tx.exec(`INSERT INTO accounts (`+accountColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)`,
+		a.ID, a.Name, a.Language, a.TimeZone, a.State, a.ExpiryDays, a.KeepDays, a.Settings, ms(tx.Now))
 	return err
 }
 
@@ -62,6 +63,15 @@ func (tx *Tx) LockAccount(number int64) (Account, error) {
 // SetAccountState makes an account active or suspended.
 func (tx *Tx) SetAccountState(number int64, state string) error {
 	n, err := tx.exec(`UPDATE accounts SET state = $1 WHERE id = $2`, state, number)
+	if err == nil && n == 0 {
+		err = ErrNotFound
+	}
+	return err
+}
+
+// SetAccountSettings replaces an account's settings.
+func (tx *Tx) SetAccountSettings(number int64, settings string) error {
+	n, err := tx.exec(`UPDATE accounts SET settings = $1 WHERE id = $2`, settings, number)
 	if err == nil && n == 0 {
 		err = ErrNotFound
 	}

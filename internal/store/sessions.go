@@ -23,25 +23,27 @@ type Session struct {
 	Address   string // canonical address proven in this session, "" = none
 	Nonce     string // hex, 32 bytes
 	Client    string
+	Method    string    // code, password, passkey, oidc: what it was proved by; "" = nothing
+	SecondAt  time.Time // when a second factor was last proved in it
 	CreatedAt time.Time
 	SeenAt    time.Time
 	ExpiresAt time.Time // absolute end
 }
 
-const sessionColumns = `token_hash, user_id, scope, address, nonce, client, created_at, seen_at, expires_at`
+const sessionColumns = `token_hash, user_id, scope, address, nonce, client, created_at, seen_at, expires_at, method, second_at`
 
 func scanSession(scan func(...any) error) (s Session, err error) {
 	var user sql.NullString
-	var created, seen, expires int64
-	err = scan(&s.TokenHash, &user, &s.Scope, &s.Address, &s.Nonce, &s.Client, &created, &seen, &expires)
-	s.UserID, s.CreatedAt, s.SeenAt, s.ExpiresAt = user.String, fromMs(created), fromMs(seen), fromMs(expires)
+	var created, seen, expires, second int64
+	err = scan(&s.TokenHash, &user, &s.Scope, &s.Address, &s.Nonce, &s.Client, &created, &seen, &expires, &s.Method, &second)
+	s.UserID, s.CreatedAt, s.SeenAt, s.ExpiresAt, s.SecondAt = user.String, fromMs(created), fromMs(seen), fromMs(expires), fromMs(second)
 	return s, found(err)
 }
 
 // InsertSession writes s; CreatedAt and SeenAt are the transaction's time.
 func (tx *Tx) InsertSession(s Session) error {
-	_, err := tx.exec(`INSERT INTO sessions (`+sessionColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)`,
-		s.TokenHash, text(s.UserID), s.Scope, s.Address, s.Nonce, s.Client, ms(tx.Now), ms(tx.Now), ms(s.ExpiresAt))
+	_, err := tx.exec(`INSERT INTO sessions (`+sessionColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`,
+		s.TokenHash, text(s.UserID), s.Scope, s.Address, s.Nonce, s.Client, ms(tx.Now), ms(tx.Now), ms(s.ExpiresAt), s.Method, ms(s.SecondAt))
 	return err
 }
 

@@ -111,6 +111,7 @@ type Opening struct {
 	Slot         Slot
 	Message      Message
 	Organisation string // name of the message's account
+	Settings     string // of the message's account, JSON of policy.Settings
 	Epoch        EpochKey
 	AccountKey   []byte    // sealed, of Epoch.Version
 	Seen         time.Time // high-water mark of the clock
@@ -120,17 +121,19 @@ type Opening struct {
 	Proven      string // canonical address, "" = none
 	Nonce       string // hex
 	SessionEnds time.Time
-	UserAddress string // canonical, "" = a visitor
+	Method      string    // what the session was proved by
+	SecondAt    time.Time // when a second factor was last proved in it
+	UserAddress string    // canonical, "" = a visitor
 	UserState   string
 	UserManaged bool // an administrator typed their first password
 	Possession  bool
 }
 
 // The session's columns come from outer joins: a slot is found whoever asks.
-const openingQuery = `SELECT ` + slotColumns + `, ` + messageColumns + `, a.name,
+const openingQuery = `SELECT ` + slotColumns + `, ` + messageColumns + `, a.name, a.settings,
 	COALESCE(e.version, 0), e.key_box, COALESCE(e.destroyed_at, 0), k.key_box,
 	COALESCE((SELECT until FROM throttles WHERE name = '` + clockMark + `'), 0),
-	v.scope, COALESCE(v.address, ''), COALESCE(v.nonce, ''), COALESCE(v.expires_at, 0),
+	v.scope, COALESCE(v.address, ''), COALESCE(v.nonce, ''), COALESCE(v.expires_at, 0), COALESCE(v.method, ''), COALESCE(v.second_at, 0),
 	COALESCE(u.address, ''), COALESCE(u.state, ''), COALESCE(u.managed, 1), p.slot_id
 	FROM slots s
 	JOIN messages m ON m.id = s.message_id
@@ -166,18 +169,18 @@ func (tx *Tx) findOpening(where, value, session string) (Opening, error) {
 	var o Opening
 	var slot slotScan
 	var message messageScan
-	var destroyed, seen, ends, managed int64
+	var destroyed, seen, ends, second, managed int64
 	var scope, possession sql.NullString
 	dest := append(slot.into(&o.Slot), message.into(&o.Message)...)
-	dest = append(dest, &o.Organisation, &o.Epoch.Version, &o.Epoch.Box, &destroyed, &o.AccountKey, &seen,
-		&scope, &o.Proven, &o.Nonce, &ends, &o.UserAddress, &o.UserState, &managed, &possession)
+	dest = append(dest, &o.Organisation, &o.Settings, &o.Epoch.Version, &o.Epoch.Box, &destroyed, &o.AccountKey, &seen,
+		&scope, &o.Proven, &o.Nonce, &ends, &o.Method, &second, &o.UserAddress, &o.UserState, &managed, &possession)
 	if err := tx.row(openingQuery+where, value, session).Scan(dest...); err != nil {
 		return Opening{}, found(err)
 	}
 	slot.finish(&o.Slot)
 	message.finish(&o.Message)
 	o.Epoch.AccountID, o.Epoch.Month, o.Epoch.DestroyedAt = o.Message.AccountID, o.Message.Epoch, fromMs(destroyed)
-	o.Seen, o.SessionEnds = fromMs(seen), fromMs(ends)
+	o.Seen, o.SessionEnds, o.SecondAt = fromMs(seen), fromMs(ends), fromMs(second)
 	o.Session, o.Scope, o.UserManaged, o.Possession = scope.Valid, scope.String, managed != 0, possession.Valid
 	return o, nil
 }
