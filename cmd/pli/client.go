@@ -221,8 +221,9 @@ func (c *client) register(ctx context.Context, s *sealed, f sealFlags) error {
 		Subject     string   `json:"subject"`
 		Note        string   `json:"note"`
 		ExpiresAt   string   `json:"expires_at,omitempty"`
+		Level       string   `json:"level,omitempty"`
 		Slots       []slotIn `json:"slots"`
-	}{MH: b64(s.mh), HH: b64(s.hh[:]), PH: b64(s.payload.Hash[:]), PayloadSize: s.payload.Size, Subject: s.subject, Note: f.note}
+	}{MH: b64(s.mh), HH: b64(s.hh[:]), PH: b64(s.payload.Hash[:]), PayloadSize: s.payload.Size, Subject: s.subject, Note: f.note, Level: f.level}
 	if f.expires != "" {
 		d, err := parseDays(f.expires)
 		if err != nil {

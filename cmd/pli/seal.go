@@ -17,6 +17,7 @@ import (
 	"github.com/pli-mail/pli/internal/mailaddr"
 	"github.com/pli-mail/pli/internal/message"
 	"github.com/pli-mail/pli/internal/opener"
+	"github.com/pli-mail/pli/internal/policy"
 	"github.com/pli-mail/pli/internal/spool"
 )
 
@@ -30,6 +31,7 @@ type sealFlags struct {
 	subject string
 	note    string
 	expires string
+	level   string
 }
 
 func (a *app) sealCommand() *cobra.Command {
@@ -44,6 +46,7 @@ func (a *app) sealCommand() *cobra.Command {
 	c.Flags().StringVar(&f.origin, "origin", "http://localhost", a.t("cli.seal.origin"))
 	c.Flags().StringVarP(&f.subject, "subject", "s", "", a.t("cli.seal.subject"))
 	c.Flags().StringVar(&f.note, "note", "", a.t("cli.seal.note"))
+	c.Flags().StringVar(&f.level, "level", "", a.t("cli.seal.level"))
 	c.Flags().StringVar(&f.expires, "expires", "", a.t("cli.seal.expires"))
 	return c
 }
@@ -75,7 +78,13 @@ func (a *app) seal(ctx context.Context, f sealFlags, name string) error {
 	if err != nil {
 		return err
 	}
+	if f.level != "" && !policy.IsLevel(f.level) {
+		return usage("cli.seal.badlevel", "value", f.level)
+	}
 	if f.keyFile != "" {
+		if f.level != "" { // nobody is asked who they are
+			return usage("cli.usage.notboth", "a", "--key-file", "b", "--level")
+		}
 		if f.server != "" {
 			return usage("cli.usage.notboth", "a", "--key-file", "b", "--server")
 		}

@@ -18,6 +18,7 @@ import (
 	"github.com/pli-mail/pli/internal/fault"
 	"github.com/pli-mail/pli/internal/keyserver"
 	"github.com/pli-mail/pli/internal/mailaddr"
+	"github.com/pli-mail/pli/internal/policy"
 	"github.com/pli-mail/pli/internal/web"
 )
 
@@ -169,10 +170,14 @@ func (a *api) register(r *web.Request) error {
 		Subject     string   `json:"subject"`
 		Note        string   `json:"note"`
 		ExpiresAt   string   `json:"expires_at"`
+		Level       string   `json:"level"`
 		Slots       []slotIn `json:"slots"`
 	}
 	if err := r.ReadJSON(&in); err != nil {
 		return err
+	}
+	if in.Level != "" && !policy.IsLevel(in.Level) {
+		return badField("level", nil)
 	}
 	u, acc := r.User(), r.Session.Account
 	if acc == nil {
@@ -189,7 +194,7 @@ func (a *api) register(r *web.Request) error {
 	m := keyserver.NewMessage{
 		AccountID: acc.ID, Subject: in.Subject, Note: in.Note, PayloadSize: in.PayloadSize,
 		Sender:       keyserver.Sender{UserID: u.ID, Address: sender.Canonical(), Name: u.Name(), Verified: verified},
-		NotifyOpened: u.NotifyOpened, Carrier: keyserver.CarrierFile,
+		NotifyOpened: u.NotifyOpened, Carrier: keyserver.CarrierFile, Permissions: policy.Permissions{Level: in.Level},
 		Actor: keyserver.Actor{UserID: u.ID, Name: r.Actor().String(), Origin: r.Client(), AdminOf: r.Session.AdminOf},
 	}
 	if err := a.fill(&m, in.MH, in.HH, in.PH, in.Slots); err != nil {

@@ -12,6 +12,7 @@ import (
 	"github.com/pli-mail/pli/internal/fault"
 	"github.com/pli-mail/pli/internal/id"
 	"github.com/pli-mail/pli/internal/mailaddr"
+	"github.com/pli-mail/pli/internal/policy"
 	"github.com/pli-mail/pli/internal/store"
 )
 
@@ -25,6 +26,7 @@ const (
 	ReasonPossession = "possession" // the mail was not
 	ReasonCode       = "code"       // no address was
 	ReasonAddress    = "address"    // another address was
+	ReasonLevel      = "level"      // the address was proved, but not as strongly as is asked (AT-29)
 	ReasonLocked     = "locked"
 	ReasonExpired    = "expired"
 	ReasonGone       = "gone"   // the key has been destroyed
@@ -106,9 +108,43 @@ func checkSession(found bool, scope string, ends, now time.Time) *refusal {
 // code, or by being signed in as somebody who proved it to have a user at all.
 // A user whom an administrator made proves nothing by signing in: whoever
 // administers an account can make one of any address and knows its password.
+// That holds for their further addresses as well: who knows the password did not
+// prove them.
 func addressed(o store.Opening) bool {
-	return o.Proven == o.Slot.Address || o.Scope == store.ScopeFull && !o.UserManaged && o.UserAddress == o.Slot.Address
+	return o.Proven == o.Slot.Address || o.Scope == store.ScopeFull && !o.UserManaged && (o.UserAddress == o.Slot.Address || o.Alias)
 }
+
+// secondFor is how old the proof of a second factor may be for a high level.
+const secondFor = 5 * time.Minute
+
+// level is how strongly a message's recipients prove who they are. What cannot
+// be read asks for the most.
+func level(o store.Opening) string {
+	p, err := policy.ReadPermissions(o.Message.Policy)
+	s, err2 := policy.ReadSettings(o.Settings)
+	if err != nil || err2 != nil {
+		return policy.High
+	}
+	return p.Under(s).Level
+}
+
+// step is what a level asks of somebody who proved the address, beyond that. The
+// second factor is that of the address's own user: one of anybody's would let
+// in whoever reads the mailbox and has an account somewhere.
+func step(o store.Opening, now time.Time) string {
+	switch {
+	case level(o) != policy.High:
+		return ""
+	case o.Scope != store.ScopeFull || o.UserAddress != o.Slot.Address && !o.Alias:
+		return StepAccount
+	case o.SecondAt.IsZero() || !o.SecondAt.Add(secondFor).After(now):
+		return StepSecond
+	}
+	return ""
+}
+
+// known reports whether a remembered browser stands for a proof of the address.
+func known(o store.Opening) bool { return o.Remembered && level(o) == policy.Low }
 
 // checkAccess is all that stands between a visitor and S.
 func checkAccess(o store.Opening, now time.Time) *refusal {
@@ -123,13 +159,33 @@ func checkAccess(o store.Opening, now time.Time) *refusal {
 		return &refusal{ReasonStranger, notFound()}
 	case !o.Possession:
 		return &refusal{ReasonPossession, fault.New(fault.Denied, "release.possession")}
-	case !addressed(o) && o.Proven == "" && (o.UserAddress == "" || o.UserAddress == o.Slot.Address):
+	case addressed(o) || known(o):
+	case o.Remembered:
+		return levelRefusal(o, "release.level.code", "/e/"+o.Slot.Ref)
+	case o.Proven == "" && (o.UserAddress == "" || o.UserAddress == o.Slot.Address || o.Alias):
 		return &refusal{ReasonCode, fault.New(fault.Denied, "release.code")}
-	case !addressed(o):
+	default:
 		return &refusal{ReasonAddress, fault.New(fault.Denied, "release.address").With("masked", masked(o.Slot))}
 	}
-	return stateFault(o, now)
+	if r := stateFault(o, now); r != nil {
+		return r
+	}
+	switch step(o, now) {
+	case StepAccount:
+		return levelRefusal(o, "release.level.account", "/e/"+o.Slot.Ref)
+	case StepSecond:
+		return levelRefusal(o, "release.level.second", SecondPage(o.Slot.Ref))
+	}
+	return nil
 }
+
+// levelRefusal says at which page of this site the missing proof is given.
+func levelRefusal(o store.Opening, key, page string) *refusal {
+	return &refusal{ReasonLevel, fault.New(fault.Denied, key).With("step", page)}
+}
+
+// SecondPage is where a second factor is proved, before the message with that reference.
+func SecondPage(ref string) string { return "/second?next=/e/" + ref + "/message" }
 
 func notFound() *fault.Error { return fault.New(fault.NotFound, "e404.h1") }
 
@@ -278,7 +334,10 @@ func (s *Service) Prove(ctx context.Context, v Visitor, slot envelope.SlotID, pr
 			return err
 		}
 		ref = o.Slot.Ref
-		return tx.InsertPossession(v.Session, o.Slot.ID)
+		if err := tx.InsertPossession(v.Session, o.Slot.ID, v.Device); err != nil || v.Device == "" {
+			return err
+		}
+		return tx.TouchRemembered(v.Device, o.Slot.Address)
 	})
 	if err == nil && refused != nil {
 		err = refused
@@ -334,7 +393,11 @@ func (s *Service) describe(tx *store.Tx, o store.Opening, l *Landing) (err error
 	if l.Slot, err = envelope.ParseSlotID(o.Slot.ID); err != nil {
 		return err
 	}
-	l.Possession, l.Proven = true, addressed(o)
+	l.Possession, l.Device, l.Level = true, known(o) && !addressed(o), level(o)
+	l.Proven = addressed(o) || l.Device
+	if l.Proven {
+		l.Step = step(o, now)
+	}
 	l.Sender, l.Masked = sender(o), masked(o.Slot)
 	l.SealedAt, l.ExpiresAt = o.Message.SealedAt, o.Message.ExpiresAt
 	l.State, l.Kept = stateOf(o, now), kept(o.Message, now)

@@ -325,6 +325,6 @@ func rotate(tx *store.Tx, sess store.Session, address string) (id.Token, error) 
 	if sess.UserID == "" && sess.Address == "" { // it was short for having proved nothing
 		sess.ExpiresAt = tx.Now.Add(store.SessionLimit)
 	}
-	sess.TokenHash, sess.Nonce, sess.Address = token.Hash(), hex.EncodeToString(nonce), address
+	sess.TokenHash, sess.Nonce, sess.Address, sess.Method = token.Hash(), hex.EncodeToString(nonce), address, "code"
 	return token, tx.RotateSession(old, sess)
 }

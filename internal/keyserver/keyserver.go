@@ -65,6 +65,7 @@ type OpenedLetter struct {
 // Visitor is who opens: one session, from one place.
 type Visitor struct {
 	Session  string // hash of the session's token
+	Device   string // hash of the token that the browser is remembered by; "" = it is not
 	Origin   string // network address, or "terminal", for the audit record
 	Language string // en, fr, or "": of the code's mail
 }
@@ -173,7 +174,10 @@ type Challenge struct {
 type Landing struct {
 	Ref        string // six characters
 	Possession bool   // this session has proved to hold the mail
-	Proven     bool   // this session may open it: it has also proved the address
+	Proven     bool   // it has also proved the address
+	Level      string // policy.Low and so on: how strongly
+	Step       string // what is asked beyond that: StepAccount, StepSecond, "" = nothing
+	Device     bool   // the address counts as proved because this browser is remembered for it
 	Slot       envelope.SlotID
 	Sender     Sender
 	Note       string
@@ -183,6 +187,12 @@ type Landing struct {
 	State      string    // StateActive and so on
 	Kept       bool      // Ciphertext has it
 }
+
+// What a high level asks of somebody who proved the address.
+const (
+	StepAccount = "account" // to sign in, or to have an account at all
+	StepSecond  = "second"  // to prove a second factor now
+)
 
 // The states of a slot; the strictest of the slot's and the message's counts.
 const (

@@ -10,17 +10,21 @@ import (
 	"github.com/pli-mail/pli/envelope"
 	"github.com/pli-mail/pli/internal/blob"
 	"github.com/pli-mail/pli/internal/fault"
+	"github.com/pli-mail/pli/internal/policy"
 	"github.com/pli-mail/pli/internal/store"
 )
 
 // Release hands S to a visitor who has proved to hold the slot's mail and to
-// have its address, while the envelope is neither locked nor expired. It is one
-// transaction that holds the slot: what it checked is true when it commits, and
-// its audit record, envelope.release or envelope.release_denied, is durable
-// before anybody hears the answer. If anything fails, there is no S.
+// have its address as strongly as the message asks, while the envelope is
+// neither locked nor expired. A high level asks for a second factor each time:
+// the release uses up its proof. It is one transaction that holds the slot: what
+// it checked is true when it commits, and its audit record, envelope.release or
+// envelope.release_denied, is durable before anybody hears the answer. If
+// anything fails, there is no S.
 //
 // Faults: sess.h1, si.mustchange, e404.h1, release.possession, release.code,
-// release.address, open.locked, open.expired, release.gone, keyserver.unavailable.
+// release.address, release.level.code, release.level.account, release.level.second
+// (each with {step}, the page to go to), open.locked, open.expired, release.gone, keyserver.unavailable.
 func (s *Service) Release(ctx context.Context, v Visitor, slot envelope.SlotID) (Release, error) {
 	var out Release
 	var refused *refusal
@@ -39,6 +43,15 @@ func (s *Service) Release(ctx context.Context, v Visitor, slot envelope.SlotID) 
 		}
 		if refused = checkAccess(o, asOf(tx, o)); refused != nil {
 			return tx.InsertAudit(auditOpening(o, v, refused))
+		}
+		if level(o) == policy.High {
+			err := tx.UseSecond(v.Session, o.SecondAt)
+			if errors.Is(err, store.ErrNotFound) { // another release used it at the same moment
+				refused = levelRefusal(o, "release.level.second", SecondPage(o.Slot.Ref))
+				return tx.InsertAudit(auditOpening(o, v, refused))
+			} else if err != nil {
+				return err
+			}
 		}
 		if out, err = s.unwrap(slot, o); err != nil {
 			return err
@@ -96,7 +109,7 @@ func auditOpening(o store.Opening, v Visitor, r *refusal) store.AuditRow {
 	}
 	row.Action, row.Outcome = "envelope.release_denied", store.Refused
 	row.Detail["reason"] = r.reason
-	if !addressed(o) {
+	if !addressed(o) && !known(o) {
 		// Not the recipient: whoever this session proved to be, if anyone.
 		row.Actor = "visitor"
 		if o.UserAddress != "" {

@@ -16,6 +16,7 @@ import (
 	"github.com/pli-mail/pli/internal/id"
 	"github.com/pli-mail/pli/internal/keyserver"
 	"github.com/pli-mail/pli/internal/mailaddr"
+	"github.com/pli-mail/pli/internal/policy"
 	"github.com/pli-mail/pli/internal/store"
 	"github.com/pli-mail/pli/internal/store/storetest"
 )
@@ -36,7 +37,7 @@ func TestFromMailToMessage(t *testing.T) {
 		h.prove(t, v, m, 0)
 		l, err = h.Landing(t.Context(), v, m.ref(0))
 		want := keyserver.Landing{
-			Ref: m.ref(0), Possession: true, Slot: m.slot(0), Masked: "B•••@x.example", Note: note, State: keyserver.StateActive, Kept: true,
+			Ref: m.ref(0), Possession: true, Slot: m.slot(0), Masked: "B•••@x.example", Level: policy.Medium, Note: note, State: keyserver.StateActive, Kept: true,
 			Sender:   keyserver.Sender{UserID: h.ana.UserID, Address: h.ana.Address, Name: h.ana.Name, Organisation: "Example Health", Verified: true},
 			SealedAt: h.clock(), ExpiresAt: m.ExpiresAt,
 		}

@@ -78,6 +78,12 @@ func (s *Service) sweepRows(ctx context.Context, out *Swept) error {
 		if err != nil {
 			return err
 		}
+		if _, err := tx.DeleteOldRemembered(); err != nil {
+			return err
+		}
+		if _, err := tx.DeleteOldDetours(); err != nil {
+			return err
+		}
 		codes, err := tx.DeleteOldCodes(tx.Now.Add(-codeKeep))
 		if err != nil {
 			return err

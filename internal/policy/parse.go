@@ -110,6 +110,16 @@ func keep(t table) *bool {
 	return &yes
 }
 
+// levelOf is how strongly recipients prove who they are, "" where that is not said.
+func levelOf(t table) string {
+	const none = "none"
+	l := t.choice("level", none, Low, Medium, High)
+	if l == none {
+		return ""
+	}
+	return string(l)
+}
+
 func readRule(t table) rule {
 	r := rule{
 		name: t.text("name"), sender: addresses(t, "sender"), recipient: addresses(t, "recipient"), notRecipient: addresses(t, "not_recipient"),
@@ -117,7 +127,8 @@ func readRule(t table) rule {
 		subject: t.expression("subject_matches", t.text("subject_matches")), text: t.expression("text_matches", t.text("text_matches")),
 		header: headers(t), then: t.choice("then", "", Seal, Plain, TLS, Refuse), refusal: t.text("reason"),
 		wishes: wishes{expires: expires(t), receipt: t.flag("receipt"), reply: t.flag("reply"), replyAll: t.flag("reply_all"), forward: t.flag("forward"),
-			scriptFree: t.flag("script_free"), serverDecrypt: t.flag("server_decrypt"), offline: t.flag("offline"), keepSubject: keep(t)},
+			scriptFree: t.flag("script_free"), serverDecrypt: t.flag("server_decrypt"), offline: t.flag("offline"), keepSubject: keep(t),
+			level: levelOf(t)},
 	}
 	if r.name == "" || len(r.name) > 200 || strings.ContainsFunc(r.name, unicode.IsControl) {
 		t.add("name", "policy.name")

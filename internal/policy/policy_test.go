@@ -290,3 +290,30 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+// A level is the strictest of what the header and the rule say; the field alone
+// seals nothing.
+func TestLevelOfMail(t *testing.T) {
+	t.Parallel()
+	rules := parse(t, "[[rule]]\nname = \"all\"\nsubject_matches = \"results\"\nthen = \"seal\"\nlevel = \"medium\"\n")
+	for _, c := range []struct {
+		header, level string
+		action        policy.Action
+	}{
+		{"Subject: results\r\n", policy.Medium, policy.Seal},
+		{"Subject: results\r\nX-Pli-Level: low\r\n", policy.Medium, policy.Seal},
+		{"Subject: results\r\nX-Pli-Level:  HIGH \r\n", policy.High, policy.Seal},
+		{"Subject: results\r\nX-Pli-Level: high\r\nX-Pli-Level: low\r\n", policy.High, policy.Seal},
+		{"Subject: results\r\nX-Pli-Level: highest\r\n", policy.Medium, policy.Seal},
+		{"Subject: lunch\r\nX-Pli-Level: high\r\n", "", policy.Plain},
+		{"Subject: lunch\r\nX-Pli-Seal: yes\r\nX-Pli-Level: low\r\n", policy.Low, policy.Seal},
+	} {
+		d, err := rules.Case(facts(t, head+c.header+"\r\nText.\r\n")).Decide(mailaddr.MustParse("bob@x.test"))
+		if err != nil || d.Action != c.action || c.action == policy.Seal && d.Options.Permissions().Level != c.level {
+			t.Errorf("%q: %s %q, %v", c.header, d.Action, d.Options.Level, err)
+		}
+	}
+	if _, err := policy.Parse([]byte("[[rule]]\nname = \"a\"\nthen = \"seal\"\nlevel = \"highest\"\n")); err == nil {
+		t.Error("an unknown level was read")
+	}
+}

@@ -17,6 +17,7 @@ type wishes struct {
 	reply, replyAll, forward           *bool
 	scriptFree, serverDecrypt, offline *bool
 	keepSubject                        *bool
+	level                              string
 }
 
 // over are the wishes of w, and where it says nothing those of below.
@@ -24,6 +25,7 @@ func (w wishes) over(below wishes) wishes {
 	if w.expires == 0 {
 		w.expires = below.expires
 	}
+	w.level = Stricter(w.level, below.level) // nobody loosens it
 	for _, x := range []struct{ w, below **bool }{
 		{&w.receipt, &below.receipt}, {&w.reply, &below.reply}, {&w.replyAll, &below.replyAll}, {&w.forward, &below.forward},
 		{&w.scriptFree, &below.scriptFree}, {&w.serverDecrypt, &below.serverDecrypt}, {&w.offline, &below.offline}, {&w.keepSubject, &below.keepSubject},
@@ -38,7 +40,7 @@ func (w wishes) over(below wishes) wishes {
 func (w wishes) options(keywords []string) Options {
 	yes := func(b *bool) bool { return b != nil && *b }
 	return Options{Expires: w.expires, Receipt: w.receipt, Reply: w.reply, ReplyAll: w.replyAll, Forward: w.forward,
-		ScriptFree: yes(w.scriptFree), ServerDecrypt: yes(w.serverDecrypt), Offline: yes(w.offline), KeepSubject: yes(w.keepSubject), keywords: keywords}
+		ScriptFree: yes(w.scriptFree), ServerDecrypt: yes(w.serverDecrypt), Offline: yes(w.offline), KeepSubject: yes(w.keepSubject), Level: w.level, keywords: keywords}
 }
 
 // asked is what the fields of a header ask for, by which a sender, or a filter
@@ -63,6 +65,9 @@ func readHeader(h message.Header) asked {
 			case yes != nil && own == "":
 				own = Plain
 			}
+			continue
+		case "x-pli-level":
+			a.readLevel(f)
 			continue
 		case "disposition-notification-to":
 			confirm = true
@@ -126,6 +131,17 @@ func (a *asked) control(f message.HeaderField) {
 	default:
 		a.ignore(f)
 	}
+}
+
+// readLevel reads how strongly recipients are to prove who they are. Of several
+// fields the strictest counts: a second one cannot loosen the first.
+func (a *asked) readLevel(f message.HeaderField) {
+	v := strings.ToLower(strings.TrimSpace(f.Value))
+	if !IsLevel(v) {
+		a.ignore(f)
+		return
+	}
+	a.level = Stricter(a.level, v)
 }
 
 // flag is the yes or no of a field, nil where it says neither.

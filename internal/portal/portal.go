@@ -14,6 +14,7 @@ import (
 	"github.com/pli-mail/pli/internal/id"
 	"github.com/pli-mail/pli/internal/keyserver"
 	"github.com/pli-mail/pli/internal/mailaddr"
+	"github.com/pli-mail/pli/internal/policy"
 	"github.com/pli-mail/pli/internal/web"
 )
 
@@ -50,6 +51,7 @@ func Register(c Config) error {
 	k.Handle("GET /e/{ref}/code", p.code, web.Public)
 	k.Handle("POST /e/{ref}/verify", p.verify, web.Public)
 	k.Handle("GET /e/{ref}/message", p.message, web.Public)
+	k.Handle("POST /e/{ref}/forget", p.forget, web.Public)
 	k.Handle("GET /help/check", p.help, web.Public)
 	k.Handle("GET /help/accessibility", p.accessibility, web.Public)
 	return nil
@@ -92,6 +94,15 @@ type landingPage struct {
 
 // Path is the address of this envelope's pages.
 func (p *landingPage) Path() string { return "/e/" + p.Ref }
+
+// High reports whether the sender asks for an account and a second factor.
+func (p *landingPage) High() bool { return p.Landing.Level == policy.High }
+
+// MayRemember reports whether this browser may be remembered for the address.
+func (p *landingPage) MayRemember() bool { return p.Possession && p.Landing.Level == policy.Low }
+
+// Second is where the second factor is proved.
+func (p *landingPage) Second() string { return keyserver.SecondPage(p.Ref) }
 
 // SenderDomain is what the service vouches for.
 func (p *landingPage) SenderDomain() string {
@@ -211,7 +222,28 @@ func (p *portal) verify(r *web.Request) error {
 		return r.Again(p.pages, "code", page, err)
 	}
 	r.SetToken(token)
+	if r.PostFormValue("remember") != "" {
+		v := r.Visitor()
+		v.Session = token.Hash()
+		if err := p.Keys.Remember(r.Context(), v, ref, r.Device(), r.UserAgent()); err != nil {
+			return err
+		}
+	}
 	return r.Redirect("/e/" + ref + "/message")
+}
+
+// forget ends that this browser is remembered, for every address.
+func (p *portal) forget(r *web.Request) error {
+	ref, err := reference(r)
+	if err != nil {
+		return err
+	}
+	if err := p.Keys.Forget(r.Context(), r.Visitor()); err != nil {
+		return err
+	}
+	r.ForgetDevice()
+	r.Flash("ok", "level.forgotten")
+	return r.Redirect("/e/" + ref)
 }
 
 // messagePage is R5 before the script has filled it.
@@ -241,7 +273,7 @@ func (p *portal) message(r *web.Request) error {
 	}
 	// Where the address is proved and the mail is not, the page asks for the file.
 	withoutMail := !card.Possession && r.Session != nil && r.Session.Address != ""
-	if !withoutMail && (!card.Proven || card.Closed != "") {
+	if !withoutMail && (!card.Proven || card.Closed != "" || card.Step != "") {
 		return r.Redirect(card.Path())
 	}
 	card.Title = r.T("portal.message")

@@ -338,7 +338,7 @@ func TestSessions(t *testing.T) {
 		visit := store.Session{TokenHash: "v", Scope: store.ScopeVisitor, Nonce: "00", Client: "Firefox", ExpiresAt: noon.Add(time.Hour)}
 		update(t, db, func(tx *store.Tx) error { return tx.InsertSession(visit) })
 		update(t, db, func(tx *store.Tx) error {
-			return errors.Join(tx.InsertPossession("v", "s1"), tx.InsertPossession("v", "s1"))
+			return errors.Join(tx.InsertPossession("v", "s1", ""), tx.InsertPossession("v", "s1", "d"))
 		})
 		update(t, db, func(tx *store.Tx) error {
 			return tx.InsertCode(store.Code{ID: "c", TokenHash: "v", Purpose: store.CodeSignIn, Address: "ana@example.org", CodeHash: "h", ExpiresAt: noon.Add(time.Minute)})

@@ -102,11 +102,22 @@ func (tx *Tx) DeleteOldSessions() (int64, error) {
 	return tx.exec(`DELETE FROM sessions WHERE expires_at <= $1`, ms(tx.Now))
 }
 
-// InsertPossession notes that the session proved to hold the mail of a slot;
-// a second proof changes nothing.
-func (tx *Tx) InsertPossession(hash, slotID string) error {
-	_, err := tx.exec(`INSERT INTO possessions (token_hash, slot_id, proved_at) VALUES ($1, $2, $3)
-		ON CONFLICT (token_hash, slot_id) DO NOTHING`, hash, slotID, ms(tx.Now))
+// InsertPossession notes that the session proved to hold the mail of a slot, in
+// a browser with that device cookie (its token's hash, "" = none); a second
+// proof changes nothing but the device.
+func (tx *Tx) InsertPossession(hash, slotID, device string) error {
+	_, err := tx.exec(`INSERT INTO possessions (token_hash, slot_id, proved_at, device) VALUES ($1, $2, $3, $4)
+		ON CONFLICT (token_hash, slot_id) DO UPDATE SET device = $4`, hash, slotID, ms(tx.Now), device)
+	return err
+}
+
+// UseSecond uses up the second factor that a session proved at that time. One
+// that was used at the same moment gives ErrNotFound.
+func (tx *Tx) UseSecond(hash string, at time.Time) error {
+	n, err := tx.exec(`UPDATE sessions SET second_at = 0 WHERE token_hash = $1 AND second_at = $2`, hash, ms(at))
+	if err == nil && n == 0 {
+		err = ErrNotFound
+	}
 	return err
 }
 

@@ -126,7 +126,9 @@ type Opening struct {
 	UserAddress string    // canonical, "" = a visitor
 	UserState   string
 	UserManaged bool // an administrator typed their first password
+	Alias       bool // the slot's address is a further one that the user proved
 	Possession  bool
+	Remembered  bool // possession was proved in a browser that is remembered for the slot's address
 }
 
 // The session's columns come from outer joins: a slot is found whoever asks.
@@ -134,7 +136,7 @@ const openingQuery = `SELECT ` + slotColumns + `, ` + messageColumns + `, a.name
 	COALESCE(e.version, 0), e.key_box, COALESCE(e.destroyed_at, 0), k.key_box,
 	COALESCE((SELECT until FROM throttles WHERE name = '` + clockMark + `'), 0),
 	v.scope, COALESCE(v.address, ''), COALESCE(v.nonce, ''), COALESCE(v.expires_at, 0), COALESCE(v.method, ''), COALESCE(v.second_at, 0),
-	COALESCE(u.address, ''), COALESCE(u.state, ''), COALESCE(u.managed, 1), p.slot_id
+	COALESCE(u.address, ''), COALESCE(u.state, ''), COALESCE(u.managed, 1), l.user_id, p.slot_id, COALESCE(r.seen_at, 0)
 	FROM slots s
 	JOIN messages m ON m.id = s.message_id
 	JOIN accounts a ON a.id = m.account_id
@@ -142,7 +144,9 @@ const openingQuery = `SELECT ` + slotColumns + `, ` + messageColumns + `, a.name
 	LEFT JOIN account_keys k ON k.account_id = m.account_id AND k.version = e.version
 	LEFT JOIN sessions v ON v.token_hash = $2
 	LEFT JOIN users u ON u.id = v.user_id
+	LEFT JOIN aliases l ON l.address = s.address AND l.user_id = v.user_id
 	LEFT JOIN possessions p ON p.token_hash = $2 AND p.slot_id = s.id
+	LEFT JOIN remembered r ON r.token_hash = p.device AND r.address = s.address
 	WHERE s.`
 
 // FindOpening returns the slot with that id as the session sees it.
@@ -169,11 +173,11 @@ func (tx *Tx) findOpening(where, value, session string) (Opening, error) {
 	var o Opening
 	var slot slotScan
 	var message messageScan
-	var destroyed, seen, ends, second, managed int64
-	var scope, possession sql.NullString
+	var destroyed, seen, ends, second, managed, remembered int64
+	var scope, alias, possession sql.NullString
 	dest := append(slot.into(&o.Slot), message.into(&o.Message)...)
 	dest = append(dest, &o.Organisation, &o.Settings, &o.Epoch.Version, &o.Epoch.Box, &destroyed, &o.AccountKey, &seen,
-		&scope, &o.Proven, &o.Nonce, &ends, &o.Method, &second, &o.UserAddress, &o.UserState, &managed, &possession)
+		&scope, &o.Proven, &o.Nonce, &ends, &o.Method, &second, &o.UserAddress, &o.UserState, &managed, &alias, &possession, &remembered)
 	if err := tx.row(openingQuery+where, value, session).Scan(dest...); err != nil {
 		return Opening{}, found(err)
 	}
@@ -181,6 +185,7 @@ func (tx *Tx) findOpening(where, value, session string) (Opening, error) {
 	message.finish(&o.Message)
 	o.Epoch.AccountID, o.Epoch.Month, o.Epoch.DestroyedAt = o.Message.AccountID, o.Message.Epoch, fromMs(destroyed)
 	o.Seen, o.SessionEnds, o.SecondAt = fromMs(seen), fromMs(ends), fromMs(second)
-	o.Session, o.Scope, o.UserManaged, o.Possession = scope.Valid, scope.String, managed != 0, possession.Valid
+	o.Session, o.Scope, o.UserManaged, o.Alias, o.Possession = scope.Valid, scope.String, managed != 0, alias.Valid, possession.Valid
+	o.Remembered = fromMs(remembered).Add(RememberLimit).After(tx.Now)
 	return o, nil
 }

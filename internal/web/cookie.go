@@ -51,6 +51,42 @@ func (k *Kit) setSession(w http.ResponseWriter, s *account.Session) {
 	k.setCookie(w, k.cookieName(), s.Token.Reveal(), 0, http.SameSiteStrictMode)
 }
 
+// deviceCookie is of the cookie by which a browser is remembered, if a person
+// wished that.
+func (k *Kit) deviceCookie() string {
+	if k.secure {
+		return "__Host-pli-device"
+	}
+	return "pli-device"
+}
+
+// device is the token of the browser, the zero one where it is not remembered.
+func (r *Request) device() id.Token {
+	c, err := r.Cookie(r.kit.deviceCookie())
+	if err != nil {
+		return id.Token{}
+	}
+	token, _ := id.ParseToken(c.Value) // the zero one where it is none
+	return token
+}
+
+// Device is the token that this browser is remembered by from now on. How long
+// that counts is the database's to say.
+func (r *Request) Device() id.Token {
+	token := r.device()
+	if token.IsZero() {
+		token = id.NewToken()
+	}
+	r.kit.setCookie(r.W, r.kit.deviceCookie(), token.Reveal(), year, http.SameSiteStrictMode)
+	return token
+}
+
+// ForgetDevice takes that token from the browser. Forgetting it in the database
+// is the key server's.
+func (r *Request) ForgetDevice() {
+	r.kit.setCookie(r.W, r.kit.deviceCookie(), "", -1, http.SameSiteStrictMode)
+}
+
 // session returns the session of a request, nil if there is none. A bearer
 // token that opens nothing is an error; a cookie that does not is a session that ended.
 func (k *Kit) session(req *http.Request, bearer bool) (*account.Session, error) {

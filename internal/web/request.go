@@ -61,6 +61,9 @@ func (r *Request) Visitor() keyserver.Visitor {
 	if r.Session != nil {
 		v.Session = r.Session.Hash
 	}
+	if device := r.device(); !device.IsZero() {
+		v.Device = device.Hash()
+	}
 	return v
 }
 

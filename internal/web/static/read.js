@@ -85,7 +85,7 @@ async function show(record) {
   }
   if (head.origin !== location.origin || head.slotId !== d.slot) return say('other');
   const answer = await ask(d.release, { slot: head.slotId });
-  if (!answer.ok) return say('failed', answer.detail);
+  if (!answer.ok) return say(answer.key.startsWith('release.level') ? 'level' : 'failed', answer.detail);
   let opened;
   try {
     const { s, hh, ph } = answer.value;
