@@ -29,6 +29,7 @@ import (
 	"github.com/pli-mail/pli/internal/mailaddr"
 	"github.com/pli-mail/pli/internal/masterkey"
 	"github.com/pli-mail/pli/internal/message"
+	"github.com/pli-mail/pli/internal/policy"
 	"github.com/pli-mail/pli/internal/store"
 	"github.com/pli-mail/pli/internal/web"
 )
@@ -203,6 +204,7 @@ type Mail struct {
 	NotKept bool      // the service keeps no ciphertext
 	Expires time.Time // zero: never
 	Origin  string    // of the key server; the house's when empty
+	Level   string    // policy.Low and so on
 }
 
 // Send seals a message from User and registers it.
@@ -237,8 +239,9 @@ func (h *House) Send(t testing.TB, m Mail) Envelope {
 		AccountID: Account, Sender: keyserver.Sender{UserID: claire.ID, Address: User, Name: "Claire Roux", Verified: true},
 		Subject: m.Subject, Note: m.Note, MH: sealer.MH(), HH: sealer.HH(), PH: p.Hash, PayloadSize: p.Size,
 		Payload: name, KeepUntil: time.Now().AddDate(0, 0, 14), ExpiresAt: m.Expires, Carrier: keyserver.CarrierMail,
-		Slots: []keyserver.NewSlot{{ID: slot.ID, Address: mailaddr.MustParse(m.To), RH: slot.RH, Wrap: slot.Wrap, S: slot.S, Pop: slot.Pop}},
-		Actor: keyserver.Actor{UserID: claire.ID, Name: "user:" + User, Origin: "test"},
+		Permissions: policy.Permissions{Level: m.Level},
+		Slots:       []keyserver.NewSlot{{ID: slot.ID, Address: mailaddr.MustParse(m.To), RH: slot.RH, Wrap: slot.Wrap, S: slot.S, Pop: slot.Pop}},
+		Actor:       keyserver.Actor{UserID: claire.ID, Name: "user:" + User, Origin: "test"},
 	}
 	if m.NotKept {
 		nm.Payload, nm.KeepUntil, nm.Carrier = "", time.Time{}, keyserver.CarrierFile
