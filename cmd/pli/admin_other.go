@@ -63,8 +63,8 @@ func (o *operator) accountNumbers(ctx context.Context, args []string) ([]int64, 
 func (a *app) adminOutbox(f *adminFlags) *cobra.Command {
 	var state string
 	list := a.command("list", "admin.outbox.list", "", a.exactly(), a.act(f, func(ctx context.Context, o *operator, _ []string) error {
-		if state != "" && state != store.OutboxWaiting && state != store.OutboxFailed {
-			return usage("cli.usage.choice", "value", state, "choices", store.OutboxWaiting+", "+store.OutboxFailed)
+		if state != "" && state != store.OutboxWaiting && state != store.OutboxFailed && state != store.OutboxHeld {
+			return usage("cli.usage.choice", "value", state, "choices", store.OutboxWaiting+", "+store.OutboxFailed+", "+store.OutboxHeld)
 		}
 		t := &table{columns: []column{{"id", "cli.col.id"}, {"recipient", "cli.col.to"}, {"kind", "cli.col.kind"}, {"state", "cli.col.state"}, {"attempts", "cli.col.attempts"}, {"next_at", "cli.col.next"}, {"last_error", "cli.col.error"}, {"created_at", "cli.col.created"}, {"letter", "cli.col.letter"}}}
 		if err := pages(0, func(after string, n int) (int, string, error) {

@@ -52,7 +52,7 @@ func (d *desk) sent(r *web.Request) error {
 	for _, f := range filters {
 		p.Tabs = append(p.Tabs, web.Link{URL: listURL(f.filter, p.Query, ""), Text: r.T(f.key), Current: f.filter == p.Status})
 	}
-	rows, next, err := d.Keys.Sent(r.Context(), r.Session.UserID, p.Status, p.Query, q.Get("after"), pageSize)
+	rows, next, err := d.Keys.Sent(r.Context(), r.Session.UserID, keyserver.SentSearch{Filter: p.Status, Text: p.Query}, q.Get("after"), pageSize)
 	if err != nil {
 		return err
 	}

@@ -16,7 +16,7 @@ import (
 	"github.com/pli-mail/pli/internal/store"
 )
 
-// Why a release, or a lock, was refused, as its audit record says it. The pages
+// Why a release, or an act on a message, was refused, as its audit record says it. The pages
 // have a text for each.
 const (
 	ReasonSession    = "session"    // it has ended
@@ -29,8 +29,9 @@ const (
 	ReasonLevel      = "level"      // the address was proved, but not as strongly as is asked (AT-29)
 	ReasonLocked     = "locked"
 	ReasonExpired    = "expired"
-	ReasonGone       = "gone"   // the key has been destroyed
-	ReasonRights     = "rights" // to lock: neither the sender nor an administrator
+	ReasonGone       = "gone" // the key has been destroyed
+	ReasonRecalled   = "recalled"
+	ReasonRights     = "rights" // to act on it: neither the sender nor an administrator
 )
 
 // refusal is why a visitor does not get what they asked: reason for the audit
@@ -58,15 +59,20 @@ func keepMark(tx *store.Tx, seen time.Time) error {
 // state is the strictest of the slot's and the message's.
 func state(m store.Message, slot store.Slot, destroyed bool, now time.Time) string {
 	switch {
-	case destroyed || len(slot.Box) == 0:
+	case !m.RecalledAt.IsZero() || !slot.RecalledAt.IsZero():
+		return StateRecalled
+	case destroyed || len(slot.Box) == 0 || !m.DestroyedAt.IsZero():
 		return StateGone
-	case !m.ExpiresAt.IsZero() && !m.ExpiresAt.After(now):
+	case past(endOf(m, slot), now):
 		return StateExpired
 	case !m.LockedAt.IsZero() || !slot.LockedAt.IsZero():
 		return StateLocked
 	}
 	return StateActive
 }
+
+// past reports whether an end, zero for none, has come.
+func past(end, now time.Time) bool { return !end.IsZero() && !end.After(now) }
 
 func stateOf(o store.Opening, now time.Time) string {
 	return state(o.Message, o.Slot, !o.Epoch.DestroyedAt.IsZero(), now)
@@ -78,7 +84,9 @@ func stateFault(o store.Opening, now time.Time) *refusal {
 	case StateLocked:
 		return &refusal{ReasonLocked, fault.New(fault.Closed, "open.locked").With("sender", senderName(o.Message))}
 	case StateExpired:
-		return &refusal{ReasonExpired, fault.New(fault.Closed, "open.expired").With("sender", senderName(o.Message)).With("date", o.Message.ExpiresAt)}
+		return &refusal{ReasonExpired, fault.New(fault.Closed, "open.expired").With("sender", senderName(o.Message)).With("date", endOf(o.Message, o.Slot))}
+	case StateRecalled:
+		return &refusal{ReasonRecalled, fault.New(fault.Closed, "open.recalled")}
 	case StateGone:
 		return &refusal{ReasonGone, fault.New(fault.Gone, "release.gone").With("sender", senderName(o.Message))}
 	}
@@ -399,24 +407,27 @@ func (s *Service) describe(tx *store.Tx, o store.Opening, l *Landing) (err error
 		l.Step = step(o, now)
 	}
 	l.Sender, l.Masked = sender(o), masked(o.Slot)
-	l.SealedAt, l.ExpiresAt = o.Message.SealedAt, o.Message.ExpiresAt
+	l.SealedAt, l.ExpiresAt = o.Message.SealedAt, endOf(o.Message, o.Slot)
 	l.State, l.Kept = stateOf(o, now), kept(o.Message, now)
-	if l.State == StateGone {
+	if l.State == StateGone || l.State == StateRecalled {
 		return nil
 	}
-	c, err := s.openCard(o.AccountKey, o.Epoch, o.Message)
+	key, err := s.openEpoch(o.AccountKey, o.Epoch)
+	if err != nil {
+		return err
+	}
+	c, err := key.openCard(o.Message)
+	if err != nil {
+		return err
+	}
 	l.Note = c.Note
+	epoch := openedEpoch{epochKey: key}
+	if l.Reason, err = epoch.openReason(o.Slot.ID, o.Slot.LockBox); err == nil && l.Reason == "" {
+		l.Reason, err = epoch.openReason(o.Message.ID, o.Message.LockBox)
+	}
 	return err
 }
 
 func kept(m store.Message, now time.Time) bool {
 	return m.Payload != "" && m.PayloadUntil.After(now)
-}
-
-func (s *Service) openCard(accountBox []byte, k store.EpochKey, m store.Message) (card, error) {
-	epoch, err := s.openEpoch(accountBox, k)
-	if err != nil {
-		return card{}, err
-	}
-	return epoch.openCard(m)
 }

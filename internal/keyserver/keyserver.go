@@ -32,11 +32,15 @@ type Config struct {
 	KeepTransits time.Duration // how long the gateway's records are kept; 0: for ever
 }
 
-// Post sends the mails of this package. Code and Opened write to the outbox
-// inside tx; Wake is called after a commit that wrote one.
+// Post sends the mails of this package. Its methods write to the outbox inside
+// tx; Wake is called after a commit that wrote one. Resend reports whether there
+// still was a letter to send.
 type Post interface {
 	Code(tx *store.Tx, c CodeLetter) error
 	Opened(tx *store.Tx, o OpenedLetter) error
+	Resend(tx *store.Tx, r ResendLetter) (bool, error)
+	Reminder(tx *store.Tx, r ReminderLetter) error
+	Unread(tx *store.Tx, u UnreadLetter) error
 	Wake()
 }
 
@@ -113,6 +117,7 @@ type NewMessage struct {
 	KeepUntil    time.Time // how long the link serves the payload; zero: only until the mails have left
 	ExpiresAt    time.Time // zero: never
 	NotifyOpened bool
+	RemindAt     time.Time          // when the sender is told who has not opened it; zero: not
 	Carrier      string             // CarrierMail, CarrierFile or CarrierThrough
 	Transit      string             // trace id of the gateway, or ""
 	Permissions  policy.Permissions // what the sender or a rule allows
@@ -185,6 +190,7 @@ type Landing struct {
 	SealedAt   time.Time
 	ExpiresAt  time.Time // zero: never
 	State      string    // StateActive and so on
+	Reason     string    // why it is locked, in the sender's words; "" where they gave none
 	Kept       bool      // Ciphertext has it
 }
 
@@ -200,6 +206,8 @@ const (
 	StateLocked  = "locked"
 	StateExpired = "expired"
 	StateGone    = "gone" // the key has been destroyed
+
+	StateRecalled = "recalled" // the sender has withdrawn it
 )
 
 // Release is what opens one recipient's envelope together with its mail.

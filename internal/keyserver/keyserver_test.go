@@ -39,6 +39,10 @@ type letters struct {
 	mu     sync.Mutex
 	codes  []keyserver.CodeLetter
 	opened []keyserver.OpenedLetter
+	resent []keyserver.ResendLetter
+	remind []keyserver.ReminderLetter
+	unread []keyserver.UnreadLetter
+	there  bool // whether Resend finds a letter
 	wakes  int
 	fail   error
 }
@@ -54,6 +58,27 @@ func (l *letters) Opened(_ *store.Tx, o keyserver.OpenedLetter) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.opened = append(l.opened, o)
+	return l.fail
+}
+
+func (l *letters) Resend(_ *store.Tx, r keyserver.ResendLetter) (bool, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.resent = append(l.resent, r)
+	return l.there, l.fail
+}
+
+func (l *letters) Reminder(_ *store.Tx, r keyserver.ReminderLetter) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.remind = append(l.remind, r)
+	return l.fail
+}
+
+func (l *letters) Unread(_ *store.Tx, u keyserver.UnreadLetter) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.unread = append(l.unread, u)
 	return l.fail
 }
 

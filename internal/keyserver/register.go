@@ -146,7 +146,7 @@ func (s *Service) register(tx *store.Tx, m NewMessage, out *Registered) error {
 		ID: out.MessageID.String(), AccountID: m.AccountID, SenderID: m.Sender.UserID, SenderAddress: m.Sender.Address,
 		SenderName: m.Sender.Name, Verified: m.Sender.Verified, MH: m.MH, HH: m.HH[:], PH: m.PH[:], Seal: out.Seal[:],
 		PayloadSize: m.PayloadSize, Payload: m.Payload, Epoch: month(m.ExpiresAt), NotifyOpened: m.NotifyOpened,
-		ExpiresAt: m.ExpiresAt, Carrier: m.Carrier, Transit: m.Transit, Policy: m.Permissions.Encode(),
+		ExpiresAt: m.ExpiresAt, Carrier: m.Carrier, Transit: m.Transit, Policy: m.Permissions.Encode(), RemindAt: m.RemindAt,
 	}
 	if m.Body != nil {
 		row.Payload = store.RowName(row.ID)
@@ -222,6 +222,7 @@ func (s *Service) registerSlots(tx *store.Tx, m NewMessage, epoch epochKey, out 
 			ID: slot.ID.String(), MessageID: out.MessageID.String(), Ref: ref,
 			Address: slot.Address.Canonical(), DisplayAddress: slot.Address.String(),
 			RH: slot.RH, Wrap: slices.Clone(slot.Wrap[:]), Box: box, Pop: slices.Clone(slot.Pop[:]), Delivery: delivery,
+			SenderID: m.Sender.UserID,
 		})
 		if err != nil {
 			return err

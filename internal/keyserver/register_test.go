@@ -129,7 +129,7 @@ func TestRegisterChecks(t *testing.T) {
 	_, err = h.Register(t.Context(), foreign.NewMessage)
 	wantKey(t, "another service's", err, fault.Invalid, "register.form")
 
-	if rows, _, err := h.Sent(t.Context(), h.ana.UserID, keyserver.FilterAll, "", "", 10); err != nil || len(rows) != 0 {
+	if rows, _, err := h.Sent(t.Context(), h.ana.UserID, keyserver.SentSearch{}, "", 10); err != nil || len(rows) != 0 {
 		t.Errorf("registered after all: %+v, %v", rows, err)
 	}
 	storetest.Exec(t, h.db, `UPDATE accounts SET state = 'suspended'`)
@@ -286,15 +286,14 @@ func TestSweep(t *testing.T) {
 		if err != nil || d.State != keyserver.StateGone || d.Subject != "" || d.Note != "" || d.Recipients[0].State != keyserver.StateGone {
 			t.Errorf("the record of it: %+v, %v", d, err)
 		}
-		if _, err := h.Lock(t.Context(), h.actor(), soon.id(), ""); err != nil {
-			t.Errorf("lock what is gone: %v", err)
-		}
+		_, err = h.Lock(t.Context(), h.actor(), soon.id(), "")
+		wantKey(t, "lock what is gone", err, fault.Gone, "sent.over")
 		for _, m := range []sealed{later, never} {
 			if _, err := h.Release(t.Context(), h.reader(t, m, 0), m.slot(0)); err != nil {
 				t.Errorf("of another month: %v", err)
 			}
 		}
-		if rows, _, err := h.Sent(t.Context(), h.ana.UserID, keyserver.FilterAll, "", "", 10); err != nil || len(rows) != 3 {
+		if rows, _, err := h.Sent(t.Context(), h.ana.UserID, keyserver.SentSearch{}, "", 10); err != nil || len(rows) != 3 {
 			t.Errorf("the list: %+v, %v", rows, err)
 		}
 	})

@@ -24,7 +24,8 @@ import (
 //
 // Faults: sess.h1, si.mustchange, e404.h1, release.possession, release.code,
 // release.address, release.level.code, release.level.account, release.level.second
-// (each with {step}, the page to go to), open.locked, open.expired, release.gone, keyserver.unavailable.
+// (each with {step}, the page to go to), open.locked, open.expired, open.recalled,
+// release.gone, keyserver.unavailable.
 func (s *Service) Release(ctx context.Context, v Visitor, slot envelope.SlotID) (Release, error) {
 	var out Release
 	var refused *refusal
@@ -60,7 +61,7 @@ func (s *Service) Release(ctx context.Context, v Visitor, slot envelope.SlotID) 
 		if err := tx.InsertAudit(auditOpening(o, v, nil)); err != nil {
 			return err
 		}
-		if err := tx.CountOpening(o.Slot.ID); err != nil {
+		if err := tx.CountOpening(o.Slot); err != nil {
 			return err
 		}
 		told, err = s.tellSender(tx, o)
@@ -92,7 +93,7 @@ func (s *Service) unwrap(slot envelope.SlotID, o store.Opening) (Release, error)
 	}
 	return Release{
 		S: secret, HH: [32]byte(o.Message.HH), PH: [32]byte(o.Message.PH), Ref: o.Slot.Ref, Sender: sender(o),
-		SealedAt: o.Message.SealedAt, ExpiresAt: o.Message.ExpiresAt,
+		SealedAt: o.Message.SealedAt, ExpiresAt: endOf(o.Message, o.Slot),
 	}, nil
 }
 

@@ -197,20 +197,20 @@ func TestReleaseInOtherStates(t *testing.T) {
 				t.Errorf("%s: %v", what, err)
 			}
 		}
-		lock := func(do func() (keyserver.Locked, error)) {
+		lock := func(do func() (keyserver.Acted, error)) {
 			t.Helper()
 			if _, err := do(); err != nil {
 				t.Fatal(err)
 			}
 		}
-		lock(func() (keyserver.Locked, error) { return h.Lock(t.Context(), h.actor(), m.id(), m.slot(0).String()) })
+		lock(func() (keyserver.Acted, error) { return h.Lock(t.Context(), h.actor(), m.id(), m.slot(0).String()) })
 		refused("locked for one", bob, 0, fault.Closed, "open.locked")
 		allowed("locked for another", carol, 1)
-		lock(func() (keyserver.Locked, error) { return h.Lock(t.Context(), h.actor(), m.id(), "") })
+		lock(func() (keyserver.Acted, error) { return h.Lock(t.Context(), h.actor(), m.id(), "") })
 		refused("locked for all", carol, 1, fault.Closed, "open.locked")
-		lock(func() (keyserver.Locked, error) { return h.Unlock(t.Context(), h.actor(), m.id(), "") })
+		lock(func() (keyserver.Acted, error) { return h.Unlock(t.Context(), h.actor(), m.id(), "") })
 		refused("still locked for one", bob, 0, fault.Closed, "open.locked")
-		lock(func() (keyserver.Locked, error) { return h.Unlock(t.Context(), h.actor(), m.id(), m.slot(0).String()) })
+		lock(func() (keyserver.Acted, error) { return h.Unlock(t.Context(), h.actor(), m.id(), m.slot(0).String()) })
 		allowed("unlocked", bob, 0)
 
 		h.wait(30*24*time.Hour - time.Second)
@@ -361,7 +361,7 @@ func TestReleaseFailsClosedWithoutKeys(t *testing.T) {
 			t.Fatalf("sweep: %+v, %v", swept, err)
 		}
 		storetest.Exec(t, db, `UPDATE slots SET s_box = (SELECT b.s_box FROM backup b WHERE b.id = slots.id)`)
-		storetest.Exec(t, db, `UPDATE messages SET expires_at = 0`)
+		storetest.Exec(t, db, `UPDATE messages SET expires_at = 0, destroyed_at = 0`)
 		v = h.reader(t, m, 0)
 		r, err = h.Release(t.Context(), v, m.slot(0))
 		wantKey(t, "slots of a backup", err, fault.Gone, "release.gone")
@@ -486,7 +486,7 @@ func TestTypesThatHoldSecrets(t *testing.T) {
 	for _, typ := range []reflect.Type{
 		reflect.TypeFor[keyserver.Registered](), reflect.TypeFor[keyserver.Challenge](), reflect.TypeFor[keyserver.Landing](),
 		reflect.TypeFor[keyserver.SentRow](), reflect.TypeFor[keyserver.SentDetail](), reflect.TypeFor[keyserver.CodeLetter](),
-		reflect.TypeFor[keyserver.OpenedLetter](), reflect.TypeFor[keyserver.Locked](), reflect.TypeFor[keyserver.NewMessage](),
+		reflect.TypeFor[keyserver.OpenedLetter](), reflect.TypeFor[keyserver.Acted](), reflect.TypeFor[keyserver.NewMessage](),
 		reflect.TypeFor[store.Slot](), reflect.TypeFor[store.Message](), reflect.TypeFor[store.Opening](), reflect.TypeFor[mailaddr.Address](),
 	} {
 		walk(typ, typ, map[reflect.Type]bool{})

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/pli-mail/pli/internal/id"
+	"github.com/pli-mail/pli/internal/mailaddr"
 	"github.com/pli-mail/pli/internal/policy"
 	"github.com/pli-mail/pli/internal/store"
 )
@@ -22,7 +23,7 @@ const (
 	FilterNotOpened Filter = "notopened" // by nobody
 	FilterOpened    Filter = "opened"    // by somebody
 	FilterLocked    Filter = "locked"    // for somebody
-	FilterExpired   Filter = "expired"
+	FilterExpired   Filter = "expired"   // or withdrawn
 )
 
 var sentFilters = map[Filter]store.SentFilter{
@@ -46,10 +47,13 @@ type SentRow struct {
 type SentRecipient struct {
 	SlotID        string
 	Ref           string
-	Address       string // as the sender wrote it
-	State         string // StateActive and so on
-	Locked        bool   // for this recipient, whatever the message's state
-	Delivery      string // queued, passing, sent, bounced, none
+	Address       string    // as the sender wrote it
+	State         string    // StateActive and so on
+	ExpiresAt     time.Time // their own end, zero: the message's
+	Reason        string    // why it is locked for them, "" where that was not said
+	CanCorrect    bool      // it bounced, and its letter can be sent to another address
+	Locked        bool      // for this recipient, whatever the message's state
+	Delivery      string    // queued, passing, sent, bounced, none, withdrawn
 	DeliveredAt   time.Time
 	DeliveryText  string // on a bounce: what the next hop said, or the catalogue key of our own reason
 	FirstOpenedAt time.Time
@@ -60,13 +64,17 @@ type SentRecipient struct {
 // SentDetail is one message for its sender.
 type SentDetail struct {
 	SentRow
-	Note     string
-	Locked   bool // as a whole
-	Carrier  string
-	Size     int64  // of the payload, bytes
-	Trace    string // of its way through the gateway, "" when it came another way
-	Way      []policy.Outcome
-	Activity []Event // newest first
+	Note      string
+	Locked    bool      // as a whole
+	Reason    string    // why, "" where that was not said
+	RemindAt  time.Time // zero: not, or done
+	Destroyed time.Time // when its content was destroyed; zero: it was not
+	Until     time.Time // when it will be, after its end; zero: it was, or has no end
+	Carrier   string
+	Size      int64  // of the payload, bytes
+	Trace     string // of its way through the gateway, "" when it came another way
+	Way       []policy.Outcome
+	Activity  []Event // newest first
 }
 
 // Event is something that happened to a message.
@@ -90,56 +98,111 @@ const (
 	mostEvents  = 200
 )
 
+// SentSearch narrows what Sent lists. Zero fields narrow nothing.
+type SentSearch struct {
+	Filter      Filter
+	Text        string    // a reference, a recipient's whole address, or part of a subject or an address
+	From, Until time.Time // sealed from then on, and before then
+}
+
 // Sent lists what a user has sent, newest first, from after the row that after
-// names ("" from the newest). query narrows it to messages whose subject,
-// recipient or reference contains it. next is "" at the end; a page of a search
+// names ("" from the newest). A reference and a recipient's whole address are
+// looked up; any other text is searched for in subjects and addresses, which
+// are read from the newest on. next is "" at the end; a page of such a search
 // may have fewer rows than limit and a next.
-func (s *Service) Sent(ctx context.Context, senderUserID string, f Filter, query, after string, limit int) (rows []SentRow, next string, err error) {
+func (s *Service) Sent(ctx context.Context, senderUserID string, find SentSearch, after string, limit int) (rows []SentRow, next string, err error) {
 	limit = min(max(limit, 1), mostSent)
-	at, last := parseCursor(after)
-	query = strings.ToLower(strings.TrimSpace(query))
-	batch := limit + 1
-	if query != "" {
-		batch = searchBatch
-	}
+	text := strings.ToLower(strings.TrimSpace(find.Text))
 	err = s.c.DB.View(ctx, func(tx *store.Tx) error {
 		rows, next = nil, ""
 		v, err := s.newView(tx)
-		if err != nil {
+		if err != nil || senderUserID == "" {
 			return err
 		}
-		for read := 0; read < searchMost; {
-			messages, err := tx.ListSent(senderUserID, sentFilters[f], v.now, at, last, batch)
-			if err != nil {
-				return err
-			}
-			found, err := v.rows(messages)
-			if err != nil {
-				return err
-			}
-			for i, row := range found {
-				if len(rows) == limit {
-					next = cursor(at, last)
-					return nil
-				}
-				at, last = messages[i].SealedAt, messages[i].ID
-				if row.contains(query) {
-					rows = append(rows, row.SentRow)
-				}
-			}
-			if len(messages) < batch {
-				next = ""
-				return nil
-			}
-			read += len(messages)
-			next = cursor(at, last)
+		q := store.SentQuery{SenderID: senderUserID, Filter: sentFilters[find.Filter], Now: v.now, From: find.From, Until: find.Until, Limit: limit + 1}
+		q.BeforeTime, q.BeforeID = parseCursor(after)
+		if rows, err = v.byReference(q, text, after); err != nil || len(rows) > 0 {
+			return err
 		}
-		return nil
+		if a, err := mailaddr.Parse(text); err == nil && text != "" {
+			byAddress := q
+			byAddress.Address = a.Canonical()
+			if rows, next, err = v.page(byAddress, "", limit); err != nil || len(rows) > 0 {
+				return err
+			}
+		}
+		rows, next, err = v.page(q, text, limit)
+		return err
 	})
 	if err != nil {
 		return nil, "", unavailable(err)
 	}
 	return rows, next, nil
+}
+
+// byReference finds the one message with a slot of that reference, if the
+// sender's messages have it.
+func (v *view) byReference(q store.SentQuery, text, after string) ([]SentRow, error) {
+	ref, ok := id.ParseReference(text)
+	if !ok || after != "" {
+		return nil, nil
+	}
+	messageID, err := v.tx.FindMessageOfRef(ref)
+	if errors.Is(err, store.ErrNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	m, err := v.tx.FindMessage(messageID)
+	if err != nil || m.SenderID != q.SenderID {
+		return nil, err
+	}
+	// By its place in the list, the other conditions are the list's.
+	q.BeforeTime, q.BeforeID, q.Limit = m.SealedAt.Add(time.Millisecond), "", 200
+	messages, err := v.tx.ListSent(q)
+	if err != nil {
+		return nil, err
+	}
+	for _, listed := range messages {
+		if listed.ID == m.ID {
+			found, err := v.rows([]store.Message{m})
+			return []SentRow{found[0].SentRow}, err
+		}
+	}
+	return nil, nil
+}
+
+// page reads on from where q begins until limit rows contain text.
+func (v *view) page(q store.SentQuery, text string, limit int) (rows []SentRow, next string, err error) {
+	q.Limit = limit + 1
+	if text != "" {
+		q.Limit = searchBatch
+	}
+	for read := 0; read < searchMost; {
+		messages, err := v.tx.ListSent(q)
+		if err != nil {
+			return nil, "", err
+		}
+		found, err := v.rows(messages)
+		if err != nil {
+			return nil, "", err
+		}
+		for i, row := range found {
+			if len(rows) == limit {
+				return rows, cursor(q.BeforeTime, q.BeforeID), nil
+			}
+			q.BeforeTime, q.BeforeID = messages[i].SealedAt, messages[i].ID
+			if row.contains(text) {
+				rows = append(rows, row.SentRow)
+			}
+		}
+		if len(messages) < q.Limit {
+			return rows, "", nil
+		}
+		read += len(messages)
+	}
+	return rows, cursor(q.BeforeTime, q.BeforeID), nil
 }
 
 // A cursor is the last row's time in Unix milliseconds and its message's id.
@@ -175,7 +238,16 @@ func (s *Service) SentDetail(ctx context.Context, senderUserID, messageID string
 		if err != nil {
 			return err
 		}
-		d = SentDetail{SentRow: rows[0].SentRow, Note: rows[0].note, Locked: !m.LockedAt.IsZero(), Carrier: m.Carrier, Size: m.PayloadSize}
+		d = SentDetail{SentRow: rows[0].SentRow, Note: rows[0].note, Locked: !m.LockedAt.IsZero(), Carrier: m.Carrier, Size: m.PayloadSize,
+			Reason: rows[0].reason, RemindAt: m.RemindAt, Destroyed: m.DestroyedAt}
+		if m.DestroyedAt.IsZero() && !m.ExpiresAt.IsZero() {
+			d.Until = m.ExpiresAt.Add(destroyGrace)
+		}
+		for i := range d.Recipients {
+			if err := v.correctable(&d.Recipients[i]); err != nil {
+				return err
+			}
+		}
 		if d.Trace, d.Way, err = wayOf(tx, m); err != nil {
 			return err
 		}
@@ -231,7 +303,17 @@ type openedEpoch struct {
 
 type viewRow struct {
 	SentRow
-	note string
+	note, reason string
+}
+
+// correctable finds out whether the letter of what bounced is still there.
+func (v *view) correctable(r *SentRecipient) error {
+	if r.Delivery != store.DeliveryBounced || r.State != StateActive || r.Openings > 0 {
+		return nil
+	}
+	row, err := v.tx.FindLetterState(r.SlotID)
+	r.CanCorrect = row == store.OutboxHeld
+	return err
 }
 
 func (r viewRow) contains(query string) bool {
@@ -286,7 +368,8 @@ func (v *view) row(m store.Message, slots []store.Slot) (viewRow, error) {
 	for _, slot := range slots {
 		r.Recipients = append(r.Recipients, SentRecipient{
 			SlotID: slot.ID, Ref: slot.Ref, Address: slot.DisplayAddress, State: state(m, slot, epoch.destroyed, v.now),
-			Locked: !slot.LockedAt.IsZero(), Delivery: slot.Delivery, DeliveredAt: slot.DeliveredAt, DeliveryText: slot.DeliveryText,
+			ExpiresAt: slot.ExpiresAt,
+			Locked:    !slot.LockedAt.IsZero(), Delivery: slot.Delivery, DeliveredAt: slot.DeliveredAt, DeliveryText: slot.DeliveryText,
 			FirstOpenedAt: slot.FirstOpenedAt, LastOpenedAt: slot.LastOpenedAt, Openings: int(slot.Openings),
 		})
 		if slot.Openings > 0 {
@@ -300,8 +383,19 @@ func (v *view) row(m store.Message, slots []store.Slot) (viewRow, error) {
 		return r, nil
 	}
 	c, err := epoch.openCard(m)
+	if err != nil {
+		return r, err
+	}
 	r.Subject, r.note = c.Subject, c.Note
-	return r, err
+	if r.reason, err = epoch.openReason(m.ID, m.LockBox); err != nil {
+		return r, err
+	}
+	for i, slot := range slots {
+		if r.Recipients[i].Reason, err = epoch.openReason(slot.ID, slot.LockBox); err != nil {
+			return r, err
+		}
+	}
+	return r, nil
 }
 
 func (v *view) epoch(account, month int64) (openedEpoch, error) {

@@ -47,7 +47,7 @@ func TestSent(t *testing.T) {
 			t.Helper()
 			after := ""
 			for range 20 {
-				rows, next, err := h.Sent(t.Context(), h.ana.UserID, f, query, after, limit)
+				rows, next, err := h.Sent(t.Context(), h.ana.UserID, keyserver.SentSearch{Filter: f, Text: query}, after, limit)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -92,12 +92,12 @@ func TestSent(t *testing.T) {
 			}
 		}
 
-		rows, _, err := h.Sent(t.Context(), h.ana.UserID, keyserver.FilterAll, "échéance 5", "", 10)
+		rows, _, err := h.Sent(t.Context(), h.ana.UserID, keyserver.SentSearch{Text: "échéance 5"}, "", 10)
 		if err != nil || rows[0].Bounced != 1 || rows[0].Recipients[0].DeliveryText != "550 no such user" || rows[0].Recipients[1].Address != "Zoe@y.example" {
 			t.Errorf("a bounce: %+v, %v", rows, err)
 		}
 		stranger := h.user(t, account, "eve@health.example")
-		if rows, _, err := h.Sent(t.Context(), stranger, keyserver.FilterAll, "", "", 10); err != nil || len(rows) > 0 {
+		if rows, _, err := h.Sent(t.Context(), stranger, keyserver.SentSearch{}, "", 10); err != nil || len(rows) > 0 {
 			t.Errorf("somebody else's: %+v, %v", rows, err)
 		}
 		for _, user := range []string{stranger, ""} {
@@ -180,11 +180,11 @@ func TestLockRights(t *testing.T) {
 			t.Fatal("locked by somebody who may not")
 		}
 		l, err := h.Lock(t.Context(), h.actor(), m.id(), "")
-		if err != nil || l != (keyserver.Locked{Subject: subject}) {
+		if err != nil || l != (keyserver.Acted{Subject: subject, Changed: true}) {
 			t.Errorf("the sender: %+v, %v", l, err)
 		}
 		l, err = h.Unlock(t.Context(), keyserver.Actor{Name: "operator:root", Origin: "terminal", AdminOf: []int64{account}}, m.id(), m.slot(0).String())
-		if err != nil || l != (keyserver.Locked{Recipient: "bob@x.example"}) {
+		if err != nil || l != (keyserver.Acted{}) {
 			t.Errorf("the operator: %+v, %v", l, err)
 		}
 		for name, ids := range map[string][2]string{

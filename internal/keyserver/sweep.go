@@ -6,12 +6,19 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/pli-mail/pli/internal/fault"
+	"github.com/pli-mail/pli/internal/policy"
 	"github.com/pli-mail/pli/internal/store"
 )
 
 // Swept counts what a sweep removed.
 type Swept struct {
 	Payloads, Epochs, Sessions, Codes, Stages, Throttles, Blobs, Transits int
+
+	Ended     int // messages whose S were destroyed, of all recipients or of one
+	Letters   int // of bounced mails, that were kept for a correction
+	Reminders int // senders told who has not opened
+	Records   int // messages of which nothing is known any more
 }
 
 const (
@@ -24,9 +31,10 @@ const (
 	orphanEvery = time.Hour          // looking for them reads the whole directory
 )
 
-// Sweep forgets what is over: kept ciphertext past its time, the epoch keys of
-// past months with all that they opened, and sessions, codes, stages, counters
-// and blobs that nothing needs. It is to be called every minute or so, on every
+// Sweep forgets what is over: the S of envelopes whose end is a week past, kept
+// ciphertext past its time, the epoch keys of past months with all that they
+// opened, records that an account keeps no longer, and sessions, codes, stages, counters
+// and blobs that nothing needs. It reminds senders. It is to be called every minute or so, on every
 // node: each step is its own transaction, and of two nodes one does it. A step
 // that fails does not stop the others. The directory of the blobs is read once an
 // hour only.
@@ -39,13 +47,20 @@ func (s *Service) Sweep(ctx context.Context) (Swept, error) {
 	errs := []error{s.sweepRows(ctx, &out)}
 	out.Stages, err = s.SweepStages(ctx)
 	errs = append(errs, err)
+	out.Ended, err = s.sweepEnded(ctx, now)
+	errs = append(errs, err)
 	out.Payloads, err = s.sweepPayloads(ctx, now)
 	errs = append(errs, err)
 	out.Epochs, err = s.sweepEpochs(ctx, now)
 	errs = append(errs, err)
 	out.Transits, err = s.sweepTransits(ctx, now)
 	errs = append(errs, err)
+	errs = append(errs, err)
+	out.Reminders, err = s.sweepReminders(ctx, now)
+	errs = append(errs, err)
+	out.Records, err = s.sweepRecords(ctx, now)
 	if s.orphansDue() {
+		errs = append(errs, err)
 		out.Blobs, err = s.sweepBlobs(ctx)
 	}
 	if err := errors.Join(append(errs, err)...); err != nil {
@@ -88,6 +103,11 @@ func (s *Service) sweepRows(ctx context.Context, out *Swept) error {
 		if err != nil {
 			return err
 		}
+		letters, err := tx.EmptyHeld()
+		if err != nil {
+			return err
+		}
+		out.Letters = int(letters)
 		throttles, err := tx.DeleteOldThrottles(tx.Now.Add(-throttleOld))
 		out.Sessions, out.Codes, out.Throttles = int(sessions), int(codes), int(throttles)
 		return err
@@ -158,6 +178,135 @@ func (s *Service) sweepPayloads(ctx context.Context, now time.Time) (n int, err 
 			return n, nil
 		}
 	}
+}
+
+// sweepEnded destroys the S of what ended so long ago that it cannot be given
+// another end any more.
+func (s *Service) sweepEnded(ctx context.Context, now time.Time) (n int, err error) {
+	by := now.Add(-destroyGrace)
+	return s.sweepMessages(ctx, func(tx *store.Tx) ([]string, error) { return tx.ListEnded(by, sweepBatch) }, func(tx *store.Tx, messageID string) (bool, error) {
+		h, err := s.hold(tx, messageID, "", false, false)
+		if fault.Is(err, fault.NotFound) {
+			return false, nil
+		}
+		if err != nil {
+			return false, err
+		}
+		var due []store.Slot
+		for _, slot := range h.slots {
+			if len(slot.Box) > 0 && past(endOf(h.m, slot), by) {
+				due = append(due, slot)
+			}
+		}
+		if len(due) == 0 {
+			return false, nil
+		}
+		h.destroy(due)
+		if err := h.save(); err != nil {
+			return false, err
+		}
+		return true, tx.InsertAudit(store.AuditRow{AccountID: h.m.AccountID, Actor: "system", Action: "envelope.destroy", Target: h.m.ID,
+			Detail: map[string]string{"recipients": fmt.Sprint(len(due))}, Origin: "server"})
+	})
+}
+
+// sweepReminders tells senders who has not opened a message by the date that
+// they set, once: the date goes in the same transaction.
+func (s *Service) sweepReminders(ctx context.Context, now time.Time) (n int, err error) {
+	told := 0
+	n, err = s.sweepMessages(ctx, func(tx *store.Tx) ([]string, error) { return tx.ListReminders(now, sweepBatch) }, func(tx *store.Tx, messageID string) (bool, error) {
+		h, err := s.hold(tx, messageID, "", false, false)
+		if fault.Is(err, fault.NotFound) {
+			return false, nil
+		}
+		if err != nil || h.m.RemindAt.IsZero() || h.m.RemindAt.After(now) {
+			return false, err // another node was here, or its sender
+		}
+		h.m.RemindAt = time.Time{}
+		if err := h.save(); err != nil {
+			return false, err
+		}
+		u := UnreadLetter{SenderUserID: h.m.SenderID}
+		for _, slot := range h.slots {
+			if slot.Openings > 0 || state(h.m, slot, false, h.now) != StateActive {
+				continue
+			}
+			if len(u.Recipients) == 0 {
+				if u.About, err = h.about(slot); err != nil {
+					return false, err
+				}
+			}
+			u.Recipients = append(u.Recipients, slot.DisplayAddress)
+		}
+		if len(u.Recipients) == 0 {
+			return true, nil
+		}
+		told++
+		if err := s.c.Post.Unread(tx, u); err != nil {
+			return false, err
+		}
+		return true, tx.InsertAudit(store.AuditRow{AccountID: h.m.AccountID, Actor: "system", Action: "envelope.remind", Target: h.m.ID,
+			Detail: map[string]string{"recipients": fmt.Sprint(len(u.Recipients))}, Origin: "server"})
+	})
+	if told > 0 {
+		s.c.Post.Wake()
+	}
+	return n, err
+}
+
+// sweepMessages does something to each message that is due, in a transaction of
+// its own, and returns to how many it was done. What is done must take the
+// message from those that are due.
+func (s *Service) sweepMessages(ctx context.Context, due func(*store.Tx) ([]string, error), do func(*store.Tx, string) (bool, error)) (n int, err error) {
+	for {
+		var ids []string
+		if err := s.c.DB.View(ctx, func(tx *store.Tx) (err error) { ids, err = due(tx); return err }); err != nil {
+			return n, err
+		}
+		before := n
+		for _, messageID := range ids {
+			var done bool
+			if err := s.c.DB.Update(ctx, func(tx *store.Tx) (err error) { done, err = do(tx, messageID); return err }); err != nil {
+				return n, err
+			}
+			if done {
+				n++
+			}
+		}
+		if len(ids) < sweepBatch || n == before {
+			return n, nil
+		}
+	}
+}
+
+// sweepRecords forgets messages whose content was destroyed longer ago than
+// their account keeps the record. The audit log stays.
+func (s *Service) sweepRecords(ctx context.Context, now time.Time) (n int, err error) {
+	var all map[int64]string
+	if err := s.c.DB.View(ctx, func(tx *store.Tx) (err error) { all, err = tx.ListSettings(); return err }); err != nil {
+		return 0, err
+	}
+	for account, text := range all {
+		settings, err := policy.ReadSettings(text)
+		if err != nil {
+			return n, err
+		}
+		for settings.RecordDays > 0 {
+			var k int64
+			err := s.c.DB.Update(ctx, func(tx *store.Tx) (err error) {
+				k, err = tx.DeleteRecords(account, now.AddDate(0, 0, -settings.RecordDays), sweepBatch)
+				return err
+			})
+			n += int(k)
+			if err != nil {
+				return n, err
+			}
+			if k < sweepBatch {
+				break
+			}
+		}
+	}
+	return n, nil
 }
 
 // sweepTransits forgets the gateway's records that are too old.

@@ -132,6 +132,29 @@ func (o *Outbox) Enqueue(tx *store.Tx, letters ...Letter) error {
 	return nil
 }
 
+// Take removes the letter of a slot that could not be delivered and is held, and
+// returns it for the caller to enqueue again, changed; nil where there is none.
+func (o *Outbox) Take(tx *store.Tx, slotID string) (*Letter, error) {
+	row, err := tx.FindLetter(slotID)
+	if errors.Is(err, store.ErrNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	plain, err := o.cfg.Root.Open(purpose(row.ID), row.Letter)
+	if err != nil {
+		return nil, fmt.Errorf("take letter: %w", err)
+	}
+	l, _, err := decode(plain)
+	clear(plain)
+	if err != nil {
+		return nil, fmt.Errorf("take letter: %w", err)
+	}
+	l.Kind, l.AccountID, l.SlotID, l.SenderID = row.Kind, row.AccountID, row.SlotID, row.SenderID
+	return l, tx.DeleteOutbox(row.ID)
+}
+
 func purpose(rowID string) string { return "outbox/" + rowID }
 
 // Wake makes Run look at once instead of at its next turn. It never blocks.
@@ -158,7 +181,7 @@ type Row struct {
 }
 
 // List returns up to limit letters after the given id, oldest first. state is
-// store.OutboxWaiting, store.OutboxFailed, or "" for both.
+// store.OutboxWaiting, store.OutboxFailed, store.OutboxHeld, or "" for all.
 func (o *Outbox) List(ctx context.Context, state, after string, limit int) ([]Row, error) {
 	var out []Row
 	err := o.cfg.DB.View(ctx, func(tx *store.Tx) error {

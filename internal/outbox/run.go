@@ -244,7 +244,13 @@ func (r *run) record(tx *store.Tx, row store.OutboxRow, letter *Letter, accepted
 		}
 		return "postponed until " + next.Format(time.RFC3339), err
 	}
-	ours, err := tx.FailOutbox(row.ID, row.Attempts, reason)
+	// What carries an envelope of a person here can still be sent to a corrected
+	// address: its E is nowhere else.
+	give := func() (bool, error) { return tx.FailOutbox(row.ID, row.Attempts, reason) }
+	if row.Kind == Envelope && row.SlotID != "" && row.SenderID != "" && letter.Attach != nil && !errors.Is(sent, blob.ErrNotFound) {
+		give = func() (bool, error) { return tx.HoldOutbox(row.ID, row.Attempts, tx.Now.Add(held), reason) }
+	}
+	ours, err := give()
 	if err != nil || !ours {
 		return "not sent, and the row was gone or claimed again", err
 	}
@@ -257,6 +263,10 @@ func (r *run) record(tx *store.Tx, row store.OutboxRow, letter *Letter, accepted
 	b.Status, b.Said = status(sent)
 	return "given up", r.tell(tx, row, letter, b)
 }
+
+// held is how long a letter that could not be delivered is kept, sealed, for its
+// sender to correct the address.
+const held = 7 * 24 * time.Hour
 
 // delayed is when a sender who wants to know hears that a mail still waits.
 const delayed = 4 * time.Hour

@@ -36,6 +36,7 @@ type Incoming struct {
 	Header    outbox.Header // of the mails
 
 	ExpiresAt     time.Time // zero: never
+	RemindAt      time.Time // when to tell the sender who has not opened it; zero: not
 	Receipt       *bool     // tell the sender when it is opened; nil: as they like it
 	Permissions   policy.Permissions
 	ServerMayOpen bool
@@ -137,7 +138,8 @@ func (p *passing) message() keyserver.NewMessage {
 		Subject: in.Subject,
 		MH:      p.sealer.MH(), HH: p.sealer.HH(), PH: p.payload.Hash, PayloadSize: p.payload.Size, Payload: p.blob, Body: p.body,
 		KeepUntil: p.keep(), ExpiresAt: in.ExpiresAt, NotifyOpened: p.notify, Carrier: keyserver.CarrierMail,
-		Slots: p.newSlots(p.to()), Transit: in.Transit, Permissions: in.Permissions,
+		RemindAt: in.RemindAt,
+		Slots:    p.newSlots(p.to()), Transit: in.Transit, Permissions: in.Permissions,
 		Actor: keyserver.Actor{UserID: p.userID, Name: "user:" + in.Sender.Canonical(), Origin: in.Origin},
 		Then: func(tx *store.Tx, reg keyserver.Registered) error {
 			p.letters = nil

@@ -199,25 +199,12 @@ func (k keyPost) Code(tx *store.Tx, c keyserver.CodeLetter) error {
 
 // Opened mails the notice of a first opening.
 func (k keyPost) Opened(tx *store.Tx, o keyserver.OpenedLetter) error {
-	address, err := mailaddr.Parse(o.SenderAddress)
-	if err != nil {
+	to, langs, page, err := k.senderOf(tx, o.AccountID, o.SenderUserID, o.SenderAddress)
+	if err != nil || to.Addr.IsZero() {
 		return err
 	}
-	to := message.Mailbox{Addr: address}
-	zone, lang := accountZone(tx, o.AccountID)
-	langs := notice.In("", lang, zone)
-	u, err := tx.FindUser(o.SenderUserID)
-	switch {
-	case err == nil:
-		to.Name, langs = u.Name(), notice.In(u.Language, u.Language, zoneOf(u.TimeZone))
-	case !errors.Is(err, store.ErrNotFound):
-		return err
-	case o.SenderUserID != "":
-		return nil // they are gone
-	}
-	// Who sent through the gateway need not have a user, and then has no page to look at.
 	words := notice.Opened{Ref: o.Ref, Recipient: o.Recipient, At: o.At}
-	if err == nil {
+	if page {
 		words.MessageID = o.MessageID
 	}
 	m, err := k.p.Words.Opened(langs, words)

@@ -86,6 +86,7 @@ type Request struct {
 	Files       func() (*File, error)
 	ExpiresAt   time.Time // zero: never
 	Notify      bool      // tell the sender when it is opened
+	RemindAt    time.Time // when to tell the sender who has not opened it; zero: not
 	Permissions policy.Permissions
 	NoticeLang  string // of the mail: en, fr, or both; a recipient who is a user gets their own
 	Origin      string // network address, for the audit record
@@ -195,6 +196,7 @@ func (j *job) register(ctx context.Context) (Result, error) {
 		Subject: j.r.Subject, Note: j.r.Note,
 		MH: j.sealer.MH(), HH: j.sealer.HH(), PH: j.payload.Hash, PayloadSize: j.payload.Size, Payload: j.blob, Body: j.body,
 		KeepUntil: keep, ExpiresAt: j.r.ExpiresAt, NotifyOpened: j.r.Notify, Carrier: keyserver.CarrierMail,
+		RemindAt:    j.r.RemindAt,
 		Permissions: j.r.Permissions,
 		Actor:       keyserver.Actor{UserID: j.r.Sender.UserID, Name: "user:" + j.from.Canonical(), Origin: j.r.Origin},
 		Then: func(tx *store.Tx, reg keyserver.Registered) error {

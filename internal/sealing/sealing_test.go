@@ -358,7 +358,7 @@ func (h *house) nothingLeft(t *testing.T) {
 	if b, s, w := h.left(t, "blobs"), h.left(t, "spool"), h.waiting(t); len(b) > 0 || len(s) > 0 || len(w) > 0 {
 		t.Errorf("left: blobs %v, spool %v, mails %v", b, s, w)
 	}
-	rows, _, err := h.keys.Sent(t.Context(), h.ana.UserID, keyserver.FilterAll, "", "", 10)
+	rows, _, err := h.keys.Sent(t.Context(), h.ana.UserID, keyserver.SentSearch{}, "", 10)
 	if err != nil || len(rows) != 0 {
 		t.Errorf("%d messages, %v", len(rows), err)
 	}

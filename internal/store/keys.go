@@ -124,11 +124,12 @@ func (tx *Tx) DestroyEpochKey(k EpochKey, now time.Time) (bool, error) {
 	if err != nil || n == 0 {
 		return false, err
 	}
-	if _, err := tx.exec(`UPDATE slots SET s_box = $3 WHERE message_id IN (SELECT id FROM messages WHERE account_id = $1 AND epoch = $2)`,
+	if _, err := tx.exec(`UPDATE slots SET s_box = $3, lock_box = NULL WHERE message_id IN (SELECT id FROM messages WHERE account_id = $1 AND epoch = $2)`,
 		k.AccountID, k.Month, []byte{}); err != nil {
 		return false, err
 	}
-	_, err = tx.exec(`UPDATE messages SET card_box = $3 WHERE account_id = $1 AND epoch = $2`, k.AccountID, k.Month, []byte{})
+	_, err = tx.exec(`UPDATE messages SET card_box = $3, lock_box = NULL, destroyed_at = CASE WHEN destroyed_at = 0 THEN $4 ELSE destroyed_at END
+		WHERE account_id = $1 AND epoch = $2`, k.AccountID, k.Month, []byte{}, ms(tx.Now))
 	return true, err
 }
 

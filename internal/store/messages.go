@@ -35,38 +35,46 @@ type Message struct {
 	ExpiresAt     time.Time // zero: never
 	LockedAt      time.Time // zero: not locked
 	Carrier       string
-	Transit       string // trace id of its way through the gateway, "" = it did not come that way
-	Policy        string // JSON of what the sender or a rule allows, "" = nothing said
+	Transit       string    // trace id of its way through the gateway, "" = it did not come that way
+	Policy        string    // JSON of what the sender or a rule allows, "" = nothing said
+	RemindAt      time.Time // when the sender is told who has not opened it; zero: not, or done
+	RecalledAt    time.Time // zero: not withdrawn
+	DestroyedAt   time.Time // when the Box of all its slots was emptied; zero: it was not
+	LockBox       []byte    // why it is locked, sealed; empty: not said
 }
 
 const messageColumns = `m.id, m.account_id, m.sender_id, m.sender_address, m.sender_name, m.verified, m.card_box, m.mh, m.hh, m.ph, m.seal,
-	m.payload_size, m.payload, m.payload_until, m.epoch, m.notify_opened, m.sealed_at, m.expires_at, m.locked_at, m.carrier, m.transit, m.policy`
+	m.payload_size, m.payload, m.payload_until, m.epoch, m.notify_opened, m.sealed_at, m.expires_at, m.locked_at, m.carrier, m.transit, m.policy,
+	m.remind_at, m.recalled_at, m.destroyed_at, m.lock_box`
 
 // messageScan holds what needs turning into the fields of a Message.
 type messageScan struct {
 	sender                               sql.NullString
 	verified, notify                     int64
 	until, sealedAt, expiresAt, lockedAt int64
+	remindAt, recalledAt, destroyedAt    int64
 }
 
 func (s *messageScan) into(m *Message) []any {
 	return []any{&m.ID, &m.AccountID, &s.sender, &m.SenderAddress, &m.SenderName, &s.verified, &m.Card, &m.MH, &m.HH, &m.PH, &m.Seal,
-		&m.PayloadSize, &m.Payload, &s.until, &m.Epoch, &s.notify, &s.sealedAt, &s.expiresAt, &s.lockedAt, &m.Carrier, &m.Transit, &m.Policy}
+		&m.PayloadSize, &m.Payload, &s.until, &m.Epoch, &s.notify, &s.sealedAt, &s.expiresAt, &s.lockedAt, &m.Carrier, &m.Transit, &m.Policy,
+		&s.remindAt, &s.recalledAt, &s.destroyedAt, &m.LockBox}
 }
 
 func (s *messageScan) finish(m *Message) {
 	m.SenderID, m.Verified, m.NotifyOpened = s.sender.String, s.verified == 1, s.notify == 1
 	m.PayloadUntil, m.SealedAt, m.ExpiresAt, m.LockedAt = fromMs(s.until), fromMs(s.sealedAt), fromMs(s.expiresAt), fromMs(s.lockedAt)
+	m.RemindAt, m.RecalledAt, m.DestroyedAt = fromMs(s.remindAt), fromMs(s.recalledAt), fromMs(s.destroyedAt)
 }
 
 // InsertMessage writes m, sealed at the transaction's time. An id that is
 // already in use gives ErrTaken.
 func (tx *Tx) InsertMessage(m Message) error {
 	_, err := tx.exec(`INSERT INTO messages (id, account_id, sender_id, sender_address, sender_name, verified, card_box, mh, hh, ph, seal,
-			payload_size, payload, payload_until, epoch, notify_opened, sealed_at, expires_at, locked_at, carrier, transit, policy)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, 0, $19, $20, $21)`,
+			payload_size, payload, payload_until, epoch, notify_opened, sealed_at, expires_at, locked_at, carrier, transit, policy, remind_at)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, 0, $19, $20, $21, $22)`,
 		m.ID, m.AccountID, text(m.SenderID), m.SenderAddress, m.SenderName, flag(m.Verified), m.Card, m.MH, m.HH, m.PH, m.Seal,
-		m.PayloadSize, m.Payload, ms(m.PayloadUntil), m.Epoch, flag(m.NotifyOpened), ms(tx.Now), ms(m.ExpiresAt), m.Carrier, m.Transit, m.Policy)
+		m.PayloadSize, m.Payload, ms(m.PayloadUntil), m.Epoch, flag(m.NotifyOpened), ms(tx.Now), ms(m.ExpiresAt), m.Carrier, m.Transit, m.Policy, ms(m.RemindAt))
 	return err
 }
 
@@ -94,55 +102,6 @@ func (tx *Tx) FindMessage(id string) (Message, error) {
 	return m, found(err)
 }
 
-// SetMessageLock locks a message at the given time, or unlocks it with the zero time.
-func (tx *Tx) SetMessageLock(id string, at time.Time) error {
-	_, err := tx.exec(`UPDATE messages SET locked_at = $2 WHERE id = $1`, id, ms(at))
-	return err
-}
-
-// SentFilter is what ListSent may be narrowed to.
-type SentFilter int
-
-// The filters of ListSent.
-const (
-	SentAll       SentFilter = iota
-	SentNotOpened            // by nobody
-	SentOpened               // by somebody
-	SentLocked               // as a whole, or for somebody
-	SentExpired
-)
-
-var sentWhere = map[SentFilter]string{
-	SentAll:       ``,
-	SentNotOpened: ` AND NOT EXISTS (SELECT 1 FROM slots s WHERE s.message_id = m.id AND s.openings > 0)`,
-	SentOpened:    ` AND EXISTS (SELECT 1 FROM slots s WHERE s.message_id = m.id AND s.openings > 0)`,
-	SentLocked:    ` AND (m.locked_at > 0 OR EXISTS (SELECT 1 FROM slots s WHERE s.message_id = m.id AND s.locked_at > 0))`,
-	SentExpired:   ` AND m.expires_at > 0 AND m.expires_at <= $5`,
-}
-
-// ListSent returns a sender's messages, newest first, that were sealed before
-// the message (beforeTime, beforeID); the zero time begins with the newest.
-// SentExpired compares with now.
-func (tx *Tx) ListSent(senderID string, f SentFilter, now, beforeTime time.Time, beforeID string, limit int) ([]Message, error) {
-	before := ms(beforeTime)
-	if before == 0 {
-		before = 1<<63 - 1
-	}
-	args := []any{senderID, before, beforeID, limit}
-	if f == SentExpired {
-		args = append(args, ms(now))
-	}
-	rows, err := tx.rows(`SELECT `+messageColumns+` FROM messages m
-		WHERE m.sender_id = $1 AND (m.sealed_at < $2 OR m.sealed_at = $2 AND m.id < $3)`+sentWhere[f]+`
-		ORDER BY m.sealed_at DESC, m.id DESC LIMIT $4`, args...)
-	return list(rows, err, func(r *sql.Rows) (m Message, err error) {
-		var s messageScan
-		err = r.Scan(s.into(&m)...)
-		s.finish(&m)
-		return m, err
-	})
-}
-
 // KeptPayload is the ciphertext of one message.
 type KeptPayload struct{ MessageID, Name string }
 
@@ -151,7 +110,8 @@ type KeptPayload struct{ MessageID, Name string }
 func (tx *Tx) ListPayloadsDue(now time.Time, limit int) ([]KeptPayload, error) {
 	rows, err := tx.rows(`SELECT m.id, m.payload FROM messages m
 		WHERE m.payload_until > 0 AND m.payload_until <= $1
-			AND NOT EXISTS (SELECT 1 FROM slots s JOIN outbox o ON o.slot_id = s.id WHERE s.message_id = m.id AND o.state = 'waiting')
+			AND NOT EXISTS (SELECT 1 FROM slots s JOIN outbox o ON o.slot_id = s.id WHERE s.message_id = m.id
+				AND (o.state = 'waiting' OR o.state = 'held' AND m.destroyed_at = 0 AND (m.expires_at = 0 OR m.expires_at > $1)))
 			AND NOT (m.sealed_at > $3 AND EXISTS (SELECT 1 FROM slots s WHERE s.message_id = m.id AND s.delivery = 'passing'))
 		ORDER BY m.payload_until LIMIT $2`, ms(now), limit, ms(now.Add(-time.Hour)))
 	return list(rows, err, func(r *sql.Rows) (p KeptPayload, err error) {

@@ -2,6 +2,7 @@ package store
 
 import (
 	"database/sql"
+	"errors"
 	"slices"
 	"strings"
 	"time"
@@ -11,6 +12,7 @@ import (
 const (
 	OutboxWaiting = "waiting"
 	OutboxFailed  = "failed" // given up; the letter has been emptied
+	OutboxHeld    = "held"   // given up, and kept until next_at, for its sender to correct the address
 )
 
 // OutboxRow is a mail that waits to be sent. Letter is sealed: this package
@@ -98,6 +100,53 @@ func (tx *Tx) FailOutbox(id string, attempts int64, reason string) (bool, error)
 	return n == 1, err
 }
 
+// HoldOutbox ends claim number attempts for good, but keeps the letter until
+// the given time.
+func (tx *Tx) HoldOutbox(id string, attempts int64, until time.Time, reason string) (bool, error) {
+	n, err := tx.exec(`UPDATE outbox SET state = 'held', next_at = $3, last_error = $4 WHERE id = $1 AND attempts = $2 AND state = 'waiting'`,
+		id, attempts, ms(until), reason)
+	return n == 1, err
+}
+
+// EmptyHeld empties the letters that were held until now, and returns how many.
+func (tx *Tx) EmptyHeld() (int64, error) {
+	return tx.exec(`UPDATE outbox SET state = 'failed', letter_box = $2 WHERE state = 'held' AND next_at <= $1`, ms(tx.Now), []byte{})
+}
+
+// FindLetter returns the row of a slot's mail that is held, locked against
+// other writers.
+func (tx *Tx) FindLetter(slotID string) (OutboxRow, error) {
+	return scanOutbox(tx.row(`SELECT `+outboxColumns+` FROM outbox WHERE slot_id = $1 AND state = 'held'
+		ORDER BY id DESC LIMIT 1`+tx.dialect.forUpdate, slotID))
+}
+
+// FindLetterState returns the state of a slot's newest mail, "" where there is none.
+func (tx *Tx) FindLetterState(slotID string) (state string, err error) {
+	err = tx.row(`SELECT state FROM outbox WHERE slot_id = $1 ORDER BY id DESC LIMIT 1`, slotID).Scan(&state)
+	if errors.Is(err, sql.ErrNoRows) {
+		return "", nil
+	}
+	return state, err
+}
+
+// DeleteLetters removes the mails of some slots that wait or are held, and
+// reports of which slots one waited. A claim on it is lost.
+func (tx *Tx) DeleteLetters(slotIDs []string) (waited map[string]bool, err error) {
+	waited = make(map[string]bool)
+	if len(slotIDs) == 0 {
+		return waited, nil
+	}
+	in, args := among(slotIDs, 1)
+	rows, err := tx.rows(`DELETE FROM outbox WHERE slot_id IN `+in+` AND (state = 'waiting' OR state = 'held') RETURNING slot_id, state`, args...)
+	_, err = list(rows, err, func(r *sql.Rows) (slot string, err error) {
+		var state string
+		err = r.Scan(&slot, &state)
+		waited[slot] = waited[slot] || state == OutboxWaiting
+		return slot, err
+	})
+	return waited, err
+}
+
 // NextOutbox returns when the earliest waiting row falls due; zero when none waits.
 func (tx *Tx) NextOutbox() (time.Time, error) {
 	var next sql.NullInt64
@@ -141,7 +190,7 @@ func (tx *Tx) DeleteOutbox(id string) error {
 func (tx *Tx) CountOutbox() (waiting, failed int64, oldest time.Time, err error) {
 	var at sql.NullInt64
 	err = tx.row(`SELECT COALESCE(SUM(CASE WHEN state = 'waiting' THEN 1 ELSE 0 END), 0),
-			COALESCE(SUM(CASE WHEN state = 'failed' THEN 1 ELSE 0 END), 0),
+			COALESCE(SUM(CASE WHEN state <> 'waiting' THEN 1 ELSE 0 END), 0),
 			MIN(CASE WHEN state = 'waiting' THEN created_at END) FROM outbox`).Scan(&waiting, &failed, &at)
 	return waiting, failed, fromMs(at.Int64), err
 }

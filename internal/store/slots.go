@@ -12,6 +12,8 @@ const (
 	DeliveryPassing = "passing" // handed to the next hop; its answer has not been recorded
 	DeliverySent    = "sent"
 	DeliveryBounced = "bounced"
+
+	DeliveryWithdrawn = "withdrawn" // it never left: its sender took it back
 )
 
 // Slot is one recipient's part of a message. Box is S, sealed: this package
@@ -33,30 +35,38 @@ type Slot struct {
 	FirstOpenedAt  time.Time
 	LastOpenedAt   time.Time
 	Openings       int64
+	SenderID       string    // of the message, "" = not a user
+	ExpiresAt      time.Time // this recipient's own end, which can only be before the message's; zero: the message's
+	RecalledAt     time.Time // zero: not withdrawn
+	LockBox        []byte    // why it is locked, sealed; empty: not said
 }
 
 const slotColumns = `s.id, s.message_id, s.ref, s.address, s.display_address, s.rh, s.wrap, s.s_box, s.pop, s.locked_at,
-	s.delivery, s.delivered_at, s.delivery_text, s.first_opened_at, s.last_opened_at, s.openings`
+	s.delivery, s.delivered_at, s.delivery_text, s.first_opened_at, s.last_opened_at, s.openings,
+	s.sender_id, s.expires_at, s.recalled_at, s.lock_box`
 
 // slotScan holds what needs turning into the fields of a Slot.
-type slotScan struct{ locked, delivered, first, last int64 }
+type slotScan struct{ locked, delivered, first, last, expires, recalled int64 }
 
 func (c *slotScan) into(s *Slot) []any {
 	return []any{&s.ID, &s.MessageID, &s.Ref, &s.Address, &s.DisplayAddress, &s.RH, &s.Wrap, &s.Box, &s.Pop, &c.locked,
-		&s.Delivery, &c.delivered, &s.DeliveryText, &c.first, &c.last, &s.Openings}
+		&s.Delivery, &c.delivered, &s.DeliveryText, &c.first, &c.last, &s.Openings,
+		&s.SenderID, &c.expires, &c.recalled, &s.LockBox}
 }
 
 func (c *slotScan) finish(s *Slot) {
 	s.LockedAt, s.DeliveredAt, s.FirstOpenedAt, s.LastOpenedAt = fromMs(c.locked), fromMs(c.delivered), fromMs(c.first), fromMs(c.last)
+	s.ExpiresAt, s.RecalledAt = fromMs(c.expires), fromMs(c.recalled)
 }
 
-// InsertSlot writes s, not opened and not locked. An id or reference that is
+// InsertSlot writes s, not opened and not locked, of a message that is written
+// in the same transaction. An id or reference that is
 // already in use gives ErrTaken.
 func (tx *Tx) InsertSlot(s Slot) error {
 	_, err := tx.exec(`INSERT INTO slots (id, message_id, ref, address, display_address, rh, wrap, s_box, pop, locked_at,
-			delivery, delivered_at, delivery_text, first_opened_at, last_opened_at, openings)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 0, $10, 0, '', 0, 0, 0)`,
-		s.ID, s.MessageID, s.Ref, s.Address, s.DisplayAddress, s.RH, s.Wrap, s.Box, s.Pop, s.Delivery)
+			delivery, delivered_at, delivery_text, first_opened_at, last_opened_at, openings, sender_id, sealed_at)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 0, $10, 0, '', 0, 0, 0, $11, $12)`,
+		s.ID, s.MessageID, s.Ref, s.Address, s.DisplayAddress, s.RH, s.Wrap, s.Box, s.Pop, s.Delivery, s.SenderID, ms(tx.Now))
 	return err
 }
 
@@ -80,28 +90,26 @@ func (tx *Tx) ListSlots(messageIDs ...string) ([]Slot, error) {
 	}
 	in, args := among(messageIDs, 1)
 	rows, err := tx.rows(`SELECT `+slotColumns+` FROM slots s WHERE s.message_id IN `+in+` ORDER BY s.message_id, s.address, s.id`, args...)
-	return list(rows, err, func(r *sql.Rows) (s Slot, err error) {
-		var c slotScan
-		err = r.Scan(c.into(&s)...)
-		c.finish(&s)
-		return s, err
-	})
+	return list(rows, err, scanSlot)
 }
 
-// SetSlotLock locks a slot of a message at the given time, or unlocks it with
-// the zero time. A message that has no such slot gives ErrNotFound.
-func (tx *Tx) SetSlotLock(id, messageID string, at time.Time) error {
-	n, err := tx.exec(`UPDATE slots SET locked_at = $3 WHERE id = $1 AND message_id = $2`, id, messageID, ms(at))
-	if err == nil && n == 0 {
-		err = ErrNotFound
+func scanSlot(r *sql.Rows) (s Slot, err error) {
+	var c slotScan
+	err = r.Scan(c.into(&s)...)
+	c.finish(&s)
+	return s, err
+}
+
+// CountOpening counts one opening of a slot at the transaction's time. The
+// caller holds the slot and its message.
+func (tx *Tx) CountOpening(s Slot) error {
+	if s.FirstOpenedAt.IsZero() {
+		if _, err := tx.exec(`UPDATE messages SET opened = 1 WHERE id = $1 AND opened = 0`, s.MessageID); err != nil {
+			return err
+		}
 	}
-	return err
-}
-
-// CountOpening counts one opening of a slot at the transaction's time.
-func (tx *Tx) CountOpening(id string) error {
 	_, err := tx.exec(`UPDATE slots SET openings = openings + 1, last_opened_at = $2,
-		first_opened_at = CASE WHEN first_opened_at = 0 THEN $2 ELSE first_opened_at END WHERE id = $1`, id, ms(tx.Now))
+		first_opened_at = CASE WHEN first_opened_at = 0 THEN $2 ELSE first_opened_at END WHERE id = $1`, s.ID, ms(tx.Now))
 	return err
 }
 
@@ -166,7 +174,13 @@ func (tx *Tx) LockOpening(slotID, session string) (Opening, error) {
 	if suffix != "" {
 		suffix += " OF s, m" // the others are read, and may be on the outer side of a join
 	}
-	return tx.findOpening(`id = $1`+suffix, slotID, session)
+	o, err := tx.findOpening(`id = $1`+suffix, slotID, session)
+	if err == nil && o.Epoch.Version == 0 {
+		// The wait ended with a message that moved to another month: the key of
+		// the month that was is not it. What is held now does not move any more.
+		o, err = tx.findOpening(`id = $1`, slotID, session)
+	}
+	return o, err
 }
 
 func (tx *Tx) findOpening(where, value, session string) (Opening, error) {

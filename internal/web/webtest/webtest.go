@@ -169,9 +169,12 @@ func (h *House) Logged() string {
 
 type keyPost struct{ h *House }
 
-func (p keyPost) Code(_ *store.Tx, c keyserver.CodeLetter) error { return p.h.mailed(c.Code) }
-func (keyPost) Opened(*store.Tx, keyserver.OpenedLetter) error   { return nil }
-func (keyPost) Wake()                                            {}
+func (p keyPost) Code(_ *store.Tx, c keyserver.CodeLetter) error       { return p.h.mailed(c.Code) }
+func (keyPost) Opened(*store.Tx, keyserver.OpenedLetter) error         { return nil }
+func (keyPost) Reminder(*store.Tx, keyserver.ReminderLetter) error     { return nil }
+func (keyPost) Unread(*store.Tx, keyserver.UnreadLetter) error         { return nil }
+func (keyPost) Resend(*store.Tx, keyserver.ResendLetter) (bool, error) { return true, nil }
+func (keyPost) Wake()                                                  {}
 
 type accountPost struct{ h *House }
 
