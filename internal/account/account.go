@@ -70,12 +70,12 @@ type Post interface {
 	PasswordChanged(tx *store.Tx, l PasswordChangedLetter) error
 }
 
-// CodeLetter carries a code that signs in, or that sets a new password.
+// CodeLetter carries a code that signs in, sets a new password, or adds an address.
 type CodeLetter struct {
 	To       mailaddr.Address
 	Language string
 	Code     string
-	Purpose  string // store.CodeSignIn or store.CodeRecover
+	Purpose  string // store.CodeSignIn, CodeRecover or CodeAlias
 	Until    time.Time
 }
 

@@ -10,6 +10,7 @@ import (
 
 	"github.com/pli-mail/pli/internal/fault"
 	"github.com/pli-mail/pli/internal/id"
+	"github.com/pli-mail/pli/internal/mailaddr"
 	"github.com/pli-mail/pli/internal/store"
 )
 
@@ -122,20 +123,39 @@ func (s *Service) mailCode(tx *store.Tx, session, purpose, address, origin strin
 	}); err != nil {
 		return nil, err
 	}
-	u, err := tx.FindUserByAddress(canonical)
-	if errors.Is(err, store.ErrNotFound) {
-		return nil, nil
-	} else if err != nil {
+	to, lang, err := reader(tx, session, purpose, canonical)
+	if err != nil || to.IsZero() {
 		return nil, err
+	}
+	return nil, s.c.Post.Code(tx, CodeLetter{To: to, Language: lang, Code: code, Purpose: purpose, Until: until})
+}
+
+// reader is who is sent a code for an address, and their language: its user, if
+// there is one who may sign in; for an alias the address as it was typed.
+func reader(tx *store.Tx, session, purpose, address string) (to mailaddr.Address, lang string, err error) {
+	if purpose == store.CodeAlias {
+		sess, err := tx.FindSession(session)
+		if err != nil {
+			return to, "", err
+		}
+		u, err := tx.FindUser(sess.UserID)
+		if err != nil {
+			return to, "", err
+		}
+		to, err = mailaddr.Parse(address)
+		return to, u.Language, err
+	}
+	u, err := tx.FindUserByAddress(address)
+	if errors.Is(err, store.ErrNotFound) {
+		return to, "", nil
+	} else if err != nil {
+		return to, "", err
 	}
 	if ok, err := mayEnter(tx, u); err != nil || !ok {
-		return nil, err
+		return to, "", err
 	}
-	to, err := mailbox(u)
-	if err != nil {
-		return nil, err
-	}
-	return nil, s.c.Post.Code(tx, CodeLetter{To: to, Language: u.Language, Code: code, Purpose: purpose, Until: until})
+	to, err = mailbox(u)
+	return to, u.Language, err
 }
 
 func (s *Service) codeHash(session, purpose, address, code string) string {

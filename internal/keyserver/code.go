@@ -325,6 +325,9 @@ func rotate(tx *store.Tx, sess store.Session, address string) (id.Token, error) 
 	if sess.UserID == "" && sess.Address == "" { // it was short for having proved nothing
 		sess.ExpiresAt = tx.Now.Add(store.SessionLimit)
 	}
-	sess.TokenHash, sess.Nonce, sess.Address, sess.Method = token.Hash(), hex.EncodeToString(nonce), address, "code"
+	sess.TokenHash, sess.Nonce, sess.Address = token.Hash(), hex.EncodeToString(nonce), address
+	if sess.Method == "" {
+		sess.Method = "code"
+	}
 	return token, tx.RotateSession(old, sess)
 }

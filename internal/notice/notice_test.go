@@ -72,6 +72,7 @@ func mails(t *testing.T) map[string]notice.Mail {
 		add("code-" + lang)(w.Code(l, notice.Code{Code: "042137", Ref: "7KQ42F", Sender: "Claire Roux", Organisation: "Example Health"}))
 		add("signin-" + lang)(w.SignInCode(l, "042137"))
 		add("recover-" + lang)(w.RecoverCode(l, "042137"))
+		add("alias-" + lang)(w.AliasCode(l, "042137"))
 		add("opened-" + lang)(w.Opened(l, notice.Opened{Ref: "7KQ42F", Recipient: "jean@example.net", MessageID: strings.Repeat("ab", 16), At: at}))
 		add("bounce-" + lang)(w.Bounce(l, notice.Bounce{Ref: "7KQ42F", MessageID: strings.Repeat("ab", 16), Recipient: "jean@example.net", SentAt: at,
 			Reason: "550 5.1.1 <jean@example.net>: user unknown"}))

@@ -17,13 +17,18 @@ func (w *Writer) RecoverCode(l Languages, code string) (Mail, error) {
 	return w.personCode(l, code, "mail.reset.subject", "mail.reset.body")
 }
 
+// AliasCode writes the mail with a code that adds its address to somebody's account.
+func (w *Writer) AliasCode(l Languages, code string) (Mail, error) {
+	return w.personCode(l, code, "mail.alias.subject", "mail.alias.body")
+}
+
 func (w *Writer) personCode(l Languages, code, subject, body string) (Mail, error) {
 	return w.write(l, nil, func(p i18n.Printer) (string, section) {
 		title := p.T(subject, "code", code)
 		return title, section{
 			Heading: p.T("mail.code.person", "site", w.host),
 			Code:    code,
-			Before:  []string{p.T(body, "code", code)},
+			Before:  []string{p.T(body, "code", code, "site", w.host)},
 			Small:   []string{p.T("mail.code.ignore"), p.T("mail.never")},
 			Links:   []link{{Text: p.T("mail.check"), URL: w.origin + "/help/check"}},
 		}

@@ -47,6 +47,8 @@ func New(kit *web.Kit, accounts *account.Service) error {
 	kit.Handle("POST /welcome", p.welcomed, web.SignedIn, web.AnyScope())
 	kit.Handle("GET /profile", p.profile, web.SignedIn)
 	kit.Handle("POST /profile", p.saveProfile, web.SignedIn)
+	kit.Handle("GET /profile/addresses", p.addresses, web.SignedIn)
+	kit.Handle("POST /profile/addresses", p.changeAddresses, web.SignedIn)
 
 	kit.Handle("GET /invite/{token}", p.invitation, web.Public)
 	kit.Handle("POST /invite/{token}", p.answerInvitation, web.Visitor)

@@ -69,11 +69,14 @@ func (p *Postman) finish(l outbox.Letter, m notice.Mail) outbox.Letter {
 
 func to(a mailaddr.Address) message.Mailbox { return message.Mailbox{Addr: a} }
 
-// Code mails a code that signs in, or that sets a new password.
+// Code mails a code that signs in, sets a new password, or adds an address.
 func (p *Postman) Code(tx *store.Tx, c account.CodeLetter) error {
 	write := p.Words.SignInCode
-	if c.Purpose == store.CodeRecover {
+	switch c.Purpose {
+	case store.CodeRecover:
 		write = p.Words.RecoverCode
+	case store.CodeAlias:
+		write = p.Words.AliasCode
 	}
 	m, err := write(notice.In(c.Language, c.Language, nil), c.Code)
 	return p.enqueue(tx, outbox.Letter{Kind: outbox.Code, To: to(c.To)}, m, err)

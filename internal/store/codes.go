@@ -7,6 +7,7 @@ const (
 	CodeOpen    = "open"
 	CodeSignIn  = "sign-in"
 	CodeRecover = "recover"
+	CodeAlias   = "alias"
 )
 
 // States of a code.

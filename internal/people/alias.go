@@ -1,0 +1,85 @@
+package people
+
+import (
+	"time"
+
+	"github.com/pli-mail/pli/internal/account"
+	"github.com/pli-mail/pli/internal/fault"
+	"github.com/pli-mail/pli/internal/web"
+)
+
+// addressesPage is the part of the profile with a person's further addresses,
+// and with the devices that are remembered for them.
+type addressesPage struct {
+	web.Base
+	Managed bool // codes are asked for nevertheless
+	Aliases []account.Alias
+	Devices []knownDevice
+	Sent    string // the address that a code was mailed to; "" before
+}
+
+type knownDevice struct {
+	Name, Address string
+	Since, Seen   time.Time
+}
+
+func (p *People) addressesPage(r *web.Request) (*addressesPage, error) {
+	page := &addressesPage{Base: r.Base(r.T("alias.h1")), Managed: r.User().Managed}
+	var err error
+	if page.Aliases, err = p.accounts.Aliases(r.Context(), r.Session); err != nil {
+		return nil, err
+	}
+	list, err := p.accounts.KnownDevices(r.Context(), r.Session)
+	for _, d := range list {
+		page.Devices = append(page.Devices, knownDevice{deviceName(r.Printer, d.Client), d.Address, d.Since, d.SeenAt})
+	}
+	return page, err
+}
+
+func (p *People) addresses(r *web.Request) error {
+	page, err := p.addressesPage(r)
+	if err != nil {
+		return err
+	}
+	return r.Render(p.pages, "addresses", page)
+}
+
+func (p *People) changeAddresses(r *web.Request) error {
+	page, err := p.addressesPage(r)
+	if err != nil {
+		return err
+	}
+	switch r.PostFormValue("do") {
+	case "send":
+		address, err := addressOf(r)
+		if err == nil {
+			err = p.accounts.SendAliasCode(r.Context(), r.Session, address)
+		}
+		if err != nil {
+			return r.Again(p.pages, "addresses", page, err)
+		}
+		page.Sent = address
+		return r.Render(p.pages, "addresses", page)
+	case "confirm":
+		address, err := p.accounts.AddAlias(r.Context(), r.Session, r.PostFormValue("code"))
+		if err != nil {
+			if !fault.Is(err, fault.Conflict) { // then another address may be typed
+				page.Sent = r.PostFormValue("email")
+			}
+			return r.Again(p.pages, "addresses", page, err)
+		}
+		r.Flash("ok", "alias.added", "address", address)
+	case "remove":
+		address := r.PostFormValue("address")
+		if err := p.accounts.RemoveAlias(r.Context(), r.Session, address); err != nil {
+			return err
+		}
+		r.Flash("ok", "alias.removed", "address", address)
+	case "forget":
+		if err := p.accounts.ForgetDevices(r.Context(), r.Session); err != nil {
+			return err
+		}
+		r.Flash("ok", "alias.forgotten")
+	}
+	return r.Redirect("/profile/addresses")
+}
