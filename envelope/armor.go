@@ -173,11 +173,11 @@ func encodeLine(dst *[lineChars]byte, src *[lineBytes]byte, pairs *[4096]uint16)
 // Parse. r is an HTML file, armor text with anything around it, or the bare
 // binary, which is known by its first bytes.
 //
-// part is E from the element with id "part", nil when there is none. It must
+// part is what stands in the element with id "part", nil when there is none. It must
 // stand before the armor, where the HTML writer puts it: the armor is not kept
 // in memory to look behind it. A part behind the armor, a second armor and a
 // missing END line are errors at the end of reading.
-func FindArmor(r io.Reader) (payload io.Reader, part *Secret, err error) {
+func FindArmor(r io.Reader) (payload io.Reader, part *KeyPart, err error) {
 	head := make([]byte, 0, 16<<10)
 	for empty := 0; ; empty++ {
 		if len(head) == cap(head) {
@@ -216,8 +216,11 @@ func FindArmor(r io.Reader) (payload io.Reader, part *Secret, err error) {
 	}
 }
 
-// findPart reads E from what stands before the armor.
-func findPart(before []byte) (*Secret, error) {
+// maxPart is the longest key part with the white space around it, in bytes.
+const maxPart = 400
+
+// findPart reads the key part from what stands before the armor.
+func findPart(before []byte) (*KeyPart, error) {
 	at := bytes.Index(before, []byte(partType))
 	if at < 0 {
 		return nil, nil
@@ -233,14 +236,14 @@ func findPart(before []byte) (*Secret, error) {
 		return nil, fmt.Errorf("%w: key part is not written as it should be", ErrAltered)
 	}
 	text, _, found := bytes.Cut(before[open+len(partOpen):], []byte(partClose))
-	if !found || len(text) > 200 {
+	if !found || len(text) > maxPart {
 		return nil, fmt.Errorf("%w: key part does not end", ErrAltered)
 	}
-	secret, err := ParseSecret(string(bytes.TrimSpace(text)))
+	part, err := ParseKeyPart(string(bytes.TrimSpace(text)))
 	if err != nil {
-		return nil, fmt.Errorf("%w: key part is not 43 characters of base64url", ErrAltered)
+		return nil, fmt.Errorf("%w: key part is neither 43 characters of base64url nor masked", ErrAltered)
 	}
-	return &secret, nil
+	return &part, nil
 }
 
 // errQuoted is for files that a mail program saved without undoing the

@@ -95,7 +95,7 @@ func (v *vector) open() (*envelope.Envelope, *envelope.Content, []byte, envelope
 	}
 	var eHalf envelope.Secret
 	if part != nil {
-		eHalf = *part
+		eHalf = part.E
 	} else if eHalf, err = envelope.ParseSecret(v.E); err != nil {
 		return fail(err)
 	}

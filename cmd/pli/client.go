@@ -222,8 +222,9 @@ func (c *client) register(ctx context.Context, s *sealed, f sealFlags) error {
 		Note        string   `json:"note"`
 		ExpiresAt   string   `json:"expires_at,omitempty"`
 		Level       string   `json:"level,omitempty"`
+		Passphrase  bool     `json:"passphrase,omitempty"`
 		Slots       []slotIn `json:"slots"`
-	}{MH: b64(s.mh), HH: b64(s.hh[:]), PH: b64(s.payload.Hash[:]), PayloadSize: s.payload.Size, Subject: s.subject, Note: f.note, Level: f.level}
+	}{MH: b64(s.mh), HH: b64(s.hh[:]), PH: b64(s.payload.Hash[:]), PayloadSize: s.payload.Size, Subject: s.subject, Note: f.note, Level: f.level, Passphrase: f.secret}
 	if f.expires != "" {
 		d, err := parseDays(f.expires)
 		if err != nil {
@@ -269,7 +270,7 @@ func (c *client) explain(err error) error {
 		return notSignedIn(c.origin)
 	}
 	f := failed("cli.said", "sentence", p.sentence())
-	f.code = p.exit()
+	f.code, f.said = p.exit(), p.Key
 	for _, x := range p.Fields {
 		if x.Detail != "" && x.Detail != p.sentence() {
 			f.hints = append(f.hints, x.Detail)

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -95,7 +96,8 @@ func codes(ts *testscript.TestScript, address string) (found []string) {
 
 // openWithCode is a person who opens an envelope with pli open and types the
 // code that arrives in their mailbox: opencode OUTPUT ADDRESS ARGUMENTS of pli open.
-// Negated, they type a wrong one. What pli says is kept in said.txt.
+// Negated, they type a wrong one. With --passphrase-stdin they type what is in
+// passphrase.txt before. What pli says is kept in said.txt.
 func openWithCode(ts *testscript.TestScript, neg bool, args []string) {
 	if len(args) < 3 {
 		ts.Fatalf("usage: opencode OUTPUT ADDRESS ARGUMENTS…")
@@ -109,6 +111,9 @@ func openWithCode(ts *testscript.TestScript, neg bool, args []string) {
 	in, err := cmd.StdinPipe()
 	ts.Check(err)
 	ts.Check(cmd.Start())
+	if slices.Contains(args, "--passphrase-stdin") {
+		io.WriteString(in, ts.ReadFile("passphrase.txt"))
+	}
 	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(50 * time.Millisecond) {
 		found := codes(ts, args[1])
 		if len(found) > before {
@@ -148,7 +153,7 @@ func bare(ts *testscript.TestScript, neg bool, args []string) {
 	raw, err := io.ReadAll(r)
 	ts.Check(err)
 	ts.Check(writeFile(ts.MkAbs(args[1]), string(raw)))
-	ts.Check(writeFile(ts.MkAbs(args[2]), ts.Getenv("URL")+"/o/x#e="+part.Base64()+"\n"))
+	ts.Check(writeFile(ts.MkAbs(args[2]), ts.Getenv("URL")+"/o/x#e="+part.Text()+"\n"))
 }
 
 // exits runs a command and checks its exit status: status 3 pli admin ….

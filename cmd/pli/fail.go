@@ -34,6 +34,7 @@ type failure struct {
 	args  map[string]any
 	hints []string
 	cause error
+	said  string // key of the server's problem, "" where it was not the server
 }
 
 func (f *failure) Error() string {

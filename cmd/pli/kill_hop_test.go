@@ -75,7 +75,7 @@ type delivery struct{ id, to string }
 type arrival struct {
 	raw   string // of a mail in clear
 	armor []byte // of a sealed one
-	part  *envelope.Secret
+	part  *envelope.KeyPart
 	cut   bool // the next hop died, perhaps before its 250 was heard
 }
 
@@ -263,7 +263,7 @@ func (s *keeping) take(h mail.Header, raw []byte) error {
 
 // findEnvelope takes the envelope out of the file that a mail carries; nil where
 // it carries none.
-func findEnvelope(raw []byte) (armor []byte, part *envelope.Secret, err error) {
+func findEnvelope(raw []byte) (armor []byte, part *envelope.KeyPart, err error) {
 	m, err := mail.ReadMessage(bytes.NewReader(raw))
 	if err != nil {
 		return nil, nil, err

@@ -129,14 +129,14 @@ func openAs(ctx context.Context, c *client, a *arrival) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if _, err := c.prove(ctx, e.Slot, envelope.Pop(*a.part, e.Slot, e.HH)); err != nil {
+	if _, err := c.prove(ctx, e.Slot, envelope.Pop(a.part.E, e.Slot, e.HH)); err != nil {
 		return "", err
 	}
 	r, err := c.release(ctx, e.Slot)
 	if err != nil {
 		return "", err
 	}
-	content, err := e.Open(r.s, *a.part, &envelope.Record{HH: r.hh, PH: r.ph})
+	content, err := e.Open(r.s, a.part.E, &envelope.Record{HH: r.hh, PH: r.ph})
 	if err != nil {
 		return "", err
 	}

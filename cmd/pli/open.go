@@ -27,6 +27,7 @@ type openFlags struct {
 	server   string
 	linkFile string
 	code     bool // read the mailed code from standard input
+	secret   bool // read the passphrase from standard input, before the code
 }
 
 func (a *app) openCommand() *cobra.Command {
@@ -39,6 +40,7 @@ func (a *app) openCommand() *cobra.Command {
 	c.Flags().StringVar(&f.server, "server", "", a.t("cli.open.server"))
 	c.Flags().StringVar(&f.linkFile, "link-file", "", a.t("cli.open.linkfile"))
 	c.Flags().BoolVar(&f.code, "code-stdin", false, a.t("cli.open.codestdin"))
+	c.Flags().BoolVar(&f.secret, "passphrase-stdin", false, a.t("cli.open.passphrasestdin"))
 	return c
 }
 
@@ -46,8 +48,8 @@ func (a *app) open(ctx context.Context, f openFlags, name string) error {
 	if f.keyFile != "" && (f.server != "" || f.code) {
 		return usage("cli.usage.notboth", "a", "--key-file", "b", "--server, --code-stdin")
 	}
-	if f.code {
-		if err := a.takeInput("--code-stdin"); err != nil {
+	if f.code || f.secret {
+		if err := a.takeInput("--code-stdin, --passphrase-stdin"); err != nil {
 			return err
 		}
 	}
@@ -72,19 +74,22 @@ func (a *app) open(ctx context.Context, f openFlags, name string) error {
 			return err
 		}
 	}
-	o := opening{src: src, part: *part}
+	o := opening{src: src}
+	if o.part, err = a.unmask(*part, e.Slot, f.secret); err != nil {
+		return err
+	}
 	if f.keyFile != "" {
 		err = o.useKeyFile(f.keyFile, e)
 	} else {
 		err = a.askServer(ctx, f, e, &o)
 	}
-	if err != nil {
-		return err
+	if err == nil {
+		// Verify all of it before the first byte goes out, because the reason to
+		// refuse can be in the last.
+		err = o.write(io.Discard)
 	}
-	// Verify all of it before the first byte goes out, because the reason to
-	// refuse can be in the last.
-	if err := o.write(io.Discard); err != nil {
-		return err
+	if err != nil {
+		return wrongPassphrase(*part, err)
 	}
 	if f.output == "" {
 		return o.write(a.stdout)
@@ -102,7 +107,7 @@ func (a *app) open(ctx context.Context, f openFlags, name string) error {
 }
 
 // readEnvelope reads the head of the envelope in src. done ends the reading.
-func readEnvelope(src *source) (e *envelope.Envelope, part *envelope.Secret, done func(), err error) {
+func readEnvelope(src *source) (e *envelope.Envelope, part *envelope.KeyPart, done func(), err error) {
 	r, err := src.Open()
 	if err != nil {
 		return nil, nil, nil, err
@@ -212,7 +217,7 @@ func notOpened(err error) error {
 
 // readPart reads E, for a bare .pli file, from the link of the mail: secrets
 // are not taken from flags.
-func (a *app) readPart(file string) (*envelope.Secret, error) {
+func (a *app) readPart(file string) (*envelope.KeyPart, error) {
 	var text string
 	switch {
 	case file != "":
@@ -232,11 +237,47 @@ func (a *app) readPart(file string) (*envelope.Secret, error) {
 		return nil, usage("cli.open.nopart")
 	}
 	text = text[strings.LastIndexByte(text, '#')+1:]
-	part, err := envelope.ParseSecret(strings.TrimPrefix(text, "e="))
+	part, err := envelope.ParseKeyPart(strings.TrimPrefix(text, "e="))
 	if err != nil {
 		return nil, failed("cli.open.badlink")
 	}
 	return &part, nil
+}
+
+// unmask gives E, asking for the passphrase where it takes one.
+func (a *app) unmask(part envelope.KeyPart, slot envelope.SlotID, fromStdin bool) (envelope.Secret, error) {
+	if !part.Masked() {
+		return part.E, nil
+	}
+	if part.Hint != "" && !fromStdin {
+		a.tell("cli.open.hint", "hint", part.Hint)
+	}
+	var text string
+	var err error
+	switch f, ok := a.stdin.(*os.File); {
+	case fromStdin:
+		text, err = a.readLine("")
+	case ok && isTerminal(f):
+		text, err = a.readPassword("cli.open.askpassphrase", false)
+	default:
+		return envelope.Secret{}, usage("cli.open.nopassphrase")
+	}
+	if err == nil && text == "" {
+		err = usage("cli.open.nopassphrase")
+	}
+	if err != nil {
+		return envelope.Secret{}, err
+	}
+	return part.Unmask(text, slot), nil
+}
+
+// wrongPassphrase says what a half that does not fit means where it was unmasked.
+func wrongPassphrase(part envelope.KeyPart, err error) error {
+	var f *failure
+	if part.Masked() && errors.As(err, &f) && (f.said == "possession.failed" || f.key == "cli.open.wrongkey") {
+		return failed("cli.open.wrongpassphrase")
+	}
+	return err
 }
 
 // askServer gets the server's half, from the server that the envelope names.

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 
@@ -32,6 +33,9 @@ type sealFlags struct {
 	note    string
 	expires string
 	level   string
+
+	secret bool   // read a passphrase from standard input
+	hint   string // to it
 }
 
 func (a *app) sealCommand() *cobra.Command {
@@ -48,6 +52,8 @@ func (a *app) sealCommand() *cobra.Command {
 	c.Flags().StringVar(&f.note, "note", "", a.t("cli.seal.note"))
 	c.Flags().StringVar(&f.level, "level", "", a.t("cli.seal.level"))
 	c.Flags().StringVar(&f.expires, "expires", "", a.t("cli.seal.expires"))
+	c.Flags().BoolVar(&f.secret, "passphrase-stdin", false, a.t("cli.seal.passphrasestdin"))
+	c.Flags().StringVar(&f.hint, "hint", "", a.t("cli.seal.hint"))
 	return c
 }
 
@@ -66,6 +72,7 @@ type sealed struct {
 type recipientSlot struct {
 	envelope.Slot
 	address mailaddr.Address
+	part    envelope.KeyPart // E as the envelope carries it
 	ref     string
 }
 
@@ -95,6 +102,10 @@ func (a *app) seal(ctx context.Context, f sealFlags, name string) error {
 			return err
 		}
 	}
+	pass, err := a.passphrase(f)
+	if err != nil {
+		return err
+	}
 	var server *client
 	origin := f.origin
 	if f.keyFile == "" {
@@ -108,7 +119,7 @@ func (a *app) seal(ctx context.Context, f sealFlags, name string) error {
 		return err
 	}
 	defer src.Close()
-	s, err := sealMessage(src, envelope.Header{Origin: origin, SealedAt: time.Now().UTC().Truncate(time.Second)}, to)
+	s, err := sealMessage(src, envelope.Header{Origin: origin, SealedAt: time.Now().UTC().Truncate(time.Second)}, to, pass)
 	if err != nil {
 		return err
 	}
@@ -126,6 +137,33 @@ func (a *app) seal(ctx context.Context, f sealFlags, name string) error {
 	}
 	return a.writeSealed(s, paths, f.keyFile, keys)
 }
+
+// passphrase derives what masks the recipients' halves, nil without a passphrase.
+// The server is not told more than that there is one.
+func (a *app) passphrase(f sealFlags) (*envelope.Passphrase, error) {
+	if !f.secret {
+		if f.hint != "" {
+			return nil, usage("cli.seal.hintonly")
+		}
+		return nil, nil
+	}
+	text, err := a.readLine("--passphrase-stdin")
+	if err != nil {
+		return nil, err
+	}
+	if utf8.RuneCountInString(text) < minPassphrase {
+		return nil, usage("cli.seal.shortpassphrase", "n", minPassphrase)
+	}
+	pass, err := envelope.NewPassphrase(text, f.hint)
+	if err != nil {
+		return nil, usage("cli.seal.badhint", "n", envelope.MaxHint/2)
+	}
+	return &pass, nil
+}
+
+// minPassphrase is how many characters a passphrase has at least, as on the
+// page: who holds the mail and breaks into the service can try as many as they like.
+const minPassphrase = 8
 
 // recipients reads the addresses; several may be in one flag.
 func recipients(flags []string) ([]mailaddr.Address, error) {
@@ -195,7 +233,7 @@ func fileName(a mailaddr.Address) string {
 
 // sealMessage seals src for everyone in to. It reads src twice: once to
 // describe its parts, once to encrypt it.
-func sealMessage(src *source, h envelope.Header, to []mailaddr.Address) (*sealed, error) {
+func sealMessage(src *source, h envelope.Header, to []mailaddr.Address, pass *envelope.Passphrase) (*sealed, error) {
 	r, err := src.Open()
 	if err != nil {
 		return nil, err
@@ -224,7 +262,11 @@ func sealMessage(src *source, h envelope.Header, to []mailaddr.Address) (*sealed
 			s.data.Close()
 			return nil, err
 		}
-		s.slots = append(s.slots, recipientSlot{Slot: slot, address: addr})
+		part := envelope.KeyPart{E: slot.E}
+		if pass != nil {
+			part = pass.Mask(slot.ID, slot.E)
+		}
+		s.slots = append(s.slots, recipientSlot{Slot: slot, address: addr, part: part})
 	}
 	return s, nil
 }
@@ -303,7 +345,7 @@ func (a *app) writeSealed(s *sealed, paths []string, keyFile string, keys []byte
 func (s *sealed) write(w io.Writer, slot recipientSlot, lang string) error {
 	_, err := opener.Page{
 		Lang: lang, Origin: s.header.Origin, Sender: s.header.SenderHint, Reference: slot.ref,
-		E: slot.E, Head: envelope.Head(s.mh, slot.RH, slot.Wrap, s.seal, s.payload.Size),
+		Part: slot.part, Head: envelope.Head(s.mh, slot.RH, slot.Wrap, s.seal, s.payload.Size),
 		Payload: s.data.Reader, PayloadSize: s.payload.Size,
 	}.WriteTo(w)
 	return err

@@ -171,6 +171,7 @@ func (a *api) register(r *web.Request) error {
 		Note        string   `json:"note"`
 		ExpiresAt   string   `json:"expires_at"`
 		Level       string   `json:"level"`
+		Passphrase  bool     `json:"passphrase"` // the sender masked the other half with one
 		Slots       []slotIn `json:"slots"`
 	}
 	if err := r.ReadJSON(&in); err != nil {
@@ -194,7 +195,7 @@ func (a *api) register(r *web.Request) error {
 	m := keyserver.NewMessage{
 		AccountID: acc.ID, Subject: in.Subject, Note: in.Note, PayloadSize: in.PayloadSize,
 		Sender:       keyserver.Sender{UserID: u.ID, Address: sender.Canonical(), Name: u.Name(), Verified: verified},
-		NotifyOpened: u.NotifyOpened, Carrier: keyserver.CarrierFile, Permissions: policy.Permissions{Level: in.Level},
+		NotifyOpened: u.NotifyOpened, Carrier: keyserver.CarrierFile, Permissions: policy.Permissions{Level: in.Level, Passphrase: in.Passphrase},
 		Actor: keyserver.Actor{UserID: u.ID, Name: r.Actor().String(), Origin: r.Client(), AdminOf: r.Session.AdminOf},
 	}
 	if err := a.fill(&m, in.MH, in.HH, in.PH, in.Slots); err != nil {

@@ -3,6 +3,7 @@ package desk
 import (
 	"bytes"
 	"context"
+	"encoding/base64"
 	"errors"
 	"io"
 	"mime/multipart"
@@ -11,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/pli-mail/pli/envelope"
 	"github.com/pli-mail/pli/internal/fault"
 	"github.com/pli-mail/pli/internal/id"
 	"github.com/pli-mail/pli/internal/mailaddr"
@@ -224,6 +226,10 @@ func (d *desk) request(r *web.Request, f *form) (sealing.Request, error) {
 	if err == nil {
 		req.ExpiresAt = until.AddDate(0, 0, 1).Add(-time.Second) // to the end of that day, where the sender is
 	}
+	var broken bool
+	if req.Passphrase, broken = passphrase(v); broken {
+		bad = bad.In("pp", "pp.broken", nil)
+	}
 	if err := d.Sealing.Check(req); err != nil {
 		if !fault.Is(err, fault.Invalid) {
 			return req, err
@@ -244,4 +250,18 @@ func (d *desk) request(r *web.Request, f *form) (sealing.Request, error) {
 		return req, bad
 	}
 	return req, nil
+}
+
+// passphrase is what the page's script derived from one (sealphrase.js), nil
+// where there is none. The passphrase itself is not sent.
+func passphrase(v url.Values) (p *envelope.Passphrase, broken bool) {
+	if v.Get("pp_key") == "" {
+		return nil, false
+	}
+	key, err := envelope.ParseSecret(v.Get("pp_key"))
+	salt, serr := base64.RawURLEncoding.Strict().DecodeString(v.Get("pp_salt"))
+	if err != nil || serr != nil || len(salt) != 16 {
+		return nil, true
+	}
+	return &envelope.Passphrase{Key: key, Salt: [16]byte(salt), Hint: strings.TrimSpace(v.Get("pp_hint"))}, false
 }

@@ -89,6 +89,30 @@ func form(t *testing.T, b *webtest.Browser, fields [][2]string, files map[string
 	return b.Do(t, "POST", "/compose", body.String(), append(header, "Content-Type", w.FormDataContentType())...)
 }
 
+// What the passphrase's script posts is checked; it is not given back.
+func TestPassphraseFields(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	b := h.Browser(t)
+	b.SignIn(t, webtest.User)
+	good, salt := strings.Repeat("A", 43), strings.Repeat("A", 22)
+	for name, c := range map[string]struct {
+		key, salt, hint string
+		want            int
+	}{
+		"right": {good, salt, "hint", 303}, "none": {"", "", "left over", 303}, "short key": {good[1:], salt, "", 422},
+		"no salt": {good, "", "", 422}, "long salt": {good, salt + "AA", "", 422}, "long hint": {good, salt, strings.Repeat("h", 121), 422},
+	} {
+		a := form(t, b, [][2]string{{"to", "jean@example.net"}, {"body", "Text"}, {"pp_key", c.key}, {"pp_salt", c.salt}, {"pp_hint", c.hint}}, nil)
+		if a.Status != c.want {
+			t.Errorf("%s: %d, want %d", name, a.Status, c.want)
+		}
+		if c.key != "" && strings.Contains(a.Body, c.key) {
+			t.Errorf("%s: the key comes back", name)
+		}
+	}
+}
+
 // What no browser sends is refused as a form that cannot be read, or taken for
 // a file of no known type; it is not a failure of the service.
 func TestOddParts(t *testing.T) {

@@ -392,12 +392,12 @@ func (h *house) open(raw, address string) (*envelope.Manifest, string) {
 	v := keyserver.Visitor{Session: token.Hash(), Origin: "192.0.2.7"}
 	ch, err := h.keys.Challenge(h.t.Context(), v, e.Slot)
 	check(err)
-	proof := envelope.Possession(envelope.Pop(*part, e.Slot, e.HH), ch.Nonce)
+	proof := envelope.Possession(envelope.Pop(part.E, e.Slot, e.HH), ch.Nonce)
 	_, err = h.keys.Prove(h.t.Context(), v, e.Slot, proof[:])
 	check(err)
 	rel, err := h.keys.Release(h.t.Context(), v, e.Slot)
 	check(err)
-	content, err := e.Open(rel.S, *part, &envelope.Record{HH: rel.HH, PH: rel.PH})
+	content, err := e.Open(rel.S, part.E, &envelope.Record{HH: rel.HH, PH: rel.PH})
 	check(err)
 	var out strings.Builder
 	check(content.WriteMessage(&out))

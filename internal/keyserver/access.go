@@ -306,16 +306,41 @@ func parseRef(ref string) (string, error) {
 	return parsed, nil
 }
 
-// Wrong proofs of one session before it must wait.
+// Wrong proofs before one must wait. E cannot be guessed, but a passphrase that
+// masks it can, by who holds the mail: so the proofs count for the session, the
+// network and the slot. A stranger may know a slot by a reference that they
+// guessed; what they get wrong does not count against who has proved the address.
 const (
-	proofLimit  = 10
-	proofWindow = 10 * time.Minute
+	proofLimit, proofWindow               = 10, 10 * time.Minute
+	proofNetworkLimit, proofNetworkWindow = 100, time.Hour
+	proofSlotLimit, proofSlotWindow       = 50, 24 * time.Hour
 )
+
+type proofCount struct {
+	name   string
+	limit  int
+	window time.Duration
+	key    string // of the text that refuses
+}
+
+// proofCounts are the counters of a proof for a slot, in the order in which
+// their rows are held.
+func proofCounts(v Visitor, slot envelope.SlotID, o store.Opening, known bool) []proofCount {
+	name := "proof:slot:" + slot.String()
+	if known && addressed(o) {
+		name += ":addressed"
+	}
+	return []proofCount{
+		{"proof:network:" + store.Network(v.Origin), proofNetworkLimit, proofNetworkWindow, "e429.p"},
+		{name, proofSlotLimit, proofSlotWindow, "pp.toomany"},
+		{"proof:" + v.Session, proofLimit, proofWindow, "e429.p"},
+	}
+}
 
 // Prove checks that the visitor holds the mail of a slot: proof is
 // envelope.Possession of the slot's pop over the session's nonce. It remembers
 // that for the session and returns the slot's reference. Faults: sess.h1,
-// si.mustchange, possession.failed, e429.p.
+// si.mustchange, possession.failed, e429.p, pp.toomany.
 func (s *Service) Prove(ctx context.Context, v Visitor, slot envelope.SlotID, proof []byte) (ref string, err error) {
 	var refused *fault.Error
 	err = s.c.DB.Update(ctx, func(tx *store.Tx) error {
@@ -336,9 +361,18 @@ func (s *Service) Prove(ctx context.Context, v Visitor, slot envelope.SlotID, pr
 		if known {
 			pop = o.Slot.Pop
 		}
+		counts := proofCounts(v, slot, o, known)
+		if guessed, err := guessable(o); err != nil {
+			return err
+		} else if guessed {
+			// The right one is refused too: otherwise there would be no limit.
+			if refused, err = heldProof(tx, counts); err != nil || refused != nil {
+				return err
+			}
+		}
 		want := envelope.Possession([32]byte(pop), nonce)
 		if !hmac.Equal(want[:], proof) || !known {
-			refused, err = countProof(tx, v)
+			refused, err = countProof(tx, counts)
 			return err
 		}
 		ref = o.Slot.Ref
@@ -356,15 +390,40 @@ func (s *Service) Prove(ctx context.Context, v Visitor, slot envelope.SlotID, pr
 	return ref, nil
 }
 
-func countProof(tx *store.Tx, v Visitor) (*fault.Error, error) {
-	allowed, wait, err := tx.Hit("proof:"+v.Session, proofWindow, proofLimit)
-	if err != nil {
-		return nil, err
+// guessable reports whether what proves possession can be guessed.
+func guessable(o store.Opening) (bool, error) {
+	p, err := policy.ReadPermissions(o.Message.Policy)
+	return p.Passphrase, err
+}
+
+// heldProof refuses where too many were wrong already, and holds the counters so
+// that of many at once none is over the limit.
+func heldProof(tx *store.Tx, counts []proofCount) (*fault.Error, error) {
+	for _, c := range counts {
+		t, err := tx.LockThrottle(c.name)
+		if err != nil {
+			return nil, err
+		}
+		if wait := t.Since.Add(c.window).Sub(tx.Now); t.Count >= c.limit && wait > 0 {
+			return fault.New(fault.TooMany, c.key).With("n", minutes(wait)), nil
+		}
 	}
-	if !allowed {
-		return fault.New(fault.TooMany, "e429.p").With("n", minutes(wait)), nil
+	return nil, nil
+}
+
+// countProof counts a wrong proof. A slot that does not exist is counted like any other.
+func countProof(tx *store.Tx, counts []proofCount) (*fault.Error, error) {
+	refused := fault.New(fault.Denied, "possession.failed")
+	for _, c := range counts {
+		allowed, wait, err := tx.Hit(c.name, c.window, c.limit)
+		if err != nil {
+			return nil, err
+		}
+		if !allowed {
+			refused = fault.New(fault.TooMany, c.key).With("n", minutes(wait))
+		}
 	}
-	return fault.New(fault.Denied, "possession.failed"), nil
+	return refused, nil
 }
 
 // minutes rounds up, so that who waits that long is not refused again.

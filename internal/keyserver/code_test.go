@@ -471,3 +471,89 @@ func TestProve(t *testing.T) {
 		wantKey(t, "after ten wrong ones", err, fault.TooMany, "e429.p")
 	})
 }
+
+// A passphrase can be guessed by who holds the mail, so that after too many wrong
+// ones the right one is refused as well: from other sessions and other networks
+// too. What a stranger does, who only guessed a reference, keeps nobody out who
+// has proved the address; and where there is no passphrase the right proof counts.
+func TestProveGuesses(t *testing.T) {
+	t.Parallel()
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		h := newHouse(t, db)
+		m := h.prepare(t, "bob@x.example")
+		m.Permissions.Passphrase = true
+		m = h.register(t, m)
+		plain := h.seal(t, "bob@x.example")
+		nobody := envelope.SlotID(random(16))
+		try := func(v keyserver.Visitor, m sealed) error {
+			c, err := h.Challenge(t.Context(), v, m.slot(0))
+			if err != nil {
+				t.Fatal(err)
+			}
+			proof := envelope.Possession(envelope.Pop(m.e[0], c.Slot, c.HH), c.Nonce)
+			_, err = h.Prove(t.Context(), v, c.Slot, proof[:])
+			return err
+		}
+		guess := func(v keyserver.Visitor, slot envelope.SlotID) error {
+			_, err := h.Prove(t.Context(), v, slot, random(32))
+			return err
+		}
+		from := func(n int, mod ...func(*store.Session)) keyserver.Visitor {
+			v := h.visitor(t, mod...)
+			v.Origin = fmt.Sprintf("198.51.%d.7", n)
+			return v
+		}
+		if err := try(from(0), m); err != nil {
+			t.Fatalf("the right one at first: %v", err)
+		}
+		v := from(1)
+		for range 10 {
+			wantKey(t, "wrong", guess(v, m.slot(0)), fault.Denied, "possession.failed")
+		}
+		wantKey(t, "the right one of a session that guessed", try(v, m), fault.TooMany, "e429.p")
+		for n := 2; n < 6; n++ { // fresh sessions from fresh networks
+			v, w := from(n), from(n+100)
+			for range 10 {
+				guess(v, m.slot(0))
+				guess(w, nobody)
+			}
+		}
+		wantKey(t, "the right one of a stranger", try(from(6), m), fault.TooMany, "pp.toomany")
+		wantKey(t, "a wrong one, of this envelope", guess(from(7), m.slot(0)), fault.TooMany, "pp.toomany")
+		for range 11 { // more than fifty by now
+			guess(from(8), nobody)
+		}
+		wantKey(t, "of none at all", guess(from(10), nobody), fault.TooMany, "pp.toomany")
+		bob := from(11, proven("bob@x.example"))
+		if err := try(bob, m); err != nil {
+			t.Errorf("who has proved the address is locked out by strangers: %v", err)
+		}
+		for n := 12; n < 17; n++ { // who reads their mail guesses too
+			v := from(n, proven("bob@x.example"))
+			for range 10 {
+				guess(v, m.slot(0))
+			}
+		}
+		wantKey(t, "the right one, after a thief of the mailbox", try(from(18, proven("bob@x.example")), m), fault.TooMany, "pp.toomany")
+		h.wait(25 * time.Hour)
+		if err := try(from(19, func(s *store.Session) { s.ExpiresAt = h.clock().Add(time.Hour) }), m); err != nil {
+			t.Errorf("a day later: %v", err)
+		}
+
+		v = from(20, func(s *store.Session) { s.ExpiresAt = h.clock().Add(time.Hour) })
+		for range 60 {
+			guess(v, plain.slot(0))
+		}
+		if err := try(v, plain); err != nil {
+			t.Errorf("without a passphrase: %v", err)
+		}
+		one := from(21, func(s *store.Session) { s.ExpiresAt = h.clock().Add(time.Hour) })
+		other := h.register(t, func() sealed { m := h.prepare(t, "carol@y.example"); m.Permissions.Passphrase = true; return m }())
+		for range 101 { // one network, many sessions, many envelopes
+			v := h.visitor(t, func(s *store.Session) { s.ExpiresAt = h.clock().Add(time.Hour) })
+			v.Origin = one.Origin
+			guess(v, envelope.SlotID(random(16)))
+		}
+		wantKey(t, "the right one from a network that guesses", try(one, other), fault.TooMany, "e429.p")
+	})
+}

@@ -12,19 +12,19 @@ import (
 type Envelope struct {
 	Sender        string // name
 	SenderAddress string
-	Organisation  string // may be empty
-	To            string // address
-	Note          string // seen before opening; may be empty
-	Ref           string // six characters
-	E             envelope.Secret
-	ExpiresAt     time.Time // zero: never
-	KeptUntil     time.Time // end of the ciphertext kept for the button; zero: not kept
-	File          string    // name of the attached file, "" where it could not be attached
+	Organisation  string           // may be empty
+	To            string           // address
+	Note          string           // seen before opening; may be empty
+	Ref           string           // six characters
+	Part          envelope.KeyPart // the recipient's half of the key
+	ExpiresAt     time.Time        // zero: never
+	KeptUntil     time.Time        // end of the ciphertext kept for the button; zero: not kept
+	File          string           // name of the attached file, "" where it could not be attached
 }
 
 // Envelope writes the mail that carries an envelope.
 func (w *Writer) Envelope(l Languages, e Envelope) (Mail, error) {
-	if e.Note == "" {
+	if e.Note == "" && !e.Part.Masked() {
 		return w.forms.envelope(w, l, e)
 	}
 	return w.envelope(l, e)
@@ -54,7 +54,7 @@ func (w *Writer) envelope(l Languages, e Envelope) (Mail, error) {
 		if org == "" {
 			subject = p.T("mail.envelope.plain", "sender", sender)
 		}
-		address := e.Ref + "#" + e.E.Base64()
+		address := e.Ref + "#" + e.Part.Text()
 		lang, name := w.other(p)
 		s := section{
 			Brand:   org,
@@ -68,13 +68,16 @@ func (w *Writer) envelope(l Languages, e Envelope) (Mail, error) {
 			Small:  []string{p.T("mail.never"), p.T("mail.unknown")},
 			Links: []link{
 				{Text: p.T("mail.check"), URL: w.origin + "/help/check"},
-				{Text: name, URL: w.origin + "/m/" + e.Ref + "?lang=" + lang + "#" + e.E.Base64(), Lang: lang},
+				{Text: name, URL: w.origin + "/m/" + e.Ref + "?lang=" + lang + "#" + e.Part.Text(), Lang: lang},
 			},
 		}
 		if !until.IsZero() {
 			s.Facts = append(s.Facts, p.T("mail.until", "date", p.Date(until)))
 		}
 		s.Facts = append(s.Facts, p.T("mail.ref", "ref", ref))
+		if e.Part.Masked() {
+			s.Before = append(s.Before, p.T("mail.envelope.passphrase"))
+		}
 		s.Type, s.Strong = strong(p, "mail.envelope.type", "site", w.host, "ref", ref)
 		switch {
 		case e.File == "":

@@ -68,7 +68,7 @@ func (f *forms) envelope(w *Writer, l Languages, e Envelope) (Mail, error) {
 		return Mail{}, err
 	}
 	var plain, escaped [values]string
-	plain[valueE], plain[valueRef], plain[valueShownRef] = e.E.Base64(), e.Ref, id.ShowReference(e.Ref)
+	plain[valueE], plain[valueRef], plain[valueShownRef] = e.Part.Text(), e.Ref, id.ShowReference(e.Ref)
 	plain[valueSender], plain[valueAddress] = sender, line(e.SenderAddress, 254)
 	plain[valueTo], plain[valueFile] = line(e.To, 254), e.File
 	for i, h := range headings {
@@ -123,7 +123,8 @@ func (f *forms) find(w *Writer, l Languages, e Envelope) (*form, error) {
 	if made, ok := f.kept[key]; ok {
 		return made, nil
 	}
-	e.Sender, e.SenderAddress, e.To, e.Ref, e.E = markSender, markAddress, markTo, markRef, markE
+	e.Sender, e.SenderAddress, e.To, e.Ref = markSender, markAddress, markTo, markRef
+	e.Part = envelope.KeyPart{E: markE}
 	if e.File != "" {
 		e.File = markFile
 	}

@@ -36,7 +36,7 @@ func TestFormsAreTheMails(t *testing.T) {
 			{Sender: "QZ7-QZ8 {{.}} qz.to.zq@recipient.invalid", SenderAddress: "qz.address.zq@sender.invalid", Organisation: "QzSenderZ"},
 		} {
 			for i, to := range []string{"bob@y.test", "o'neil+tag@longer.example.test"} {
-				e.To, e.Ref, e.E = to, []string{"7KQ42F", "ABCDEF"}[i], envelope.Secret{byte(i), 9}
+				e.To, e.Ref, e.Part.E = to, []string{"7KQ42F", "ABCDEF"}[i], envelope.Secret{byte(i), 9}
 				got, err := w.Envelope(l, e)
 				if err != nil {
 					t.Fatal(err)

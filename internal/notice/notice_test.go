@@ -37,7 +37,7 @@ var (
 	sample   = notice.Envelope{
 		Sender: "Claire Roux", SenderAddress: "claire.roux@example.org", Organisation: "Example Health",
 		To: "jean@example.net", Note: "Bonjour Jean, voici les résultats dont nous avons parlé au téléphone.\n\nÀ bientôt <b>Claire</b>",
-		Ref: "7KQ42F", E: half,
+		Ref: "7KQ42F", Part: envelope.KeyPart{E: half},
 		ExpiresAt: time.Date(2026, 12, 24, 22, 59, 59, 0, time.UTC), KeptUntil: time.Date(2026, 12, 7, 10, 0, 0, 0, time.UTC),
 		File: "securedoc_20261123T135800.html",
 	}

@@ -55,8 +55,8 @@ type Page struct {
 	Reference    string // to name the message on the telephone; may be empty
 	ScriptFree   bool   // without the file's own script: what is left are the link, the form, and the page to drop it on
 
-	E           envelope.Secret // the recipient's half of the key
-	Head        []byte          // every byte of the .pli file before the payload
+	Part        envelope.KeyPart // the recipient's half of the key
+	Head        []byte           // every byte of the .pli file before the payload
 	Payload     func() (io.ReadCloser, error)
 	PayloadSize int64 // octets that Payload gives; checked
 }
@@ -151,7 +151,11 @@ func (p Page) top(small []byte) *bytes.Buffer {
 	lang, s := words(p.Lang)
 	_, host, _ := strings.Cut(p.Origin, "://")
 	strong := `<span class="host">` + host + `</span>`
-	e := p.E.Base64()
+	e := p.Part.Text()
+	fragment := e
+	if p.Part.Masked() {
+		fragment = "\r\n" + e // longer: on a line of its own, which a browser takes out of an address
+	}
 	b := new(bytes.Buffer)
 	b.Grow(len(mailStyle) + len(mailScript) + 6<<10 + len(small)*9/2)
 	put := func(parts ...string) {
@@ -198,6 +202,9 @@ func (p Page) top(small []byte) *bytes.Buffer {
 	}
 	put(`</dl>`)
 	put(sentence(s.Intro, strong))
+	if p.Part.Masked() {
+		put(`<p>`, text(s.Passphrase), `</p>`)
+	}
 	put(`<p id="go" hidden><button type="button" id="open">`, text(s.Open), `</button></p>`)
 	put(sentence(s.AddressBar, strong))
 	// Shown in full without script; with script it waits behind its summary.
@@ -209,7 +216,7 @@ func (p Page) top(small []byte) *bytes.Buffer {
 	if small != nil {
 		// A browser takes line breaks out of an address, so this one can have short lines.
 		put(`<p><a rel="noopener noreferrer" target="_blank" id="link"`)
-		put(` href="`, p.Origin, `/l#e=`, e, `&amp;x=`)
+		put(` href="`, p.Origin, `/l#e=`, fragment, `&amp;x=`)
 		put(fold(base64.RawURLEncoding, small), `">`, text(s.Link), `</a> (`, text(s.LinkNote), `)</p>`)
 	}
 	hidden := " hidden"
@@ -217,7 +224,7 @@ func (p Page) top(small []byte) *bytes.Buffer {
 		hidden = ""
 	}
 	put(`<form id="form" method="post" enctype="multipart/form-data" target="_blank" rel="noopener noreferrer"`, hidden)
-	put(` action="`, p.Origin, `/u#e=`, e, `">`)
+	put(` action="`, p.Origin, `/u#e=`, fragment, `">`)
 	if small != nil {
 		// The browser sends a whole armor from here, but the file has only one:
 		// the character references keep its lines from being found.

@@ -34,7 +34,7 @@ func page(lang string, payload []byte) opener.Page {
 	return opener.Page{
 		Lang: lang, Origin: "https://keys.example.test:8443",
 		Sender: "Élodie \"<b>\" Durand <elodie@corp.test>", Organisation: ".Clinique & fils", Reference: "From A-42",
-		E: e, Head: []byte("\x89PLI1\r\n\x1a\n head of the file"),
+		Part: envelope.KeyPart{E: e}, Head: []byte("\x89PLI1\r\n\x1a\n head of the file"),
 		Payload:     func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(payload)), nil },
 		PayloadSize: int64(len(payload)),
 	}
@@ -112,6 +112,33 @@ func TestLines(t *testing.T) {
 	})
 }
 
+// A masked half is longer: its lines are short too, and it is the one in link and form.
+func TestMaskedPart(t *testing.T) {
+	t.Parallel()
+	for _, n := range []int{4096, 200_000} {
+		p := page("fr", payload(n))
+		p.Part = envelope.KeyPart{E: p.Part.E, Salt: bytes.Repeat([]byte{0xff}, 16), Hint: strings.Repeat("é", envelope.MaxHint/2)}
+		s := write(t, p)
+		before, _, _ := split(t, s)
+		for i, line := range strings.Split(before, "\r\n") {
+			if len(line) > 300 {
+				t.Errorf("line %d has %d characters", i+1, len(line))
+			}
+		}
+		one := strings.ReplaceAll(before, "\r\n", "") // as a browser reads an address
+		if !strings.Contains(one, `action="`+p.Origin+`/u#e=`+p.Part.Text()+`"`) || n < 48<<10 && !strings.Contains(one, `href="`+p.Origin+`/l#e=`+p.Part.Text()+`&amp;x=`) {
+			t.Error("form or link without the part")
+		}
+		if !strings.Contains(before, "phrase secr&#232;te") {
+			t.Error("the file does not say that it takes a passphrase")
+		}
+		_, part, err := envelope.FindArmor(strings.NewReader(s))
+		if err != nil || part == nil || part.Text() != p.Part.Text() {
+			t.Errorf("FindArmor: %v, %v", part, err)
+		}
+	}
+}
+
 // Rule 2: a policy with the hashes of what is really there.
 func TestPolicy(t *testing.T) {
 	t.Parallel()
@@ -156,7 +183,7 @@ func TestArmorAndPart(t *testing.T) {
 		if !strings.HasSuffix(before, "<template id=\"payload\">\r\n") {
 			t.Error("the armor is not in the template")
 		}
-		e := page("en", nil).E.Base64()
+		e := page("en", nil).Part.Text()
 		if len(e) != 43 || !strings.Contains(before, `<script type="application/x-pli-part" id="part">`+e+`</script>`) {
 			t.Error("no part before the armor")
 		}
@@ -173,7 +200,7 @@ func TestArmorAndPart(t *testing.T) {
 		}
 
 		r, part, err := envelope.FindArmor(strings.NewReader(s))
-		if err != nil || part == nil || part.Base64() != e {
+		if err != nil || part == nil || part.Text() != e {
 			t.Fatalf("FindArmor: part %v, %v", part, err)
 		}
 		if got, err := io.ReadAll(r); err != nil || !bytes.Equal(got, raw) {
@@ -199,7 +226,7 @@ func TestLinkAndField(t *testing.T) {
 			t.Fatal("a small file lacks the link or the field, or has the file input")
 		}
 		href := strings.Join(strings.Fields(html.UnescapeString(link[1])), "") // browsers drop line breaks
-		x, ok := strings.CutPrefix(href, "https://keys.example.test:8443/l#e="+page("en", nil).E.Base64()+"&x=")
+		x, ok := strings.CutPrefix(href, "https://keys.example.test:8443/l#e="+page("en", nil).Part.Text()+"&x=")
 		if got, err := base64.RawURLEncoding.DecodeString(x); !ok || err != nil || !bytes.Equal(got, raw) {
 			t.Errorf("link: %.80s, %v", href, err)
 		}

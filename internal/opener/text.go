@@ -9,6 +9,7 @@ type Strings struct {
 	Title        string
 	Heading      string
 	Intro        string // %s: host
+	Passphrase   string // where it takes one
 	Sender       string
 	Organisation string
 	Reference    string
@@ -32,6 +33,7 @@ func Catalogue() map[string]Strings {
 			Title:        "Encrypted message",
 			Heading:      "You have received an encrypted message",
 			Intro:        "The message is in this file, encrypted. It opens on %s, where you show that it was sent to you.",
+			Passphrase:   "You also need the passphrase that the sender gives you some other way. That page asks for it; nobody else needs it.",
 			Sender:       "Sender, as stated in the message",
 			Organisation: "Organisation",
 			Reference:    "Reference",
@@ -51,6 +53,7 @@ func Catalogue() map[string]Strings {
 			Title:        "Message chiffr\u00e9",
 			Heading:      "Vous avez re\u00e7u un message chiffr\u00e9",
 			Intro:        "Le message est dans ce fichier, chiffr\u00e9. Il s\u2019ouvre sur %s, o\u00f9 vous montrez qu\u2019il vous est destin\u00e9.",
+			Passphrase:   "Il vous faut aussi la phrase secr\u00e8te que l\u2019exp\u00e9diteur vous donne par un autre moyen. Cette page-l\u00e0 la demande\u00a0; personne d\u2019autre n\u2019en a besoin.",
 			Sender:       "Exp\u00e9diteur, tel qu\u2019indiqu\u00e9 dans le message",
 			Organisation: "Organisme",
 			Reference:    "R\u00e9f\u00e9rence",

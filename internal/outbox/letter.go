@@ -100,7 +100,7 @@ type Attach struct {
 	Organisation string
 	Reference    string // as shown, 7KQ-42F
 	ScriptFree   bool
-	E            envelope.Secret
+	Part         envelope.KeyPart
 	Head         []byte // every byte of the envelope before its payload
 	Payload      string // name of the blob or of the payload row
 	Body         []byte // the payload itself, where it is in memory; not kept in the outbox
@@ -165,7 +165,7 @@ func (o *Outbox) parcel(l *Letter, boundary string) Parcel {
 func (o *Outbox) page(a *Attach) opener.Page {
 	return opener.Page{
 		Lang: a.Lang, Origin: a.Origin, Sender: a.Sender, Organisation: a.Organisation, Reference: a.Reference, ScriptFree: a.ScriptFree,
-		E: a.E, Head: a.Head, PayloadSize: a.PayloadSize,
+		Part: a.Part, Head: a.Head, PayloadSize: a.PayloadSize,
 		Payload: func() (io.ReadCloser, error) { return o.openPayload(a) },
 	}
 }

@@ -289,7 +289,7 @@ func TestSealedAtRest(t *testing.T) {
 	h := newHouse(t, db)
 	e := envelope.Secret{9, 8, 7, 6, 5, 4, 3, 2, 1, 0xfe, 31: 1}
 	l := letter(outbox.Envelope, "bob@x.test")
-	l.Attach = &outbox.Attach{Name: "a.html", Origin: "https://pli.example", E: e, Head: []byte("head"), Payload: strings.Repeat("0", 32), PayloadSize: 1}
+	l.Attach = &outbox.Attach{Name: "a.html", Origin: "https://pli.example", Part: envelope.KeyPart{E: e}, Head: []byte("head"), Payload: strings.Repeat("0", 32), PayloadSize: 1}
 	h.enqueue(t, l, letter(outbox.Code, "carol@x.test"))
 	needles := map[string][]byte{"text": []byte(secretText), "subject": []byte("A subject to keep"), "E": e[:],
 		"E base64url": []byte(e.Base64()), "E hex": []byte(hex.EncodeToString(e[:]))}

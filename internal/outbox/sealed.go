@@ -63,7 +63,7 @@ type keptRaw struct {
 type sealedAttach struct {
 	Name, Lang, Origin, Sender, Organisation, Reference string
 	ScriptFree                                          bool
-	E                                                   string // base64url
+	E                                                   string // text of the key part
 	Head                                                []byte
 	Payload                                             string
 	PayloadSize                                         int64
@@ -91,7 +91,7 @@ func (l *Letter) encode(boundary string) ([]byte, error) {
 	if a := l.Attach; a != nil {
 		s.Attach = &sealedAttach{
 			Name: a.Name, Lang: a.Lang, Origin: a.Origin, Sender: a.Sender, Organisation: a.Organisation, Reference: a.Reference,
-			ScriptFree: a.ScriptFree, E: a.E.Base64(), Head: a.Head, Payload: a.Payload, PayloadSize: a.PayloadSize, Without: a.Without,
+			ScriptFree: a.ScriptFree, E: a.Part.Text(), Head: a.Head, Payload: a.Payload, PayloadSize: a.PayloadSize, Without: a.Without,
 		}
 	}
 	if a := l.Answer; a != nil {
@@ -123,7 +123,7 @@ func decode(plain []byte) (l *Letter, boundary string, err error) {
 			Name: a.Name, Lang: a.Lang, Origin: a.Origin, Sender: a.Sender, Organisation: a.Organisation, Reference: a.Reference,
 			ScriptFree: a.ScriptFree, Head: a.Head, Payload: a.Payload, PayloadSize: a.PayloadSize, Without: a.Without,
 		}
-		l.Attach.E, err = envelope.ParseSecret(a.E)
+		l.Attach.Part, err = envelope.ParseKeyPart(a.E)
 		r.keep(err)
 	}
 	if a := s.Answer; a != nil {

@@ -144,6 +144,8 @@ type Permissions struct {
 	Server   bool   `json:"server_decrypt,omitempty"`
 	Scripts  bool   `json:"script_free,omitempty"`
 	Level    string `json:"level,omitempty"`
+	// Passphrase: opening takes one that nobody here knows.
+	Passphrase bool `json:"passphrase,omitempty"`
 }
 
 // ReadPermissions reads a message's permissions as Encode writes them; "" says
@@ -181,7 +183,7 @@ func (p Permissions) Under(s Settings) Allowed {
 	}
 	return Allowed{
 		Level: Stricter(level, s.Level), Reply: !s.NoReply && yes(p.Reply, true), ReplyAll: !s.NoReply && yes(p.ReplyAll, yes(p.Reply, true)),
-		Forward: s.Forward && yes(p.Forward, true), Online: !s.NoOnline, Lease: s.LeaseDays,
+		Forward: s.Forward && yes(p.Forward, true), Online: !s.NoOnline && !p.Passphrase, Lease: s.LeaseDays,
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/pli-mail/pli/envelope"
 	"github.com/pli-mail/pli/internal/fault"
 	"github.com/pli-mail/pli/internal/i18n"
 	"github.com/pli-mail/pli/internal/mailaddr"
@@ -68,6 +69,9 @@ func (j *job) check() error {
 		} else if utf8.RuneCountInString(f.value) > f.max {
 			bad = bad.In(f.name, "err.long", fault.Args{"field": f.label, "n": f.max})
 		}
+	}
+	if r.Passphrase != nil && !envelope.IsHint(r.Passphrase.Hint) {
+		bad = bad.In("pp_hint", "err.long", fault.Args{"field": "pp.hintlabel", "n": envelope.MaxHint / 2})
 	}
 	if !r.ExpiresAt.IsZero() && !r.ExpiresAt.After(j.s.cfg.DB.Now()) {
 		bad = bad.In("until", "exp.past", nil)

@@ -26,11 +26,12 @@ type enclosure struct {
 	blob    string // name of the payload's blob, "" where it is in body
 	body    []byte
 	slots   []envelope.Slot
+	parts   []envelope.KeyPart // of the slots, as the mails carry them
 }
 
-// enclose seals a message and makes one slot per recipient. It fills the
-// header's id and origin.
-func (s *Service) enclose(ctx context.Context, h envelope.Header, m *envelope.Manifest, plain io.Reader, to []mailaddr.Address) (*enclosure, error) {
+// enclose seals a message and makes one slot per recipient, each with its half
+// masked where there is a passphrase. It fills the header's id and origin.
+func (s *Service) enclose(ctx context.Context, h envelope.Header, m *envelope.Manifest, plain io.Reader, to []mailaddr.Address, pass *envelope.Passphrase) (*enclosure, error) {
 	h.Origin = s.cfg.Origin
 	rand.Read(h.ID[:])
 	e := &enclosure{s: s}
@@ -49,7 +50,11 @@ func (s *Service) enclose(ctx context.Context, h envelope.Header, m *envelope.Ma
 		if err != nil {
 			return nil, fmt.Errorf("seal message: %w", err)
 		}
-		e.slots = append(e.slots, slot)
+		part := envelope.KeyPart{E: slot.E}
+		if pass != nil {
+			part = pass.Mask(slot.ID, slot.E)
+		}
+		e.slots, e.parts = append(e.slots, slot), append(e.parts, part)
 	}
 	if e.blob, e.body, err = w.commit(); err != nil {
 		return nil, fmt.Errorf("seal message: %w", err)
@@ -71,7 +76,7 @@ func (e *enclosure) attach(i int, reg keyserver.Registered, file, lang, sender, 
 	slot := e.slots[i]
 	a := &outbox.Attach{
 		Name: file, Lang: lang, Origin: e.s.cfg.Origin, Sender: sender, Organisation: organisation,
-		Reference: id.ShowReference(reg.Slots[i].Ref), E: slot.E,
+		Reference: id.ShowReference(reg.Slots[i].Ref), Part: e.parts[i],
 		Head:    envelope.Head(e.sealer.MH(), slot.RH, slot.Wrap, reg.Seal, e.payload.Size),
 		Payload: e.blob, Body: e.body, PayloadSize: e.payload.Size,
 	}

@@ -69,7 +69,7 @@ func (s *Service) SealIncoming(ctx context.Context, in Incoming) (envelope.Messa
 		return envelope.MessageID{}, nil, fmt.Errorf("seal message: %w", err)
 	}
 	defer plain.Close()
-	if p.enclosure, err = s.enclose(ctx, h, in.Manifest, plain, p.to()); err != nil {
+	if p.enclosure, err = s.enclose(ctx, h, in.Manifest, plain, p.to(), nil); err != nil {
 		return envelope.MessageID{}, nil, err
 	}
 	reg, err := s.cfg.Keys.Register(ctx, p.message())
@@ -191,7 +191,7 @@ func (p *passing) letter(i int, reg keyserver.Registered, keep time.Time) (outbo
 	langs := notice.In(p.speak[to.Canonical()], in.Account.Language, zoneOf(in.Account.TimeZone))
 	words := notice.Envelope{
 		Sender: p.name(), SenderAddress: in.From.Addr.String(), Organisation: in.Account.Name, To: to.String(),
-		Ref: reg.Slots[i].Ref, E: slot.E, ExpiresAt: in.ExpiresAt, KeptUntil: keep, File: opener.Name(p.sealedAt),
+		Ref: reg.Slots[i].Ref, Part: p.parts[i], ExpiresAt: in.ExpiresAt, KeptUntil: keep, File: opener.Name(p.sealedAt),
 	}
 	mail, err := p.s.cfg.Words.Envelope(langs, words)
 	if err != nil {

@@ -88,8 +88,9 @@ type Request struct {
 	Notify      bool      // tell the sender when it is opened
 	RemindAt    time.Time // when to tell the sender who has not opened it; zero: not
 	Permissions policy.Permissions
-	NoticeLang  string // of the mail: en, fr, or both; a recipient who is a user gets their own
-	Origin      string // network address, for the audit record
+	Passphrase  *envelope.Passphrase // derived in the sender's browser; nil for none
+	NoticeLang  string               // of the mail: en, fr, or both; a recipient who is a user gets their own
+	Origin      string               // network address, for the audit record
 }
 
 // File is one attached file.
@@ -181,7 +182,7 @@ func (j *job) seal(ctx context.Context, plain *spool.File) error {
 		return fmt.Errorf("seal message: %w", err)
 	}
 	defer in.Close()
-	j.enclosure, err = j.s.enclose(ctx, h, manifest, in, j.to)
+	j.enclosure, err = j.s.enclose(ctx, h, manifest, in, j.to, j.r.Passphrase)
 	return err
 }
 
@@ -197,7 +198,7 @@ func (j *job) register(ctx context.Context) (Result, error) {
 		MH: j.sealer.MH(), HH: j.sealer.HH(), PH: j.payload.Hash, PayloadSize: j.payload.Size, Payload: j.blob, Body: j.body,
 		KeepUntil: keep, ExpiresAt: j.r.ExpiresAt, NotifyOpened: j.r.Notify, Carrier: keyserver.CarrierMail,
 		RemindAt:    j.r.RemindAt,
-		Permissions: j.r.Permissions,
+		Permissions: j.permissions(),
 		Actor:       keyserver.Actor{UserID: j.r.Sender.UserID, Name: "user:" + j.from.Canonical(), Origin: j.r.Origin},
 		Then: func(tx *store.Tx, reg keyserver.Registered) error {
 			for i := range j.slots {
@@ -225,6 +226,13 @@ func (j *job) register(ctx context.Context) (Result, error) {
 	return out, nil
 }
 
+// permissions are the request's, which say too whether opening takes a passphrase.
+func (j *job) permissions() policy.Permissions {
+	p := j.r.Permissions
+	p.Passphrase = j.r.Passphrase != nil
+	return p
+}
+
 // name is what recipients see of the sender.
 func (j *job) name() string {
 	if j.r.Sender.Name != "" {
@@ -243,7 +251,7 @@ func (j *job) letter(i int, reg keyserver.Registered, from identity, keep time.T
 	langs := notice.In(choice, j.account.Language, zoneOf(j.account.TimeZone))
 	words := notice.Envelope{
 		Sender: j.name(), SenderAddress: j.from.String(), Organisation: j.r.AccountName,
-		To: to.String(), Note: j.r.Note, Ref: ref, E: slot.E, ExpiresAt: j.r.ExpiresAt, KeptUntil: keep,
+		To: to.String(), Note: j.r.Note, Ref: ref, Part: j.parts[i], ExpiresAt: j.r.ExpiresAt, KeptUntil: keep,
 		File: opener.Name(j.sealedAt),
 	}
 	mail, err := j.s.cfg.Words.Envelope(langs, words)

@@ -42,7 +42,7 @@ func (h *house) open(t *testing.T, html, address string) (*envelope.Manifest, []
 	if err != nil {
 		t.Fatal(err)
 	}
-	proof := envelope.Possession(envelope.Pop(*part, e.Slot, e.HH), c.Nonce)
+	proof := envelope.Possession(envelope.Pop(part.E, e.Slot, e.HH), c.Nonce)
 	ref, err := h.keys.Prove(t.Context(), v, e.Slot, proof[:])
 	if err != nil {
 		t.Fatal(err)
@@ -68,7 +68,7 @@ func (h *house) open(t *testing.T, html, address string) (*envelope.Manifest, []
 	if err != nil {
 		t.Fatal(err)
 	}
-	content, err := e.Open(rel.S, *part, &envelope.Record{HH: rel.HH, PH: rel.PH})
+	content, err := e.Open(rel.S, part.E, &envelope.Record{HH: rel.HH, PH: rel.PH})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -123,7 +123,7 @@ func TestNothingReadableAtRest(t *testing.T) {
 		if err != nil || part == nil {
 			t.Fatal(part, err)
 		}
-		needles["E of "+a], needles["E base64url of "+a], needles["E hex of "+a] = part[:], []byte(part.Base64()), []byte(hex.EncodeToString(part[:]))
+		needles["E of "+a], needles["E base64url of "+a], needles["E hex of "+a] = part.E[:], []byte(part.Text()), []byte(hex.EncodeToString(part.E[:]))
 		look("after the delivery")
 
 		manifest, got := h.open(t, m.file, a)
@@ -481,5 +481,58 @@ func TestOddFiles(t *testing.T) {
 		"cBcc_ eve@evil.testgpj.exe application/octet-stream 12", "d application/octet-stream 5", strings.Repeat("é", 40) + " text/plain 1", "f application/octet-stream 1"}
 	if strings.Join(names, "|") != strings.Join(want, "|") {
 		t.Errorf("%q", names)
+	}
+}
+
+// With a passphrase the mail carries E masked, in link and file, and E itself is
+// nowhere; the passphrase opens it, and neither it nor what was derived is kept.
+func TestPassphrase(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, nil)
+	h.start(t)
+	pass, err := envelope.NewPassphrase("correct horse", "the usual")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := h.request("bob@x.test", "carol@x.test")
+	r.Passphrase = &pass
+	if _, err := h.seal.Seal(t.Context(), r); err != nil {
+		t.Fatal(err)
+	}
+	for _, a := range []string{"bob@x.test", "carol@x.test"} {
+		eventually(t, "the mail to "+a, func() bool { return len(h.peer.to(a)) == 1 })
+		m := openMail(t, h.peer.to(a)[0])
+		payload, part, err := envelope.FindArmor(strings.NewReader(m.file))
+		if err != nil || part == nil || !part.Masked() || part.Hint != "the usual" || !strings.Contains(m.text, "#"+part.Text()) {
+			t.Fatal(part, err)
+		}
+		e, err := envelope.Parse(payload, 1<<30)
+		if err != nil {
+			t.Fatal(err)
+		}
+		v := h.visitor(t)
+		c, err := h.keys.Challenge(t.Context(), v, e.Slot)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for try, want := range map[string]bool{"correct horse": true, "Correct horse": false, "": false} {
+			half := part.Unmask(try, e.Slot)
+			proof := envelope.Possession(envelope.Pop(half, e.Slot, e.HH), c.Nonce)
+			if _, err := h.keys.Prove(t.Context(), v, e.Slot, proof[:]); (err == nil) != want {
+				t.Errorf("%q: %v", try, err)
+			}
+		}
+		half := part.Unmask("correct horse", e.Slot)
+		h.each(t, func(name string, raw []byte) {
+			for what, n := range map[string][]byte{"E": half[:], "E in base64url": []byte(half.Base64()), "the key": pass.Key[:], "the key in base64url": []byte(pass.Key.Base64())} {
+				if bytes.Contains(raw, n) {
+					t.Errorf("%s is readable in %s", what, name)
+				}
+			}
+		})
+	}
+	r.Passphrase.Hint = strings.Repeat("h", envelope.MaxHint+1)
+	if _, err := h.seal.Seal(t.Context(), r); !fault.Is(err, fault.Invalid) || fault.Of(err).Fields[0].Name != "pp_hint" {
+		t.Errorf("a long hint: %v", err)
 	}
 }

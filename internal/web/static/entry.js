@@ -1,13 +1,12 @@
 // The entry pages: they take an envelope, or what leads to one, put it on the
 // shelf and go on to /open (docs/spec/envelope-v1.md, section 6). They ask the
 // server for nothing and read no session.
-import { parseArmor, fromB64url, isEnvelope } from './envelope.js';
+import { parseArmor, parsePart, fromB64url, isEnvelope } from './envelope.js';
 import { put } from './shelf.js';
 
 const page = document.querySelector('[data-way]');
 const { way, ref, stage } = page.dataset;
 const LIMIT = 150 * 2 ** 20; // bytes of a file
-const KEY = /^[A-Za-z0-9_-]{43}$/;
 
 // say shows one of the page's explanations, and nothing else.
 export function say(name) {
@@ -27,21 +26,17 @@ async function keep(record) {
   location.replace('/open?id=' + id + (record.ref ? '&ref=' + record.ref : ''));
 }
 
-// keepFile takes a whole file or armor; e may come beside it.
-async function keepFile(input, e) {
+// keepFile takes a whole file or armor; the half of the key may come beside it.
+async function keepFile(input, part) {
   let found;
   try {
     found = parseArmor(input);
   } catch {
     return say('damaged');
   }
-  const half = found.e ?? e;
+  const half = found.e || found.lock ? { e: found.e, lock: found.lock } : part;
   if (!half) return say('nokey');
-  return keep({ bytes: found.bytes, e: half });
-}
-
-function half(text) {
-  return KEY.test(text ?? '') ? fromB64url(text) : null;
+  return keep({ bytes: found.bytes, ...half });
 }
 
 const ways = {
@@ -55,38 +50,38 @@ const ways = {
     addEventListener('message', (ev) => {
       const m = ev.data;
       if (taken || ev.source !== from || m?.pli !== 'envelope') return;
-      if (typeof m.text !== 'string' || typeof m.e !== 'string' || !KEY.test(m.e)) return;
+      if (typeof m.text !== 'string' || typeof m.e !== 'string' || !parsePart(m.e)) return;
       taken = true;
       clearTimeout(timer);
       if (m.text.length > LIMIT) say('toolarge');
-      else keepFile(m.text, half(m.e));
+      else keepFile(m.text, parsePart(m.e));
     });
     from.postMessage({ pli: 'ready' }, '*');
   },
   // The whole envelope is in the fragment.
   link() {
     const f = new URLSearchParams(window.pliFragment);
-    const e = half(f.get('e'));
+    const part = parsePart(f.get('e'));
     let bytes = null;
     try {
       bytes = fromB64url((f.get('x') ?? '').replace(/\s/g, ''));
     } catch { /* below */ }
-    if (!e || !bytes || !isEnvelope(bytes)) return say('damaged');
-    keep({ bytes, e });
+    if (!part || !bytes || !isEnvelope(bytes)) return say('damaged');
+    keep({ bytes, ...part });
   },
   // A form posted it; it waits here, for this browser, once.
   async stage() {
-    const e = half(new URLSearchParams(window.pliFragment).get('e'));
-    if (!e) return say('nokey');
+    const part = parsePart(new URLSearchParams(window.pliFragment).get('e'));
+    if (!part) return say('nokey');
     const answer = await fetch(stage, { method: 'POST' }).catch(() => null);
     if (!answer?.ok) return say('unstaged');
-    keepFile(new Uint8Array(await answer.arrayBuffer()), e);
+    keepFile(new Uint8Array(await answer.arrayBuffer()), part);
   },
   // The link of the mail: the half of the key is here, the envelope at the service.
   mail() {
-    const e = half(window.pliFragment);
-    if (!e) return location.replace('/e/' + ref); // the link lost its end: the page asks for the address
-    keep({ e, ref });
+    const part = parsePart(window.pliFragment);
+    if (!part) return location.replace('/e/' + ref); // the link lost its end: the page asks for the address
+    keep({ ...part, ref });
   },
   drop() {
     const zone = page.querySelector('[data-drop]');

@@ -187,15 +187,16 @@ export function isEnvelope(bytes) {
 }
 
 // parseArmor finds the one envelope in an HTML file, in text, or in the bare
-// binary, and E if the file has it: {bytes, e}, e null when there is none.
+// binary, and E if the file has it: {bytes, e, lock}, as parsePart; both null
+// when there is none.
 export function parseArmor(input) {
   const file = typeof input === 'string' ? encoder.encode(input) : input;
-  if (isEnvelope(file)) return { bytes: file, e: null };
+  if (isEnvelope(file)) return { bytes: file, e: null, lock: null };
 
   const head = bytewise.decode(file.subarray(0, BEFORE_ARMOR + BEGIN.length));
   const begin = head.indexOf(BEGIN);
   if (begin < 0) refuse('format', 'there is no envelope in this file');
-  const e = findPart(head.slice(0, begin));
+  const { e, lock } = findPart(head.slice(0, begin));
 
   const from = begin + BEGIN.length;
   const dash = file.indexOf(0x2d, from); // no base64 digit is a dash
@@ -212,7 +213,7 @@ export function parseArmor(input) {
   if (!rest.startsWith(END)) refuse('altered', 'the END line is cut short or another line breaks the armor');
   if (rest.includes(BEGIN)) refuse('format', 'two envelopes in one file');
   if (rest.includes(PART_TYPE)) refuse('format', 'the key part stands behind the armor');
-  return { bytes, e };
+  return { bytes, e, lock };
 }
 
 const QUOTED =
@@ -227,14 +228,35 @@ function explain(body) {
 
 function findPart(before) {
   const at = before.indexOf(PART_TYPE);
-  if (at < 0) return null;
+  if (at < 0) return { e: null, lock: null };
   if (before.indexOf(PART_TYPE, at + 1) >= 0) refuse('format', 'two key parts');
   const open = before.indexOf(PART_OPEN);
   if (open < 0) refuse('altered', before.includes('=3D') ? QUOTED : 'the key part is not written as it should be');
   const close = before.indexOf('</script>', open);
   const text = close < 0 ? '' : before.slice(open + PART_OPEN.length, close).trim();
-  if (!/^[A-Za-z0-9_-]{43}$/.test(text)) refuse('altered', 'the key part is not 43 characters of base64url');
-  return fromB64url(text);
+  const part = text.length > MAX_PART ? null : parsePart(text);
+  if (!part) refuse('altered', 'the key part is neither 43 characters of base64url nor masked');
+  return part;
+}
+
+const MAX_PART = 400;
+const MAX_LOCK_HINT = 120; // bytes
+
+// parsePart reads E as a link or a file carries it: {e, lock}, of which one is
+// null; null for any other text. lock is an E that takes a passphrase: {salt,
+// masked, hint} (passphrase.js).
+export function parsePart(text) {
+  const m = /^(?:([\w-]{43})|p1\.([\w-]{22})\.([\w-]{43})(?:\.([\w-]+))?)$/.exec(text ?? '');
+  if (!m) return null;
+  try {
+    if (m[1]) return { e: fromB64url(m[1]), lock: null };
+    const raw = fromB64url(m[4] ?? '');
+    const hint = utf8.decode(raw);
+    if (raw.length > MAX_LOCK_HINT || /[\u0000-\u001f\u007f-\u009f]/.test(hint)) return null;
+    return { e: null, lock: { salt: fromB64url(m[2]), masked: fromB64url(m[3]), hint } };
+  } catch {
+    return null;
+  }
 }
 
 // ---- head (section 2)

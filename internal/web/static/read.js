@@ -39,6 +39,7 @@ async function run() {
   }
   if (!d.release) return say('needfile'); // the address is proved, the mail is not
   if (!record) return say('needkey');
+  if (!record.e) return location.replace('/open?id=' + record.id); // it takes a passphrase, which is asked for there
   if (!record.bytes) {
     if (!d.download) return say('needfile');
     try {
@@ -208,12 +209,12 @@ async function take(file) {
     return say('damaged');
   }
   const known = await find(d.ref).catch(() => null);
-  const e = found.e ?? known?.e;
-  if (!e) return say('nokey');
-  const id = await put({ bytes: found.bytes, e }).catch(() => null);
+  const e = (known?.slot === head.slotId ? known.e : null) ?? found.e ?? (found.lock ? null : known?.e);
+  if (!e && !found.lock) return say('nokey');
+  const id = await put({ bytes: found.bytes, e, lock: e ? null : found.lock }).catch(() => null);
   if (!id) return say('storage');
   // Prove possession again, with this file: /open leads back here.
-  if (!d.release || head.slotId !== d.slot) return location.assign('/open?id=' + id);
+  if (!e || !d.release || head.slotId !== d.slot) return location.assign('/open?id=' + id);
   await update(id, { ref: d.ref, slot: head.slotId });
   location.reload();
 }

@@ -1,8 +1,8 @@
 // What this browser keeps of envelopes on their way from the file to the page:
 // at most three, for an hour (AT-18). Nobody else's page can read it.
 //
-// A record is {id, at, e, bytes, ref, slot}: e the recipient's half of the key
-// (Uint8Array), bytes the envelope (Uint8Array) unless the service keeps it,
+// A record is {id, at, e, lock, bytes, ref, slot}: e the recipient's half of the
+// key (Uint8Array), null while lock (envelope.js, parsePart) takes a passphrase, bytes the envelope (Uint8Array) unless the service keeps it,
 // ref and slot once they are known.
 
 const STORE = 'envelopes';
