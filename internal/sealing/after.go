@@ -29,7 +29,7 @@ func (k keyPost) Resend(tx *store.Tx, r keyserver.ResendLetter) (bool, error) {
 	langs := notice.In(choice, lang, zone)
 	words := notice.Envelope{
 		Sender: r.Sender.Name, SenderAddress: r.Sender.Address, Organisation: r.Sender.Organisation, To: r.To.String(), Note: r.Note,
-		Ref: r.Ref, E: l.Attach.E, ExpiresAt: r.ExpiresAt, KeptUntil: r.KeptUntil, File: l.Attach.Name,
+		Ref: r.Ref, Part: l.Attach.Part, ExpiresAt: r.ExpiresAt, KeptUntil: r.KeptUntil, File: l.Attach.Name,
 	}
 	mail, err := k.p.Words.Envelope(langs, words)
 	if err != nil {
