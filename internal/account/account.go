@@ -17,6 +17,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/go-webauthn/webauthn/webauthn"
 	"golang.org/x/sync/semaphore"
 
 	"github.com/pli-mail/pli/internal/fault"
@@ -30,6 +31,8 @@ import (
 const (
 	IdleLimit       = 30 * time.Minute   // a session that is not used ends
 	SessionLimit    = store.SessionLimit // a session ends
+	SecondLimit     = 15 * time.Minute   // one that asks for the second factor ends
+	FreshLimit      = 10 * time.Minute   // a proof is recent enough to change what proves
 	VisitLimit      = 2 * time.Hour      // a session in which nothing was proved ends
 	CodeLimit       = 10 * time.Minute
 	CodeTries       = 5
@@ -41,6 +44,10 @@ const (
 type Config struct {
 	DB   *store.DB
 	Root *masterkey.Root // wraps the key that passwords are hashed with, and hashes codes
+
+	Origin   string // the public address, to which passkeys are bound; "" or one without a name: there are none
+	SiteName string // as authenticators show it; "Pli" when empty
+
 	Post Post
 	Wake func() // called after a commit that may have written letters
 	Log  *slog.Logger
@@ -68,6 +75,7 @@ type Post interface {
 	Joined(tx *store.Tx, l JoinedLetter) error
 	AccessRequested(tx *store.Tx, l AccessRequestedLetter) error
 	PasswordChanged(tx *store.Tx, l PasswordChangedLetter) error
+	FactorChanged(tx *store.Tx, l FactorLetter) error
 }
 
 // CodeLetter carries a code that signs in, sets a new password, or adds an address.
@@ -129,6 +137,27 @@ type PasswordChangedLetter struct {
 	Place    string // network address
 }
 
+// FactorLetter tells a person that the ways to prove who they are changed.
+type FactorLetter struct {
+	To       mailaddr.Address
+	Language string
+	TimeZone string
+	What     string // FactorPasskeyAdded and its like
+	Name     string // of a passkey
+	At       time.Time
+	Place    string // network address
+}
+
+// What a FactorLetter tells.
+const (
+	FactorPasskeyAdded         = "passkey_added"
+	FactorPasskeyRemoved       = "passkey_removed"
+	FactorAuthenticatorAdded   = "authenticator_added"
+	FactorAuthenticatorRemoved = "authenticator_removed"
+	FactorRecoveryMade         = "recovery_made"
+	FactorRecoveryUsed         = "recovery_used"
+)
+
 // Service does the work. Its methods are safe for concurrent use, and for many
 // nodes on one database.
 type Service struct {
@@ -138,7 +167,8 @@ type Service struct {
 
 	pause time.Duration // how long an answer to a wish for a code takes at least
 
-	rules rulesInForce
+	rules    rulesInForce
+	webauthn *webauthn.WebAuthn // nil: no passkeys
 
 	mu     sync.Mutex // guards pepper
 	pepper []byte     // read or made at its first use
@@ -150,10 +180,14 @@ func New(c Config) *Service {
 	if c.Hash == (HashCost{}) {
 		c.Hash = HashCost{Memory: 64 * 1024, Passes: 3}
 	}
+	if c.SiteName == "" {
+		c.SiteName = "Pli"
+	}
 	if c.Hashers == 0 {
 		c.Hashers = runtime.NumCPU()
 	}
 	s := &Service{c: c, hashers: semaphore.NewWeighted(int64(c.Hashers)), pause: 300 * time.Millisecond}
+	s.webauthn = relyingParty(c)
 	// Compared with whatever an unknown person types, so that it takes as long
 	// as for a known one (AT-52).
 	s.dummy = sync.OnceValues(func() (string, error) { return s.encode(make([]byte, 32)) })

@@ -37,6 +37,7 @@ func (m *mailbag) Joined(_ *store.Tx, l account.JoinedLetter) error         { re
 func (m *mailbag) AccessRequested(_ *store.Tx, l account.AccessRequestedLetter) error {
 	return m.put(l)
 }
+func (m *mailbag) FactorChanged(_ *store.Tx, l account.FactorLetter) error { return m.put(l) }
 func (m *mailbag) PasswordChanged(_ *store.Tx, l account.PasswordChangedLetter) error {
 	return m.put(l)
 }
@@ -60,6 +61,7 @@ const (
 	here    = "192.0.2.10"
 	nearby  = "192.0.2.99"
 	faraway = "198.51.100.7"
+	origin  = "https://pli.example.org"
 )
 
 // world is a service with its database, its mail and its clock.
@@ -91,7 +93,7 @@ func newWorld(t *testing.T, db *store.DB) *world {
 		return w.now
 	}
 	w.Service = account.New(account.Config{
-		DB: db, Root: root, Post: w.mail, Log: slog.New(slog.DiscardHandler), Hash: account.HashCost{Memory: 64, Passes: 1}, Hashers: 4,
+		DB: db, Root: root, Origin: origin, Post: w.mail, Log: slog.New(slog.DiscardHandler), Hash: account.HashCost{Memory: 64, Passes: 1}, Hashers: 4,
 		Contact: account.Contact{Name: "Help desk", Address: "help@example.net"},
 	})
 	account.SetPause(w.Service, 0)

@@ -250,7 +250,7 @@ func (s *Service) SignInWithCode(ctx context.Context, sess *Session, code, origi
 		}
 		_, counter := typed(c.Address)
 		actor := Actor{Kind: KindUser, UserID: u.ID, Address: u.Address, Origin: origin}
-		out, err = enter(tx, sess, u, true, triesOf(counter, store.Network(origin)), actor, "code", client)
+		out, err = enter(tx, sess, u, proof{method: store.MethodCode, mailbox: true}, triesOf(counter, store.Network(origin)), actor, "code", client)
 		return nil, err
 	})
 	if fault.HasKey(err, "code.old") { // another was mailed, to whoever is there
@@ -322,7 +322,7 @@ func (s *Service) Recover(ctx context.Context, sess *Session, code, password, co
 			return nil, err
 		}
 		_, counter := typed(c.Address)
-		out, err = enter(tx, sess, u, true, triesOf(counter, store.Network(sess.Origin)), actor, "recover", sess.Client)
+		out, err = enter(tx, sess, u, proof{method: store.MethodCode, mailbox: true}, triesOf(counter, store.Network(sess.Origin)), actor, "recover", sess.Client)
 		return nil, err
 	})
 	return out, err

@@ -141,7 +141,7 @@ func (s *Service) Enrol(ctx context.Context, sess *Session, e Enrolment) (*Sessi
 		if err := moveAlias(tx, actor, u.Address); err != nil {
 			return nil, err
 		}
-		out, err = signIn(tx, sess, u, true, sess.Client)
+		out, err = signIn(tx, sess, u, proof{method: store.MethodCode, mailbox: true}, sess.Client)
 		return nil, err
 	})
 	if errors.Is(err, store.ErrTaken) { // by another session at the same moment

@@ -253,7 +253,7 @@ func (s *Service) AcceptInvitation(ctx context.Context, sess *Session, token id.
 			return nil, err
 		}
 		if !exists || sess.UserID == u.ID && sess.Scope == store.ScopeFull {
-			out, err = signIn(tx, sess, u, !exists, sess.Client)
+			out, err = signIn(tx, sess, u, proof{method: store.MethodCode, mailbox: !exists}, sess.Client)
 		}
 		return nil, err
 	})

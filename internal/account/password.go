@@ -310,7 +310,7 @@ func (s *Service) replacePassword(ctx context.Context, sess *Session, current *s
 			return nil, err
 		}
 		u.Temporary = false
-		out, err = signIn(tx, sess, u, false, sess.Client)
+		out, err = signIn(tx, sess, u, proof{method: store.MethodPassword}, sess.Client)
 		return nil, err
 	})
 	return out, err

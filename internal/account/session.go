@@ -16,7 +16,7 @@ import (
 type Session struct {
 	Token     id.Token
 	Hash      string // of Token: what the database knows it by
-	Scope     string // store.ScopeVisitor, ScopeSetPassword or ScopeFull
+	Scope     string // store.ScopeVisitor, ScopeSecond, ScopeSetPassword or ScopeFull
 	Address   string // canonical, proven in this session by a code or a password of one's own; "" = none
 	UserID    string // "" for a visitor
 	User      *store.User
@@ -24,6 +24,8 @@ type Session struct {
 	AdminOf   []int64        // numbers of the accounts that the user administers
 	Nonce     []byte         // 32 bytes, for proofs of possession
 	Client    string         // browser or terminal
+	Method    string         // what it was proved by: store.MethodCode and its like; "" = nothing
+	SecondAt  time.Time      // when a second factor was last proved in it
 	Origin    string         // network address; for whoever received the request to fill
 	CreatedAt time.Time
 	SeenAt    time.Time
@@ -118,6 +120,7 @@ func view(tx *store.Tx, token id.Token, row store.Session) (*Session, error) {
 	}
 	out := &Session{
 		Token: token, Hash: row.TokenHash, Scope: row.Scope, Address: row.Address, UserID: row.UserID, Nonce: nonce, Client: row.Client,
+		Method: row.Method, SecondAt: row.SecondAt,
 		CreatedAt: row.CreatedAt, SeenAt: row.SeenAt, ExpiresAt: row.ExpiresAt,
 	}
 	if row.UserID == "" {
@@ -148,16 +151,21 @@ func view(tx *store.Tx, token id.Token, row store.Session) (*Session, error) {
 	return out, err
 }
 
+// proof is what somebody has just shown of who they are.
+type proof struct {
+	method  string // store.MethodCode and its like
+	mailbox bool   // that they read their mail
+	second  bool   // a second factor, too
+}
+
 // signIn puts a new session of u in the place of prev (which may be nil): a
-// session never gains a right, another with another token does (AT-43). proven
-// says that this person has just proved u's mailbox.
-func signIn(tx *store.Tx, prev *Session, u store.User, proven bool, client string) (*Session, error) {
+// session never gains a right, another with another token does (AT-43). Who has
+// a second factor, and has not proved it in prev or just now, gets a session
+// that can do nothing else (AT-50).
+func signIn(tx *store.Tx, prev *Session, u store.User, p proof, client string) (*Session, error) {
 	token, row := newSession(tx.Now, SessionLimit, client)
-	row.UserID, row.Scope = u.ID, store.ScopeFull
-	if u.Temporary {
-		row.Scope, row.ExpiresAt = store.ScopeSetPassword, tx.Now.Add(time.Hour)
-	}
-	old := ""
+	row.UserID, row.Scope, row.Method = u.ID, store.ScopeFull, p.method
+	old, trusted := "", false
 	if prev != nil {
 		was, err := tx.LockSession(prev.Hash)
 		if err != nil && !errors.Is(err, store.ErrNotFound) {
@@ -165,7 +173,13 @@ func signIn(tx *store.Tx, prev *Session, u store.User, proven bool, client strin
 		}
 		if err == nil && (was.UserID == "" || was.UserID == u.ID) {
 			old = was.TokenHash
-			proven = proven || was.Address == u.Address
+			p.mailbox = p.mailbox || was.Address == u.Address
+			if was.UserID == u.ID {
+				row.SecondAt, trusted = was.SecondAt, was.Scope == store.ScopeFull
+				if was.Method != "" && was.Method != store.MethodCode { // it proves most
+					row.Method = was.Method
+				}
+			}
 		} else if err == nil {
 			if err := tx.DeleteSession(was.TokenHash); err != nil {
 				return nil, err
@@ -174,10 +188,22 @@ func signIn(tx *store.Tx, prev *Session, u store.User, proven bool, client strin
 	}
 	// The password that an administrator typed proves no mailbox: whoever types
 	// it would otherwise open what is sent to an address that they only named.
-	if proven || !u.Managed {
+	if p.mailbox || !u.Managed {
 		row.Address = u.Address
 	}
-	var err error
+	if p.second {
+		row.SecondAt = tx.Now
+	}
+	ask, err := tx.HasSecondFactor(u.ID)
+	if err != nil {
+		return nil, err
+	}
+	switch {
+	case ask && !trusted && row.SecondAt.IsZero():
+		row.Scope, row.ExpiresAt = store.ScopeSecond, tx.Now.Add(SecondLimit)
+	case u.Temporary:
+		row.Scope, row.ExpiresAt = store.ScopeSetPassword, tx.Now.Add(time.Hour)
+	}
 	if old != "" {
 		err = tx.RotateSession(old, row)
 	} else {
@@ -186,10 +212,11 @@ func signIn(tx *store.Tx, prev *Session, u store.User, proven bool, client strin
 	if err != nil {
 		return nil, err
 	}
-	if err := tx.SetSignedIn(u.ID); err != nil {
-		return nil, err
+	if row.Scope != store.ScopeSecond {
+		if err := tx.SetSignedIn(u.ID); err != nil {
+			return nil, err
+		}
 	}
-	u.LastSignInAt = tx.Now
 	return view(tx, token, row)
 }
 
@@ -218,8 +245,36 @@ func (s *Service) SignOutOthers(ctx context.Context, sess *Session) (int, error)
 	return int(n), err
 }
 
+// SignOutDevice ends another session of the person, by its Device.ID. One that
+// has ended already is no error.
+func (s *Service) SignOutDevice(ctx context.Context, sess *Session, device string) error {
+	if !sess.SignedIn() {
+		return ended()
+	}
+	return s.c.DB.Update(ctx, func(tx *store.Tx) error {
+		rows, err := tx.ListSessions(sess.UserID)
+		if err != nil {
+			return err
+		}
+		for _, r := range rows {
+			if deviceID(r) != device || r.TokenHash == sess.Hash {
+				continue
+			}
+			if err := tx.DeleteSession(r.TokenHash); err != nil {
+				return err
+			}
+			return record(tx, person(sess), "session.signout_device", sess.User.AccountID, sess.User.Address)
+		}
+		return nil
+	})
+}
+
+// deviceID names a session to its person, who does not need its whole hash.
+func deviceID(r store.Session) string { return r.TokenHash[:16] }
+
 // Device is one session in the list of a person's devices.
 type Device struct {
+	ID        string
 	Client    string
 	CreatedAt time.Time
 	SeenAt    time.Time
@@ -236,8 +291,8 @@ func (s *Service) Sessions(ctx context.Context, sess *Session) ([]Device, error)
 		rows, err := tx.ListSessions(sess.UserID)
 		out = nil
 		for _, r := range rows {
-			if r.SeenAt.Add(IdleLimit).After(tx.Now) || r.TokenHash == sess.Hash {
-				out = append(out, Device{r.Client, r.CreatedAt, r.SeenAt, r.TokenHash == sess.Hash})
+			if r.Scope == store.ScopeFull && r.SeenAt.Add(IdleLimit).After(tx.Now) || r.TokenHash == sess.Hash {
+				out = append(out, Device{deviceID(r), r.Client, r.CreatedAt, r.SeenAt, r.TokenHash == sess.Hash})
 			}
 		}
 		return err

@@ -69,13 +69,7 @@ func charge(tx *store.Tx, t tries) (wait time.Duration, err error) {
 			return wait, err
 		}
 	}
-	if tx.Now.Sub(pair.Since) > forgetTries {
-		pair.Count = 0
-	}
-	pair.Count, pair.Since = pair.Count+1, tx.Now
-	if over := pair.Count - freeTries; over > 0 {
-		pair.Until = tx.Now.Add(min(time.Minute<<min(over-1, 10), longestWait))
-	}
+	slow(&pair, tx.Now)
 	if err := tx.PutThrottle(pair); err != nil {
 		return 0, err
 	}
@@ -83,18 +77,30 @@ func charge(tx *store.Tx, t tries) (wait time.Duration, err error) {
 	return 0, tx.PutThrottle(all)
 }
 
-// lift forgets a person's wrong passwords and codes after a proof of who they are, and
-// notes that they use this network.
+// slow counts one more try, and sets how long the next one waits.
+func slow(t *store.Throttle, now time.Time) {
+	if now.Sub(t.Since) > forgetTries {
+		t.Count = 0
+	}
+	t.Count, t.Since = t.Count+1, now
+	if over := t.Count - freeTries; over > 0 {
+		t.Until = now.Add(min(time.Minute<<min(over-1, 10), longestWait))
+	}
+}
+
+// lift forgets a person's wrong passwords and codes after a proof of who they are.
 func lift(tx *store.Tx, t tries) error {
-	if err := tx.DeleteThrottle(t.codes); err != nil {
-		return err
+	for _, name := range []string{t.codes, t.pair, t.everywhere} {
+		if err := tx.DeleteThrottle(name); err != nil {
+			return err
+		}
 	}
-	if err := tx.DeleteThrottle(t.pair); err != nil {
-		return err
-	}
-	if err := tx.DeleteThrottle(t.everywhere); err != nil {
-		return err
-	}
+	return nil
+}
+
+// know notes that a person uses this network, which is exempt from what others
+// do elsewhere: not before all is proved that they are asked for.
+func know(tx *store.Tx, t tries) error {
 	return tx.PutThrottle(store.Throttle{Name: t.known, Count: 1, Since: tx.Now, Until: tx.Now.Add(knownFor)})
 }
 
@@ -176,7 +182,7 @@ func (s *Service) SignIn(ctx context.Context, prev *Session, address, password, 
 				return nil, err
 			}
 		}
-		out, err = enter(tx, prev, u, false, t, actor, "password", client)
+		out, err = enter(tx, prev, u, proof{method: store.MethodPassword}, t, actor, "password", client)
 		return nil, err
 	})
 	return out, err
@@ -204,8 +210,9 @@ func mayEnter(tx *store.Tx, u store.User) (bool, error) {
 	return a.State == store.AccountActive, err
 }
 
-// enter is the end of every way to sign in.
-func enter(tx *store.Tx, prev *Session, u store.User, proven bool, t tries, actor Actor, how, client string) (*Session, error) {
+// enter is the end of every way to sign in. What it makes may be a session that
+// only asks for the second factor.
+func enter(tx *store.Tx, prev *Session, u store.User, p proof, t tries, actor Actor, how, client string) (*Session, error) {
 	if err := lift(tx, t); err != nil {
 		return nil, err
 	}
@@ -214,10 +221,17 @@ func enter(tx *store.Tx, prev *Session, u store.User, proven bool, t tries, acto
 			return nil, err
 		}
 	}
-	if err := record(tx, actor, "session.signin", u.AccountID, u.Address, "how", how); err != nil {
+	out, err := signIn(tx, prev, u, p, client)
+	if err != nil {
 		return nil, err
 	}
-	return signIn(tx, prev, u, proven, client)
+	if out.Scope == store.ScopeSecond {
+		return out, record(tx, actor, "session.first", u.AccountID, u.Address, "how", how)
+	}
+	if err := know(tx, t); err != nil {
+		return nil, err
+	}
+	return out, record(tx, actor, "session.signin", u.AccountID, u.Address, "how", how)
 }
 
 func randomBytes(n int) []byte {

@@ -103,8 +103,13 @@ func NewCode() string {
 
 // NewPassword returns a temporary password of 100 bits that can be read aloud:
 // five groups of four letters and digits.
-func NewPassword() string {
-	b := make([]byte, 20)
+func NewPassword() string { return groups(5) }
+
+// NewRecoveryCode returns 80 bits as four such groups.
+func NewRecoveryCode() string { return groups(4) }
+
+func groups(n int) string {
+	b := make([]byte, 4*n)
 	rand.Read(b)
 	var s strings.Builder
 	for i := range b {

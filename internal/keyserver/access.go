@@ -21,6 +21,7 @@ import (
 const (
 	ReasonSession    = "session"    // it has ended
 	ReasonPassword   = "password"   // the session may only set one (security case I3)
+	ReasonSecond     = "second"     // the session may only prove a second factor
 	ReasonBlocked    = "blocked"    // the user is
 	ReasonStranger   = "stranger"   // neither the mail nor the address was proved
 	ReasonPossession = "possession" // the mail was not
@@ -101,10 +102,13 @@ func senderName(m store.Message) string {
 }
 
 // checkSession refuses a session that has ended, and one whose only right is to
-// set a password.
+// prove a second factor or to set a password.
 func checkSession(found bool, scope string, ends, now time.Time) *refusal {
 	if !found || !ends.After(now) {
 		return &refusal{ReasonSession, fault.New(fault.Unauthenticated, "sess.h1")}
+	}
+	if scope == store.ScopeSecond {
+		return &refusal{ReasonSecond, fault.New(fault.Denied, "second.first")}
 	}
 	if scope != store.ScopeVisitor && scope != store.ScopeFull {
 		return &refusal{ReasonPassword, fault.New(fault.Denied, "si.mustchange")}

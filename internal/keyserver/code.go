@@ -325,9 +325,12 @@ func rotate(tx *store.Tx, sess store.Session, address string) (id.Token, error) 
 	if sess.UserID == "" && sess.Address == "" { // it was short for having proved nothing
 		sess.ExpiresAt = tx.Now.Add(store.SessionLimit)
 	}
-	sess.TokenHash, sess.Nonce, sess.Address = token.Hash(), hex.EncodeToString(nonce), address
-	if sess.Method == "" {
-		sess.Method = "code"
+	if sess.UserID == "" && sess.Address != address { // somebody else, as far as we know
+		sess.SecondAt = time.Time{}
 	}
+	if sess.Method == "" {
+		sess.Method = store.MethodCode
+	}
+	sess.TokenHash, sess.Nonce, sess.Address = token.Hash(), hex.EncodeToString(nonce), address
 	return token, tx.RotateSession(old, sess)
 }

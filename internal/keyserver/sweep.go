@@ -99,6 +99,9 @@ func (s *Service) sweepRows(ctx context.Context, out *Swept) error {
 		if _, err := tx.DeleteOldDetours(); err != nil {
 			return err
 		}
+		if _, err := tx.DeleteOldChallenges(); err != nil {
+			return err
+		}
 		codes, err := tx.DeleteOldCodes(tx.Now.Add(-codeKeep))
 		if err != nil {
 			return err

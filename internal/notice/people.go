@@ -145,3 +145,28 @@ func (w *Writer) PasswordChanged(l Languages, at time.Time, place string) (Mail,
 		}
 	})
 }
+
+// FactorChanged tells a person that the ways to prove who they are changed.
+type FactorChanged struct {
+	What  string // passkey_added and its like: the end of the texts' keys
+	Name  string // of a passkey
+	At    time.Time
+	Place string
+}
+
+// FactorChanged writes the notice of such a change.
+func (w *Writer) FactorChanged(l Languages, f FactorChanged) (Mail, error) {
+	return w.write(l, nil, func(p i18n.Printer) (string, section) {
+		title := p.T("mail.factor." + f.What)
+		body := p.T("mail.factor.body", "date", p.Time(f.At), "place", line(f.Place, 100))
+		if name := line(f.Name, 64); name != "" {
+			body = p.T("mail.factor.name", "name", name) + " " + body
+		}
+		return title, section{
+			Heading: title,
+			Before:  []string{body},
+			Button:  link{Text: p.T("mail.factor.button"), URL: w.origin + "/profile/security"},
+			Small:   []string{p.T("mail.factor.unexpected", "link", w.origin+"/recover"), p.T("mail.never")},
+		}
+	})
+}

@@ -12,6 +12,7 @@ import (
 // and with the devices that are remembered for them.
 type addressesPage struct {
 	web.Base
+	Tabs    []web.Link
 	Managed bool // codes are asked for nevertheless
 	Aliases []account.Alias
 	Devices []knownDevice
@@ -24,7 +25,7 @@ type knownDevice struct {
 }
 
 func (p *People) addressesPage(r *web.Request) (*addressesPage, error) {
-	page := &addressesPage{Base: r.Base(r.T("alias.h1")), Managed: r.User().Managed}
+	page := &addressesPage{Base: r.Base(r.T("alias.h1"), r.T("pr.h1")), Tabs: tabs(r), Managed: r.User().Managed}
 	var err error
 	if page.Aliases, err = p.accounts.Aliases(r.Context(), r.Session); err != nil {
 		return nil, err

@@ -50,10 +50,16 @@ func newPasswordPage(r *web.Request) *passwordPage {
 }
 
 func (p *People) password(r *web.Request) error {
+	if to := unfinished(r); to == "/second" {
+		return r.Redirect(to)
+	}
 	return r.Render(p.pages, "password", newPasswordPage(r))
 }
 
 func (p *People) setPassword(r *web.Request) error {
+	if to := unfinished(r); to == "/second" {
+		return r.Redirect(to)
+	}
 	page := newPasswordPage(r)
 	if !page.Must {
 		return p.changePassword(r, "password", page, page.Next)

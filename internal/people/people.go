@@ -33,8 +33,12 @@ func New(kit *web.Kit, accounts *account.Service) error {
 	kit.Handle("POST /signin", p.enter, web.Visitor, web.AnyScope())
 	kit.Handle("GET /admin/signin", p.signIn, web.Public, web.AnyScope())
 	kit.Handle("POST /admin/signin", p.enter, web.Visitor, web.AnyScope())
+	kit.Handle("POST /signin/passkey", p.enterWithPasskey, web.Public, web.AnyScope())
+	kit.HandleJSON("POST /passkey/challenge", p.challenge, web.Visitor, web.AnyScope())
 	kit.Handle("GET /signin/code", p.code, web.Public, web.AnyScope())
 	kit.Handle("POST /signin/code", p.enterCode, web.Public, web.AnyScope())
+	kit.Handle("GET /second", p.second, web.Public, web.AnyScope())
+	kit.Handle("POST /second", p.proveSecond, web.Public, web.AnyScope())
 	kit.Handle("POST /signout", p.signOut, web.Public, web.AnyScope())
 	kit.Handle("GET /recover", p.recover, web.Public, web.AnyScope())
 	kit.Handle("POST /recover", p.recoverCode, web.Public, web.AnyScope())
@@ -49,6 +53,13 @@ func New(kit *web.Kit, accounts *account.Service) error {
 	kit.Handle("POST /profile", p.saveProfile, web.SignedIn)
 	kit.Handle("GET /profile/addresses", p.addresses, web.SignedIn)
 	kit.Handle("POST /profile/addresses", p.changeAddresses, web.SignedIn)
+	kit.Handle("GET "+security, p.security, web.SignedIn)
+	kit.Handle("POST "+security, p.changeSecurity, web.SignedIn)
+	kit.Handle("POST "+security+"/passkeys", p.addPasskey, web.SignedIn)
+	kit.Handle("GET "+security+"/passkeys/{id}", p.passkey, web.SignedIn)
+	kit.Handle("POST "+security+"/passkeys/{id}", p.changePasskey, web.SignedIn)
+	kit.Handle("GET "+security+"/authenticator", p.authenticator, web.SignedIn)
+	kit.Handle("POST "+security+"/authenticator", p.confirmAuthenticator, web.SignedIn)
 
 	kit.Handle("GET /invite/{token}", p.invitation, web.Public)
 	kit.Handle("POST /invite/{token}", p.answerInvitation, web.Visitor)
@@ -56,13 +67,16 @@ func New(kit *web.Kit, accounts *account.Service) error {
 }
 
 // arrive makes s the visitor's session and leads to where they wanted to go,
-// over the page that sets a password and the new-account page if they are due.
+// over the page that asks for the second factor, the one that sets a password
+// and the new-account page if they are due.
 func arrive(r *web.Request, s *account.Session, next string) error {
 	r.SetSession(s)
 	if s.User.Theme != "" {
 		r.SetTheme(s.User.Theme)
 	}
 	switch {
+	case s.Scope == store.ScopeSecond:
+		return r.Redirect("/second?next=" + url.QueryEscape(next))
 	case s.Scope == store.ScopeSetPassword:
 		return r.Redirect("/password?next=" + url.QueryEscape(next))
 	case s.User.WelcomedAt.IsZero():
@@ -92,8 +106,19 @@ func mendable(err error) error {
 	return &again
 }
 
-// mustSetPassword leads those with a temporary password to the one page that is
-// open to them, from the pages that anyone may see.
+// mustSetPassword reports whether the visitor has a temporary password to replace first.
 func mustSetPassword(r *web.Request) bool {
 	return r.Session != nil && r.Session.UserID != "" && r.Session.Scope == store.ScopeSetPassword
+}
+
+// unfinished is the one page that is open to those who have not wholly signed
+// in, to which pages lead them that anyone may see; "" for others.
+func unfinished(r *web.Request) string {
+	switch {
+	case mustSetPassword(r):
+		return "/password"
+	case r.Session != nil && r.Session.UserID != "" && r.Session.Scope == store.ScopeSecond:
+		return "/second"
+	}
+	return ""
 }

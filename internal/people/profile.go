@@ -2,7 +2,6 @@ package people
 
 import (
 	"strings"
-	"time"
 
 	"github.com/pli-mail/pli/internal/account"
 	"github.com/pli-mail/pli/internal/i18n"
@@ -74,15 +73,15 @@ func newWelcomePage(r *web.Request) *welcomePage {
 }
 
 func (p *People) welcome(r *web.Request) error {
-	if mustSetPassword(r) {
-		return r.Redirect("/password")
+	if to := unfinished(r); to != "" {
+		return r.Redirect(to)
 	}
 	return r.Render(p.pages, "welcome", newWelcomePage(r))
 }
 
 func (p *People) welcomed(r *web.Request) error {
-	if mustSetPassword(r) {
-		return r.Redirect("/password")
+	if to := unfinished(r); to != "" {
+		return r.Redirect(to)
 	}
 	page := newWelcomePage(r)
 	if err := p.save(r); err != nil {
@@ -95,72 +94,40 @@ func (p *People) welcomed(r *web.Request) error {
 	return r.Redirect(home(r.User(), page.Next))
 }
 
-// profilePage is R13.
+// profilePage is the first tab of R13.
 type profilePage struct {
 	web.Base
+	Tabs []web.Link
 	preferences
-	Devices []device
 }
 
-type device struct {
-	Name        string
-	Since, Seen time.Time
-	Current     bool
+// tabs are the profile's, with the one in front marked.
+func tabs(r *web.Request) []web.Link {
+	out := []web.Link{
+		{URL: "/profile", Text: r.T("me.prefs")},
+		{URL: security, Text: r.T("sec.h1")},
+		{URL: "/profile/addresses", Text: r.T("alias.h1")},
+	}
+	for i := range out {
+		out[i].Current = strings.TrimSuffix(r.URL.Path, "/passkeys") == out[i].URL
+	}
+	return out
 }
 
-func (p *People) profilePage(r *web.Request) (*profilePage, error) {
-	page := &profilePage{Base: r.Base(r.T("pr.h1")), preferences: preferencesOf(r, r.User())}
-	list, err := p.accounts.Sessions(r.Context(), r.Session)
-	if err != nil {
-		return nil, err
-	}
-	for _, d := range list {
-		page.Devices = append(page.Devices, device{deviceName(r.Printer, d.Client), d.CreatedAt, d.SeenAt, d.Current})
-	}
-	return page, nil
+func newProfilePage(r *web.Request) *profilePage {
+	return &profilePage{Base: r.Base(r.T("pr.h1")), Tabs: tabs(r), preferences: preferencesOf(r, r.User())}
 }
 
 func (p *People) profile(r *web.Request) error {
-	page, err := p.profilePage(r)
-	if err != nil {
-		return err
-	}
-	return r.Render(p.pages, "profile", page)
+	return r.Render(p.pages, "profile", newProfilePage(r))
 }
 
 func (p *People) saveProfile(r *web.Request) error {
-	page, err := p.profilePage(r)
-	if err != nil {
-		return err
+	if err := p.save(r); err != nil {
+		return r.Again(p.pages, "profile", newProfilePage(r), err)
 	}
-	switch r.PostFormValue("do") {
-	case "password":
-		page.Input = r.PostForm
-		// The other form of the page was not sent: it keeps what is saved.
-		for name, value := range map[string]string{"first_name": page.FirstName, "last_name": page.LastName, "language": r.User().Language,
-			"time_zone": r.User().TimeZone, "theme": r.User().Theme, "notify_opened": tick(page.Notify)} {
-			page.Input.Set(name, value)
-		}
-		return p.changePassword(r, "profile", page, "/profile")
-	case "signout-others":
-		if _, err := p.accounts.SignOutOthers(r.Context(), r.Session); err != nil {
-			return err
-		}
-		r.Flash("ok", "me.outothers")
-	default:
-		if err := p.save(r); err != nil {
-			return r.Again(p.pages, "profile", page, err)
-		}
-		r.Flash("ok", "c.saved")
-	}
+	r.Flash("ok", "c.saved")
 	return r.Redirect("/profile")
-}
-
-func tick(b bool) string {
-	if b {
-		return "1"
-	}
-	return ""
 }
 
 // deviceName says in words what a User-Agent header says in code: the browser

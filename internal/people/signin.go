@@ -1,6 +1,7 @@
 package people
 
 import (
+	"net/url"
 	"strings"
 
 	"github.com/pli-mail/pli/internal/fault"
@@ -11,22 +12,25 @@ import (
 // signInPage is R8 and A1.
 type signInPage struct {
 	web.Base
-	Admin bool
-	Next  string
+	Admin    bool
+	Next     string
+	Passkeys bool
 }
 
-func newSignInPage(r *web.Request) *signInPage {
+func (p *People) newSignInPage(r *web.Request) *signInPage {
 	if strings.HasPrefix(r.URL.Path, "/admin/") {
-		return &signInPage{r.Base(r.T("as.h1")), true, r.Next("/admin/accounts")}
+		return &signInPage{r.Base(r.T("as.h1")), true, r.Next("/admin/accounts"), p.accounts.Passkeys()}
 	}
-	return &signInPage{r.Base(r.T("si.h1")), false, r.Next("/")}
+	return &signInPage{r.Base(r.T("si.h1")), false, r.Next("/"), p.accounts.Passkeys()}
 }
 
 func (p *People) signIn(r *web.Request) error {
-	page := newSignInPage(r)
-	switch {
-	case mustSetPassword(r):
-		return r.Redirect("/password")
+	page := p.newSignInPage(r)
+	switch to := unfinished(r); {
+	case to == "/second":
+		return r.Redirect(to + "?next=" + url.QueryEscape(page.Next))
+	case to != "":
+		return r.Redirect(to)
 	case r.Session.SignedIn():
 		return r.Redirect(page.Next)
 	}
@@ -35,7 +39,7 @@ func (p *People) signIn(r *web.Request) error {
 
 func (p *People) enter(r *web.Request) error {
 	s, err := p.accounts.SignIn(r.Context(), r.Session, r.PostFormValue("email"), r.PostFormValue("password"), r.Client(), r.UserAgent())
-	page := newSignInPage(r)
+	page := p.newSignInPage(r)
 	if err != nil {
 		return r.Again(p.pages, "signin", page, mendable(err))
 	}

@@ -118,6 +118,12 @@ func (p *Postman) PasswordChanged(tx *store.Tx, c account.PasswordChangedLetter)
 	return p.enqueue(tx, outbox.Letter{Kind: outbox.Notice, To: to(c.To)}, m, err)
 }
 
+// FactorChanged mails the notice that the ways to prove who one is changed.
+func (p *Postman) FactorChanged(tx *store.Tx, f account.FactorLetter) error {
+	m, err := p.Words.FactorChanged(notice.In(f.Language, f.Language, zoneOf(f.TimeZone)), notice.FactorChanged{What: f.What, Name: f.Name, At: f.At, Place: f.Place})
+	return p.enqueue(tx, outbox.Letter{Kind: outbox.Notice, To: to(f.To)}, m, err)
+}
+
 // Bounced writes the notice of a mail that could not be delivered, to its
 // sender if they are still a user here; for a mail that came through the
 // gateway it writes a report to whoever sent it, of whatever happened.

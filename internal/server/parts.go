@@ -88,7 +88,7 @@ func (p *Parts) build(c Config) error {
 	}
 	p.Outbox = outbox.New(outbox.Config{DB: p.DB, Root: p.Root, Blobs: p.Blobs, Log: c.Log})
 	p.Postman = &sealing.Postman{Outbox: p.Outbox, Words: words, From: message.Mailbox{Name: name, Addr: from}, Hostname: conf.Gateway.Hostname}
-	p.Accounts = account.New(account.Config{DB: p.DB, Root: p.Root, Post: p.Postman, Wake: p.Outbox.Wake, Log: c.Log,
+	p.Accounts = account.New(account.Config{DB: p.DB, Root: p.Root, Origin: conf.PublicURL, SiteName: conf.Name, Post: p.Postman, Wake: p.Outbox.Wake, Log: c.Log,
 		Hash: c.Hash, Hashers: int(conf.Limits.PasswordChecks), BreachedFile: conf.BreachedPasswords, Contact: contact(conf.Support)})
 	p.Keys = keyserver.New(keyserver.Config{DB: p.DB, Root: p.Root, Blobs: p.Blobs, Origin: conf.PublicURL,
 		Post: p.Postman.Keys(), Log: c.Log, KeepTransits: time.Duration(conf.Gateway.KeepDays) * 24 * time.Hour})

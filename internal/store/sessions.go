@@ -8,8 +8,16 @@ import (
 // Scopes of a session.
 const (
 	ScopeVisitor     = "visitor"
-	ScopeSetPassword = "set-password"
+	ScopeSecond      = "second"       // a password or a code was right, the second factor is still asked
+	ScopeSetPassword = "set-password" // only that
 	ScopeFull        = "full"
+)
+
+// What a session was proved by.
+const (
+	MethodCode     = "code" // mailed
+	MethodPassword = "password"
+	MethodPasskey  = "passkey"
 )
 
 // SessionLimit is how long a session lasts at most that has proved an address.

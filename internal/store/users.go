@@ -104,23 +104,23 @@ func (tx *Tx) FindPassword(userID string) (p Password, err error) {
 
 // SetPassword replaces a user's password.
 func (tx *Tx) SetPassword(userID string, p Password) error {
-	return tx.oneUser(`UPDATE users SET password_hash = $1, temporary = $2, temporary_until = $3 WHERE id = $4`,
+	return tx.oneRow(`UPDATE users SET password_hash = $1, temporary = $2, temporary_until = $3 WHERE id = $4`,
 		p.Hash, flag(p.Temporary), ms(p.TemporaryUntil), userID)
 }
 
 // SetUserState makes a user active or locked.
 func (tx *Tx) SetUserState(userID, state string) error {
-	return tx.oneUser(`UPDATE users SET state = $1 WHERE id = $2`, state, userID)
+	return tx.oneRow(`UPDATE users SET state = $1 WHERE id = $2`, state, userID)
 }
 
 // SetUserAccount puts a user into an account, or into none with 0.
 func (tx *Tx) SetUserAccount(userID string, account int64) error {
-	return tx.oneUser(`UPDATE users SET account_id = $1 WHERE id = $2`, number(account), userID)
+	return tx.oneRow(`UPDATE users SET account_id = $1 WHERE id = $2`, number(account), userID)
 }
 
 // SetPreferences writes what a person chooses for themselves, and nothing else of u.
 func (tx *Tx) SetPreferences(u User) error {
-	return tx.oneUser(`UPDATE users SET first_name = $1, last_name = $2, language = $3, time_zone = $4, theme = $5, notify_opened = $6
+	return tx.oneRow(`UPDATE users SET first_name = $1, last_name = $2, language = $3, time_zone = $4, theme = $5, notify_opened = $6
 		WHERE id = $7`, u.FirstName, u.LastName, u.Language, u.TimeZone, u.Theme, flag(u.NotifyOpened), u.ID)
 }
 
@@ -132,15 +132,16 @@ func (tx *Tx) SetWelcomed(userID string) error {
 
 // SetSignedIn notes that a person signed in now.
 func (tx *Tx) SetSignedIn(userID string) error {
-	return tx.oneUser(`UPDATE users SET last_sign_in_at = $1 WHERE id = $2`, ms(tx.Now), userID)
+	return tx.oneRow(`UPDATE users SET last_sign_in_at = $1 WHERE id = $2`, ms(tx.Now), userID)
 }
 
 // DeleteUser removes a user with their memberships, requests and sessions.
 func (tx *Tx) DeleteUser(userID string) error {
-	return tx.oneUser(`DELETE FROM users WHERE id = $1`, userID)
+	return tx.oneRow(`DELETE FROM users WHERE id = $1`, userID)
 }
 
-func (tx *Tx) oneUser(query string, args ...any) error {
+// oneRow is exec that must change a row.
+func (tx *Tx) oneRow(query string, args ...any) error {
 	n, err := tx.exec(query, args...)
 	if err == nil && n == 0 {
 		err = ErrNotFound

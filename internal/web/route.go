@@ -43,7 +43,7 @@ type Route struct {
 	Pattern  string
 	Access   Access
 	JSON     bool
-	AnyScope bool  // also for a session that opens only the page which sets a password
+	AnyScope bool  // also for a session that opens only one page: for the second factor, or a password to set
 	Body     int64 // most bytes of a request's body
 	Cross    bool  // may be posted to from another site
 }
@@ -51,7 +51,8 @@ type Route struct {
 // RouteOption says something unusual of an address.
 type RouteOption func(*Route)
 
-// AnyScope lets also those in who have a temporary password to replace first.
+// AnyScope lets also those in who have a second factor to prove, or a temporary
+// password to replace, first.
 func AnyScope() RouteOption { return func(rt *Route) { rt.AnyScope = true } }
 
 // Body allows bodies of n bytes instead of 1 MiB.
@@ -162,6 +163,16 @@ func (k *Kit) admit(rt Route, r *Request) (done bool) {
 	signedIn := s != nil && s.UserID != ""
 	if rt.Access >= SignedIn && !signedIn {
 		k.signInFirst(rt, r)
+		return true
+	}
+	if signedIn && s.Scope == store.ScopeSecond && !rt.AnyScope {
+		if rt.JSON {
+			k.fail(r, fault.New(fault.Denied, "second.first"))
+		} else if to := "/second"; safe(r.Method) {
+			k.redirect(r, to+"?next="+url.QueryEscape(r.URL.RequestURI()))
+		} else {
+			k.redirect(r, to)
+		}
 		return true
 	}
 	if signedIn && s.Scope == store.ScopeSetPassword && !rt.AnyScope {

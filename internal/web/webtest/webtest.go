@@ -80,7 +80,7 @@ func New(t testing.TB) *House {
 	h.DB, err = store.Open(t.Context(), "sqlite:"+h.file)
 	must(t, err)
 	log := slog.New(slog.NewTextHandler(&locked{h: h}, nil))
-	h.Accounts = account.New(account.Config{DB: h.DB, Root: h.Root, Post: accountPost{h}, Log: log,
+	h.Accounts = account.New(account.Config{DB: h.DB, Root: h.Root, Origin: h.Origin, Post: accountPost{h}, Log: log,
 		Hash: account.HashCost{Memory: 64, Passes: 1}})
 	h.Keys = keyserver.New(keyserver.Config{DB: h.DB, Root: h.Root, Blobs: h.Blobs, Origin: h.Origin, Post: keyPost{h}, Log: log})
 	catalogue, err := i18n.Load()
@@ -189,6 +189,7 @@ func (accountPost) AdminAdded(*store.Tx, account.AdminAddedLetter) error        
 func (accountPost) Joined(*store.Tx, account.JoinedLetter) error                   { return nil }
 func (accountPost) AccessRequested(*store.Tx, account.AccessRequestedLetter) error { return nil }
 func (accountPost) PasswordChanged(*store.Tx, account.PasswordChangedLetter) error { return nil }
+func (accountPost) FactorChanged(*store.Tx, account.FactorLetter) error            { return nil }
 
 // Envelope is one recipient's envelope, as their mail holds it.
 type Envelope struct {

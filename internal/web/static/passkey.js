@@ -1,0 +1,58 @@
+// Passkeys. A form with data-passkey asks the browser for one when it is sent ("create" for a new one,
+// "get" for one that is there), and goes to its address with the answer. data-offer: also beside the
+// address that somebody types, where the browser can.
+const bytes = s => Uint8Array.from(atob(s.replace(/-/g, '+').replace(/_/g, '/')), c => c.charCodeAt(0));
+const text = b => b && btoa(String.fromCharCode(...new Uint8Array(b))).replace(/\+/g, '-').replace(/\//g, '_').replace(/=+$/, '');
+const minutes = 60_000;
+let offer; // the one that waits beside the address
+
+async function ask(form, more) {
+  const create = form.dataset.passkey === 'create';
+  const r = await fetch('/passkey/challenge', { method: 'POST', headers: { 'Content-Type': 'application/json' }, body: JSON.stringify({ add: create }) });
+  if (r.status === 403 && create) location.assign(`/second?next=${encodeURIComponent(location.pathname)}`); // it is some time since this person proved who they are
+  if (!r.ok) throw new Error(`status ${r.status}`);
+  const { publicKey } = await r.json();
+  publicKey.challenge = bytes(publicKey.challenge);
+  if (publicKey.user) publicKey.user.id = bytes(publicKey.user.id);
+  for (const c of publicKey.excludeCredentials ?? []) c.id = bytes(c.id);
+  const got = await navigator.credentials[create ? 'create' : 'get']({ publicKey, ...more });
+  const { clientDataJSON, attestationObject, authenticatorData, signature, userHandle } = got.response;
+  form.elements.answer.value = JSON.stringify({
+    id: got.id, rawId: text(got.rawId), type: got.type, clientExtensionResults: {},
+    response: {
+      clientDataJSON: text(clientDataJSON),
+      ...(create ? { attestationObject: text(attestationObject), transports: got.response.getTransports?.() ?? [] }
+        : { authenticatorData: text(authenticatorData), signature: text(signature), userHandle: text(userHandle) ?? undefined }),
+    },
+  });
+  form.submit();
+}
+
+async function wait(form) {
+  offer = new AbortController();
+  const again = setTimeout(() => { offer.abort(); wait(form); }, 9 * minutes); // before the challenge is too old
+  try {
+    await ask(form, { mediation: 'conditional', signal: offer.signal });
+  } catch { // nobody took it, or the form's button was pressed
+    clearTimeout(again);
+  }
+}
+
+if (window.PublicKeyCredential && navigator.credentials) {
+  document.querySelector('[data-nopasskey]')?.remove();
+  for (const form of document.querySelectorAll('form[data-passkey]')) {
+    form.hidden = false;
+    const says = form.querySelector('[role=status]');
+    form.addEventListener('submit', async e => {
+      e.preventDefault();
+      offer?.abort();
+      says.textContent = '';
+      try {
+        await ask(form, {});
+      } catch (err) {
+        says.textContent = err.name === 'NotAllowedError' || err.name === 'AbortError' ? form.dataset.cancelled : form.dataset.failed;
+      }
+    });
+    if ('offer' in form.dataset && await PublicKeyCredential.isConditionalMediationAvailable?.()) wait(form);
+  }
+}
