@@ -188,11 +188,12 @@ func recipientStatus(r *web.Request, s keyserver.SentRecipient) tag {
 // sentence tells one event in words. Who did it is named without the kind that the log puts before it.
 func sentence(r *web.Request, e keyserver.Event) string {
 	key, known := map[string]string{
-		"envelope.seal":           "desk.ev.seal",
-		"envelope.release":        "desk.ev.release",
-		"envelope.release_denied": "desk.ev.denied",
-		"envelope.lock":           "desk.ev.lock",
-		"envelope.unlock":         "desk.ev.unlock",
+		"envelope.seal":              "desk.ev.seal",
+		"envelope.release":           "desk.ev.release",
+		"envelope.released_assisted": "desk.ev.assisted",
+		"envelope.release_denied":    "desk.ev.denied",
+		"envelope.lock":              "desk.ev.lock",
+		"envelope.unlock":            "desk.ev.unlock",
 	}[e.Action]
 	if !known {
 		return e.Action

@@ -32,6 +32,8 @@ const (
 	ReasonExpired    = "expired"
 	ReasonGone       = "gone" // the key has been destroyed
 	ReasonRecalled   = "recalled"
+	ReasonOnline     = "online" // the account or the message forbids that the server opens it
+	ReasonOften      = "often"  // the server opened it for this recipient too often
 	ReasonRights     = "rights" // to act on it: neither the sender nor an administrator
 )
 
@@ -448,10 +450,16 @@ func (s *Service) Landing(ctx context.Context, v Visitor, ref string) (Landing, 
 			return err
 		}
 		o, known, err := findRef(tx, ref, v.Session)
-		if err != nil || !known || !o.Possession {
+		if err != nil || !known {
 			return err
 		}
-		return s.describe(tx, o, &l)
+		if o.Possession {
+			return s.describe(tx, o, &l)
+		}
+		if addressed(o) && stateOf(o, asOf(tx, o)) == StateActive {
+			l.Online, err = online(o) // whoever has the address may know that there is one
+		}
+		return err
 	})
 	if err != nil {
 		return Landing{}, unavailable(err)
@@ -475,6 +483,14 @@ func (s *Service) describe(tx *store.Tx, o store.Opening, l *Landing) (err error
 	if l.State == StateGone || l.State == StateRecalled {
 		return nil
 	}
+	if l.Online, err = online(o); err != nil {
+		return err
+	}
+	p, err := policy.ReadPermissions(o.Message.Policy)
+	if err != nil {
+		return err
+	}
+	l.NoCopy = p.Forward != nil && !*p.Forward
 	key, err := s.openEpoch(o.AccountKey, o.Epoch)
 	if err != nil {
 		return err

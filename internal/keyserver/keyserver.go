@@ -192,6 +192,8 @@ type Landing struct {
 	State      string    // StateActive and so on
 	Reason     string    // why it is locked, in the sender's words; "" where they gave none
 	Kept       bool      // Ciphertext has it
+	NoCopy     bool      // its sender asked that it is not passed on
+	Online     bool      // Assist may open it; known also without Possession to who proved the address
 }
 
 // What a high level asks of somebody who proved the address.

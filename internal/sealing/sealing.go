@@ -134,6 +134,7 @@ type job struct {
 	from     mailaddr.Address
 	to       []mailaddr.Address
 	account  store.Account
+	policy   uint32                // of the envelope's header
 	verified bool                  // the sender's address is in a domain of their own account
 	known    map[string]store.User // recipients who are users, by canonical address
 	sealedAt time.Time
@@ -148,6 +149,9 @@ func (j *job) lookUp(tx *store.Tx) (err error) {
 	}
 	if j.r.AccountName == "" {
 		j.r.AccountName = j.account.Name
+	}
+	if j.policy, err = headerPolicy(j.account); err != nil {
+		return err
 	}
 	if j.verified, err = account.Verified(tx, j.r.AccountID, j.r.Sender.UserID, j.from); err != nil {
 		return err
@@ -166,6 +170,16 @@ func (j *job) lookUp(tx *store.Tx) (err error) {
 	return nil
 }
 
+// headerPolicy is what the header says of an account's envelopes: whether the
+// server may ever open one. An account that forbids it later is obeyed too.
+func headerPolicy(a store.Account) (uint32, error) {
+	settings, err := policy.ReadSettings(a.Settings)
+	if err != nil || settings.NoOnline {
+		return 0, err
+	}
+	return envelope.PolicyServerMayOpen, nil
+}
+
 // seal makes the enclosure of the composed message.
 func (j *job) seal(ctx context.Context, plain *spool.File) error {
 	in, err := plain.Reader()
@@ -177,7 +191,7 @@ func (j *job) seal(ctx context.Context, plain *spool.File) error {
 	if err != nil {
 		return fmt.Errorf("seal message: index: %w", err)
 	}
-	h := envelope.Header{SealedAt: j.sealedAt, SenderHint: j.r.Sender.Name, NotAfter: j.r.ExpiresAt.Truncate(time.Second)}
+	h := envelope.Header{SealedAt: j.sealedAt, Policy: j.policy, SenderHint: j.r.Sender.Name, NotAfter: j.r.ExpiresAt.Truncate(time.Second)}
 	if in, err = plain.Reader(); err != nil {
 		return fmt.Errorf("seal message: %w", err)
 	}
