@@ -5,6 +5,8 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"path"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -40,9 +42,10 @@ type onlinePage struct {
 }
 
 type onlineFile struct {
-	N    int // of the manifest's parts
-	Name string
-	Size string
+	N     int // of the manifest's parts
+	Name  string
+	Size  string
+	Risky bool // a system may run it
 }
 
 // handedOver is what the form brought: E, and the envelope where the reader
@@ -122,6 +125,9 @@ func (p *portal) online(r *web.Request) error {
 		page, perr := p.landingPage(r)
 		if perr != nil {
 			return perr
+		}
+		if !page.Possession { // the address is proved: it is not asked for again
+			return r.Again(p.pages, "message", p.messageOf(r, page), err)
 		}
 		return r.Again(p.pages, "landing", page, err)
 	}
@@ -242,7 +248,7 @@ func (p *onlinePage) fill(r *web.Request, m *envelope.Manifest, plain *spool.Fil
 		if part.Role != "attachment" && part.Role != "inline" {
 			continue
 		}
-		p.Files = append(p.Files, onlineFile{i, fileName(part), size(r, part.Size)})
+		p.Files = append(p.Files, onlineFile{i, fileName(part), size(r, part.Size), risky(fileName(part), part.Type)})
 	}
 	return nil
 }
@@ -267,6 +273,25 @@ func fileName(p envelope.Part) string {
 	return "attachment"
 }
 
+// dangerous are the extensions that files.js warns of, and no others.
+var dangerous = strings.Fields(`ade adp apk app appref-ms appx bat chm cmd com cpl dll dmg docm dotm exe gadget hlp hta htm html img inf ins iso
+	jar js jse lnk mde mht mhtml msc msi msix msp mst ocx one pif pkg ppam pptm ps1 psm1 py pyw reg scf scr sct settingcontent-ms sh shs
+	sldm svg svgz swf url vb vbe vbs vhd vhdx webarchive wsc wsf wsh xhtml xht xlam xlsm xltm xll xml xsl xslt`)
+
+// risky says whether a system may run such a file (AT-78).
+func risky(name, kind string) bool {
+	if slices.Contains(dangerous, strings.ToLower(strings.TrimPrefix(path.Ext(name), "."))) {
+		return true
+	}
+	for _, active := range []string{"text/html", "image/svg", "application/xhtml", "application/xml", "application/javascript", "application/x-ms",
+		"application/x-sh", "application/hta", "application/java", "text/xml", "text/javascript"} {
+		if strings.HasPrefix(kind, active) {
+			return true
+		}
+	}
+	return false
+}
+
 // size is a number of bytes for people.
 func size(r *web.Request, n int64) string {
 	units := strings.Fields(r.T("web.units"))
@@ -278,7 +303,7 @@ func size(r *web.Request, n int64) string {
 	if u > 0 && f < 10 {
 		digits = 1
 	}
-	s := strconv.FormatFloat(f, 'f', digits, 64)
+	s := strings.TrimSuffix(strconv.FormatFloat(f, 'f', digits, 64), ".0")
 	if r.Printer.Lang == "fr" {
 		s = strings.Replace(s, ".", ",", 1)
 	}

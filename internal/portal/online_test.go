@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"mime/multipart"
+	"os"
 	"regexp"
 	"slices"
 	"strings"
@@ -101,7 +102,7 @@ func TestOpenOnline(t *testing.T) {
 			a = handOver(t, b, e, "", e.Armor(t))
 		}
 		has(t, a, 200, "The server opened this message at your request", "Results &lt;1&gt;", "All is well, café.\n", "our site &lt;https://evil.example/x&gt; &lt;now&gt;",
-			"C. Roux &lt;claire@elsewhere.example&gt;", "Rosa &lt;rosa@example.com&gt;", "résumé.html", "9\u00a0B")
+			"C. Roux &lt;claire@elsewhere.example&gt;", "Rosa &lt;rosa@example.com&gt;", "résumé.html", "This file type can harm your computer", "9\u00a0B")
 		if strings.Contains(a.Body, "alert(1)") || strings.Contains(a.Body, e.Slot.E.Base64()) || a.Header.Get("Cache-Control") != "no-store" {
 			t.Errorf("it shows too much, or may be kept: %s", a.Body)
 		}
@@ -200,5 +201,24 @@ func TestOnlineRefused(t *testing.T) {
 	}
 	if a := b.Get(t, "/e/"+e.Ref+"/online"); a.Status != 405 {
 		t.Errorf("GET: %d", a.Status)
+	}
+}
+
+// The page that the server makes warns of the files that the script warns of.
+func TestSameWarnings(t *testing.T) {
+	t.Parallel()
+	words := func(file, from string) []string {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, after, _ := strings.Cut(string(text), from)
+		list, _, _ := strings.Cut(after, "split(")
+		list, _, _ = strings.Cut(list, "`)")
+		return regexp.MustCompile(`[a-z0-9-]+`).FindAllString(list, -1)
+	}
+	script, server := words("../web/static/files.js", "DANGEROUS = new Set("), words("online.go", "strings.Fields(`")
+	if !slices.Equal(script, server) || len(server) < 70 {
+		t.Errorf("the script has %v, the server %v", script, server)
 	}
 }

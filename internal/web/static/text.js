@@ -2,7 +2,7 @@
 // that begin with > are quoted.
 import { aim } from './links.js';
 
-const LINK = /\b(?:https?:\/\/|mailto:)[^\s<>"\u0060\u0000-\u001f\u007f-\u009f]+/gi;
+const LINK = /\b(?:https?:\/\/|mailto:)[^\s<>"\u0060\u0000-\u001f\u007f-\u009f]{1,2048}/gi;
 const DEEP = 6; // quotes in quotes; deeper ones keep their signs
 const MOST_LINKS = 2000; // that a browser lays out without stopping
 
@@ -22,8 +22,8 @@ function write(to, lines, depth, left) {
       write(quote, run.map((line) => line.replace(/^> ?/, '')), depth + 1, left);
       to.append(quote);
     } else {
-      // The line end before a quote is the quote's own, as a block.
-      link(to, run.join('\n') + (end < lines.length && !quoted(lines[end]) ? '\n' : ''), left);
+      // A block begins a line by itself, and swallows the line end before it.
+      link(to, run.join('\n') + (end < lines.length && run.at(-1) === '' ? '\n' : ''), left);
     }
     from = end;
   }
@@ -50,7 +50,8 @@ function trimmed(address) {
   for (;;) {
     const last = s.at(-1);
     const open = { ')': '(', ']': '[', '}': '{' }[last];
-    if (open ? s.includes(open) : !'.,;:!?\'*_'.includes(last)) return s;
+    const more = (c) => s.split(c).length;
+    if (open ? more(open) >= more(last) : !'.,;:!?\'*_'.includes(last)) return s;
     s = s.slice(0, -1);
   }
 }
