@@ -212,7 +212,13 @@ func masked(s store.Slot) string {
 }
 
 func sender(o store.Opening) Sender {
-	return Sender{o.Message.SenderID, o.Message.SenderAddress, o.Message.SenderName, o.Organisation, o.Message.Verified}
+	m := o.Message
+	s := Sender{UserID: m.SenderID, Address: m.SenderAddress, Name: m.SenderName, Organisation: o.Organisation, Verified: m.Verified,
+		Outsider: m.Intake != "", Proved: m.Proved}
+	if s.Outsider {
+		s.Organisation = "" // the message's account is that of who asked
+	}
+	return s
 }
 
 // findRef is FindOpeningByRef where an unknown reference is no error: known

@@ -121,6 +121,7 @@ type NewMessage struct {
 	Carrier      string             // CarrierMail, CarrierFile or CarrierThrough
 	Transit      string             // trace id of the gateway, or ""
 	Permissions  policy.Permissions // what the sender or a rule allows
+	Intake       string             // id of the intake that it answers, or ""
 	Slots        []NewSlot
 	Actor        Actor
 	// Then, if not nil, runs in the same transaction, perhaps more than once: it
@@ -142,6 +143,8 @@ type Sender struct {
 	Name         string
 	Organisation string // name of the account; not an input of Register
 	Verified     bool   // the address's domain is one of this service's
+	Outsider     bool   // it answers an intake: the sender is nobody's user
+	Proved       bool   // an outsider proved the address, by a mailed code
 }
 
 // NewSlot is one recipient's half.

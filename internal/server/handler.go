@@ -43,6 +43,9 @@ func (s *Server) handler() (http.Handler, error) {
 	if err := desk.Register(desk.Config{Kit: kit, Keys: s.Keys, Sealing: s.Sealing, Now: s.DB.Now}); err != nil {
 		return nil, err
 	}
+	if err := desk.RegisterIntakes(kit, s.Intakes, s.DB.Now); err != nil {
+		return nil, err
+	}
 	api.Register(api.Config{Kit: kit, Accounts: s.Accounts, Keys: s.Keys, Now: s.DB.Now})
 	return kit, nil
 }
