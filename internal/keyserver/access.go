@@ -211,9 +211,11 @@ func masked(s store.Slot) string {
 	return a.Masked()
 }
 
-func sender(o store.Opening) Sender {
-	m := o.Message
-	s := Sender{UserID: m.SenderID, Address: m.SenderAddress, Name: m.SenderName, Organisation: o.Organisation, Verified: m.Verified,
+func sender(o store.Opening) Sender { return senderOf(o.Message, o.Organisation) }
+
+// senderOf is who sent m; organisation is the name of the message's account.
+func senderOf(m store.Message, organisation string) Sender {
+	s := Sender{UserID: m.SenderID, Address: m.SenderAddress, Name: m.SenderName, Organisation: organisation, Verified: m.Verified,
 		Outsider: m.Intake != "", Proved: m.Proved}
 	if s.Outsider {
 		s.Organisation = "" // the message's account is that of who asked

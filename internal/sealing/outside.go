@@ -150,7 +150,7 @@ func (c *carried) letter(reg keyserver.Registered) (outbox.Letter, error) {
 	o, keep, ref := &c.o, keepUntil(c.o.Account, c.sealedAt, c.expires), reg.Slots[0].Ref
 	langs := notice.In(o.To.Language, o.Account.Language, zoneOf(o.To.TimeZone))
 	words := notice.Envelope{
-		Sender: c.name(), SenderAddress: o.Address.String(), To: c.to.String(), Note: o.Note, Ref: ref, E: o.E,
+		Sender: c.name(), SenderAddress: o.Address.String(), To: c.to.String(), Note: o.Note, Ref: ref, Part: envelope.KeyPart{E: o.E},
 		ExpiresAt: c.expires, KeptUntil: keep, File: opener.Name(c.sealedAt),
 	}
 	mail, err := c.s.cfg.Words.Envelope(langs, words)
@@ -163,7 +163,8 @@ func (c *carried) letter(reg keyserver.Registered) (outbox.Letter, error) {
 		From: from.From, ReplyTo: from.ReplyTo, Bounces: c.s.cfg.Post.From.Addr, To: message.Mailbox{Addr: c.to},
 		Subject: mail.Subject, Body: outbox.Body{Text: mail.Text, HTML: mail.HTML}, MessageID: c.s.cfg.Post.thread(ref),
 		Attach: &outbox.Attach{
-			Name: words.File, Lang: langs.Order[0], Origin: c.s.cfg.Origin, Sender: c.name(), Reference: id.ShowReference(ref), E: o.E,
+			Name: words.File, Lang: langs.Order[0], Origin: c.s.cfg.Origin, Sender: c.name(), Reference: id.ShowReference(ref),
+			Part:    envelope.KeyPart{E: o.E},
 			Head:    envelope.Head(o.MH, o.RH, o.Wrap, reg.Seal, c.payload.Size),
 			Payload: c.blob, Body: c.body, PayloadSize: c.payload.Size,
 		},
