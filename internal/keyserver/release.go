@@ -81,6 +81,12 @@ func (s *Service) release(ctx context.Context, v Visitor, slot envelope.SlotID, 
 		if err := tx.CountOpening(o.Slot); err != nil {
 			return err
 		}
+		// From then on the sender may be told how this recipient opens.
+		if o.Scope == store.ScopeFull && o.UserAddress == o.Slot.Address && o.Message.SenderID != "" {
+			if err := tx.MarkEnrolled(o.Message.SenderID, o.Slot.Address); err != nil {
+				return err
+			}
+		}
 		told, err = s.tellSender(tx, o)
 		return err
 	})
