@@ -40,7 +40,8 @@ func (s *Server) handler() (http.Handler, error) {
 	if err := portal.Register(portal.Config{Kit: kit, Keys: s.Keys, Spool: s.spool, From: []string{from.String()}, Contact: contact(conf.Support).Address}); err != nil {
 		return nil, err
 	}
-	if err := desk.Register(desk.Config{Kit: kit, Keys: s.Keys, Sealing: s.Sealing, Now: s.DB.Now}); err != nil {
+	if err := desk.Register(desk.Config{Kit: kit, Accounts: s.Accounts, Keys: s.Keys, Sealing: s.Sealing, Now: s.DB.Now,
+		Undo: time.Duration(conf.Limits.UndoSeconds) * time.Second}); err != nil {
 		return nil, err
 	}
 	if err := desk.RegisterIntakes(kit, s.Intakes, s.DB.Now); err != nil {
