@@ -130,6 +130,7 @@ type detailPage struct {
 	Recipients []recipientRow
 	Reasons    []string // why the gateway sealed it
 	Events     []eventRow
+	Undo       int // seconds left in which the sending can be undone
 }
 
 type recipientRow struct {
@@ -163,6 +164,11 @@ func (d *desk) detail(r *web.Request) error {
 	}
 	for _, e := range m.Activity {
 		p.Events = append(p.Events, eventRow{e, sentence(r, e)})
+	}
+	if until, err := d.Sealing.UndoUntil(r.Context(), r.Session.UserID, m.MessageID); err != nil {
+		return err
+	} else if !until.IsZero() {
+		p.Undo = int(until.Sub(d.Now()).Seconds()) + 1
 	}
 	return r.Render(d.pages, "detail", p)
 }
