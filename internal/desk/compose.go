@@ -27,7 +27,7 @@ const (
 
 // draftFields are the fields of the form that a draft keeps. "options" says that
 // the options were there, since a box that is not ticked is not sent.
-var draftFields = []string{"to", "cc", "subject", "note", "body", "options", "until", "reply", "replyall", "forward", "notify", "level", "language", "pp_hint",
+var draftFields = []string{"to", "cc", "subject", "note", "body", "options", "until", "remind", "reply", "replyall", "forward", "notify", "level", "language", "pp_hint",
 	usedPassphrase}
 
 // usedPassphrase says that the draft was to be sent with a passphrase, which has
@@ -371,8 +371,18 @@ func (d *desk) request(r *web.Request, v url.Values, files bool) (sealing.Reques
 	if req.Passphrase, broken = passphrase(v); broken {
 		bad = bad.In("pp", "pp.broken", nil)
 	}
+	if v.Get(usedPassphrase) != "" && req.Passphrase == nil && !broken {
+		bad = bad.In("pp", "new.ppagain", nil)
+	}
 	late, noDate := false, false
 	req.ExpiresAt, noDate, late = d.until(r, v.Get("until"))
+	if text := v.Get("remind"); text != "" {
+		day, err := time.ParseInLocation(time.DateOnly, text, r.Printer.Zone)
+		req.RemindAt = endOf(day)
+		if err != nil || !req.RemindAt.After(d.Now()) || !req.ExpiresAt.IsZero() && req.RemindAt.After(req.ExpiresAt) {
+			bad = bad.In("remind", "new.badremind", nil)
+		}
+	}
 	if err := d.Sealing.Check(req); err != nil {
 		if !fault.Is(err, fault.Invalid) {
 			return req, err
@@ -417,12 +427,7 @@ func passphrase(v url.Values) (p *envelope.Passphrase, broken bool) {
 // the account allows.
 func (d *desk) until(r *web.Request, text string) (at time.Time, noDate, late bool) {
 	days := r.Session.Account.ExpiryDays
-	// To the end of the day, where the sender is.
-	end := func(t time.Time) time.Time {
-		y, m, day := t.Date()
-		return time.Date(y, m, day+1, 0, 0, 0, 0, r.Printer.Zone).Add(-time.Second)
-	}
-	last := end(d.today(r).AddDate(0, 0, days))
+	last := endOf(d.today(r).AddDate(0, 0, days))
 	if text == "" {
 		if days == 0 {
 			return time.Time{}, false, false
@@ -433,8 +438,14 @@ func (d *desk) until(r *web.Request, text string) (at time.Time, noDate, late bo
 	if err != nil {
 		return time.Time{}, true, false
 	}
-	at = end(day)
+	at = endOf(day)
 	return at, false, days > 0 && at.After(last)
+}
+
+// endOf is the end of a day, where the sender is.
+func endOf(t time.Time) time.Time {
+	y, m, day := t.Date()
+	return time.Date(y, m, day+1, 0, 0, 0, 0, t.Location()).Add(-time.Second)
 }
 
 // permit reads what recipients may do. What the account does not allow is not

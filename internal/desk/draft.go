@@ -136,11 +136,10 @@ func (d *desk) sendReviewed(r *web.Request) error {
 	for _, name := range []string{"pp_key", "pp_salt", "pp_hint"} {
 		fields.Set(name, r.PostFormValue(name))
 	}
-	if fields.Get(usedPassphrase) != "" && fields.Get("pp_key") == "" {
-		again := fault.New(fault.Invalid, "new.ppagain").In("pp", "new.ppagain", nil)
-		return r.Again(d.pages, "review", newReviewPage(r, page.Draft), again)
-	}
 	req, err := d.request(r, fields, len(page.Draft.Files) > 0)
+	if err != nil && fields.Get(usedPassphrase) != "" && fields.Get("pp_key") == "" {
+		return r.Again(d.pages, "review", newReviewPage(r, page.Draft), err)
+	}
 	if err == nil && r.PostFormValue("version") != strconv.FormatInt(page.Draft.Version, 10) {
 		err = fault.New(fault.Conflict, "err.stale")
 	}
