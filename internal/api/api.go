@@ -82,19 +82,10 @@ func (a *api) server(r *web.Request) error {
 	if err != nil {
 		return err
 	}
-	out := struct {
+	return r.JSON(struct {
 		Origin  string `json:"origin"`
 		SealKey string `json:"seal_key"`
-		Online  bool   `json:"online"` // envelopes of the caller's account say that the server may open them
-	}{Origin: a.Kit.Origin(), SealKey: b64(key)}
-	if r.Session.SignedIn() && r.Session.Account != nil {
-		settings, err := policy.ReadSettings(r.Session.Account.Settings)
-		if err != nil {
-			return err
-		}
-		out.Online = !settings.NoOnline
-	}
-	return r.JSON(out)
+	}{a.Kit.Origin(), b64(key)})
 }
 
 type sessionOut struct {

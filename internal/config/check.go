@@ -22,7 +22,7 @@ func (r *reading) check() {
 		k := &keys[i]
 		s, isString := k.field(r.Config).(*string)
 		switch {
-		case r.wrong[k.name]:
+		case r.wrong[k.name], k.inList():
 		case k.required && (!isString || *s == ""):
 			r.add(k.name, "config.missing", "example", k.example)
 		case isString && len(k.choices) > 0 && !slices.Contains(k.choices, *s):
@@ -33,6 +33,7 @@ func (r *reading) check() {
 	r.checkDatabase()
 	r.checkMail()
 	r.checkGateway()
+	r.checkProviders()
 	r.checkLimits()
 }
 
@@ -162,6 +163,49 @@ func (r *reading) checkMail() {
 	}
 }
 
+func (r *reading) checkProviders() {
+	names, issuers := map[string]bool{}, map[string]bool{}
+	for i := range r.OIDC {
+		p := &r.OIDC[i]
+		r.at = providerAt(i)
+		if !isProviderName(p.Name) || names[p.Name] {
+			r.add("oidc.name", "config.oidcname", "value", p.Name)
+		}
+		if !isIssuer(p.Issuer) || issuers[p.Issuer] {
+			r.add("oidc.issuer", "config.oidcissuer", "value", p.Issuer)
+		}
+		names[p.Name], issuers[p.Issuer] = true, true
+		if p.Label == "" {
+			p.Label = p.Name
+		}
+		if p.ClientID == "" {
+			r.add("oidc.client_id", "config.missing", "example", findKey("oidc.client_id").example)
+		}
+		if len(p.Domains) == 0 {
+			r.add("oidc.domains", "config.missing", "example", findKey("oidc.domains").example)
+		}
+		for j, d := range p.Domains {
+			a, err := mailaddr.ParseDomain(d)
+			if err != nil {
+				r.add("oidc.domains", "config.domain", "value", d)
+			}
+			p.Domains[j] = a
+		}
+	}
+}
+
+func isProviderName(s string) bool {
+	return s != "" && len(s) <= 40 && strings.Trim(s, "abcdefghijklmnopqrstuvwxyz0123456789-") == ""
+}
+
+// isIssuer reports whether s is an issuer (OpenID Connect Discovery 1.0, section
+// 3). Without TLS it could be anybody, but on this machine.
+func isIssuer(s string) bool {
+	u, err := url.Parse(s)
+	return err == nil && u.Host != "" && u.RawQuery == "" && u.Fragment == "" && u.User == nil &&
+		(u.Scheme == "https" || u.Scheme == "http" && IsLoopback(u.Hostname()))
+}
+
 func (r *reading) checkGateway() {
 	g := &r.Gateway
 	for _, a := range g.Listen {
@@ -202,7 +246,6 @@ func (r *reading) checkLimits() {
 		min, max int64
 	}{
 		{"limits.attachments_mib", r.Limits.AttachmentsMiB, 1, 25},
-		{"limits.undo_seconds", r.Limits.UndoSeconds, 0, 300},
 		{"limits.password_checks", r.Limits.PasswordChecks, 0, 1024},
 		{"gateway.message_mib", r.Gateway.MessageMiB, 1, 1024},
 		{"gateway.connections", r.Gateway.Connections, 1, 10000},

@@ -39,8 +39,11 @@ type Config struct {
 
 	Mail    Mail
 	Gateway Gateway
+	OIDC    []OIDC
 	Log     Log
 	Limits  Limits
+
+	oidc OIDC // one while it is read, or shown
 
 	trustedProxies []string // as written
 }
@@ -84,6 +87,16 @@ type Gateway struct {
 	proxyFrom, partners []string
 }
 
+// OIDC is an organisation's OpenID provider.
+type OIDC struct {
+	Name       string // in addresses of pages
+	Label      string // on the button; never empty in a checked configuration
+	Issuer     string
+	ClientID   string
+	SecretFile string
+	Domains    []string // A-labels in a checked configuration
+}
+
 // Partner is a domain whose mail goes to a next hop of its own, under TLS whose
 // certificate must be for that host.
 type Partner struct{ Domain, Addr string }
@@ -97,7 +110,6 @@ type Log struct{ Level, Format string }
 // Limits bound what one person can ask of the service.
 type Limits struct {
 	AttachmentsMiB int64 // all files of one message composed on the web
-	UndoSeconds    int64 // in which a sending from the web can be undone
 	PasswordChecks int64 // at once, 64 MiB of memory each; 0: by the machine's size
 }
 
@@ -126,6 +138,11 @@ func Parse(path string, data []byte) (*Config, error) {
 	dir := filepath.Dir(path)
 	for _, k := range keys {
 		if s, ok := k.field(c).(*string); ok && k.path && *s != "" && !filepath.IsAbs(*s) {
+			*s = filepath.Join(dir, *s)
+		}
+	}
+	for i := range c.OIDC {
+		if s := &c.OIDC[i].SecretFile; *s != "" && !filepath.IsAbs(*s) {
 			*s = filepath.Join(dir, *s)
 		}
 	}

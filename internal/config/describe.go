@@ -21,7 +21,7 @@ func Example() string {
 			if hasRequired(t.name) {
 				off = ""
 			}
-			fmt.Fprintf(&b, "%s[%s]\n", off, t.name)
+			fmt.Fprintf(&b, "%s%s\n", off, heading(t.name))
 		}
 		for _, k := range inTable(t.name) {
 			b.WriteByte('\n')
@@ -42,11 +42,11 @@ func Reference() string {
 	b.WriteString("# Configuration\n\nGenerated from the program; `go test ./internal/config -run TestReference -update` writes it again.\n\n")
 	b.WriteString("The file is TOML. `pli serve`, `pli admin` and the other commands read the one named by `--config`, else by the\nenvironment variable `PLI_CONFIG`, else `/etc/pli/pli.toml`. An unknown key is an error, and all errors are told at once\n(`pli config check`). Relative paths are relative to the file. A secret is never a value: a key names the file that holds it.\n`pli config show` prints what is in force. An example with every key is `etc/pli.toml`.\n")
 	for _, t := range tables {
-		heading := "General"
+		title := "General"
 		if t.name != "" {
-			heading = "`[" + t.name + "]`"
+			title = "`" + heading(t.name) + "`"
 		}
-		fmt.Fprintf(&b, "\n## %s\n\n%s\n\n| Key | Type | Default | Meaning |\n| --- | --- | --- | --- |\n", heading, t.doc)
+		fmt.Fprintf(&b, "\n## %s\n\n%s\n\n| Key | Type | Default | Meaning |\n| --- | --- | --- | --- |\n", title, t.doc)
 		for _, k := range inTable(t.name) {
 			def := "`" + literal(k.def) + "`"
 			switch {
@@ -65,11 +65,20 @@ func Reference() string {
 func (c *Config) Show(w io.Writer) error {
 	var b strings.Builder
 	for _, t := range tables {
+		if listed(t.name) {
+			continue
+		}
 		if t.name != "" {
-			fmt.Fprintf(&b, "\n[%s]\n", t.name)
+			fmt.Fprintf(&b, "\n%s\n", heading(t.name))
 		}
 		for _, k := range inTable(t.name) {
 			fmt.Fprintf(&b, "%s = %s\n", k.name[len(prefix(t.name)):], literal(k.field(c)))
+		}
+	}
+	for _, o := range c.OIDC {
+		fmt.Fprintf(&b, "\n%s\n", heading("oidc"))
+		for _, k := range inTable("oidc") {
+			fmt.Fprintf(&b, "%s = %s\n", k.name[len(prefix("oidc")):], literal(k.field(&Config{oidc: o})))
 		}
 	}
 	_, err := io.WriteString(w, b.String())
@@ -80,16 +89,32 @@ func (c *Config) Show(w io.Writer) error {
 func (c *Config) Values() map[string]any {
 	out := make(map[string]any, len(keys))
 	for _, k := range keys {
-		switch f := k.field(c).(type) {
-		case *string:
-			out[k.name] = *f
-		case *[]string:
-			out[k.name] = append([]string{}, *f...)
-		case *int64:
-			out[k.name] = *f
+		if !k.inList() {
+			k.value(c, k.name, out)
 		}
 	}
+	providers := []map[string]any{}
+	for _, o := range c.OIDC {
+		one := map[string]any{}
+		for _, k := range inTable("oidc") {
+			k.value(&Config{oidc: o}, k.name[len(prefix("oidc")):], one)
+		}
+		providers = append(providers, one)
+	}
+	out["oidc"] = providers
 	return out
+}
+
+// value puts what is in force for a key into out.
+func (k *key) value(c *Config, name string, out map[string]any) {
+	switch f := k.field(c).(type) {
+	case *string:
+		out[name] = *f
+	case *[]string:
+		out[name] = append([]string{}, *f...)
+	case *int64:
+		out[name] = *f
+	}
 }
 
 // Quote is s as a TOML string.

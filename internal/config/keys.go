@@ -1,5 +1,7 @@
 package config
 
+import "strings"
+
 // key is one entry of the file. The type of its field is its type in TOML:
 // *string a string, *[]string a list of strings, *int64 a whole number.
 type key struct {
@@ -20,6 +22,7 @@ var tables = []struct{ name, doc string }{
 	{"mail", "Outgoing mail: the envelopes' mails, codes, invitations and notices."},
 	{"mail.dkim", "Signs outgoing mail, if the smart host does not."},
 	{"gateway", "The door for mail in flight: your mail servers hand it outgoing mail, it seals what is to be sealed and hands all of it on. Who may hand mail to it is told with pli admin upstream, and what is sealed with pli admin rules."},
+	{"oidc", "An organisation's sign-in (OpenID Connect): Microsoft Entra, Google Workspace, Keycloak or any other. Repeat the table for each. At the provider, register the address PUBLIC_URL/signin/from/NAME. How to: docs/howto/sign-in-with-an-organisation.md."},
 	{"log", "The server's own log, on standard error. It never holds content, codes, keys or passwords."},
 	{"limits", "What one person may ask of the service."},
 }
@@ -113,6 +116,19 @@ var keys = []key{
 	{name: "gateway.keep_days", def: int64(90), field: func(c *Config) any { return &c.Gateway.KeepDays },
 		doc: "How many days the gateway's record of each message (who, when, what was decided and why) is kept, from 1 to 3660."},
 
+	{name: "oidc.name", example: `"work"`, field: func(c *Config) any { return &c.oidc.Name },
+		doc: "Name of the provider in addresses of pages: small letters, digits and hyphens."},
+	{name: "oidc.label", example: `"Example Health"`, field: func(c *Config) any { return &c.oidc.Label },
+		doc: "What stands on its button, after \"Sign in with\". Left out, it is the name."},
+	{name: "oidc.issuer", example: `"https://login.example.org/realms/staff"`, field: func(c *Config) any { return &c.oidc.Issuer },
+		doc: "The provider's issuer, exactly as it prints it: below it is .well-known/openid-configuration."},
+	{name: "oidc.client_id", example: `"pli"`, field: func(c *Config) any { return &c.oidc.ClientID },
+		doc: "How the provider knows this service."},
+	{name: "oidc.client_secret_file", path: true, example: `"/etc/pli/oidc-work"`, field: func(c *Config) any { return &c.oidc.SecretFile },
+		doc: "File that holds the client's secret, if the provider gave one."},
+	{name: "oidc.domains", example: `["example.org"]`, field: func(c *Config) any { return &c.oidc.Domains },
+		doc: "Domains of the addresses that the provider may vouch for. Only those that it really administers: whoever it names there opens what is sealed for them."},
+
 	{name: "log.level", def: "info", choices: []string{"debug", "info", "warn", "error"}, field: func(c *Config) any { return &c.Log.Level },
 		doc: "The least important lines to write."},
 	{name: "log.format", def: "text", choices: []string{"text", "json"}, field: func(c *Config) any { return &c.Log.Format },
@@ -120,8 +136,6 @@ var keys = []key{
 
 	{name: "limits.attachments_mib", def: int64(25), field: func(c *Config) any { return &c.Limits.AttachmentsMiB },
 		doc: "All files of one message composed on the web, in MiB, from 1 to 25. Mail servers on the way usually stop at 25 to 35."},
-	{name: "limits.undo_seconds", def: int64(30), field: func(c *Config) any { return &c.Limits.UndoSeconds },
-		doc: "For how many seconds, from 0 to 300, a sender can undo what they sent on the web. Its mails wait that long; those of the command line and the gateway do not."},
 	{name: "limits.password_checks", def: int64(0), field: func(c *Config) any { return &c.Limits.PasswordChecks },
 		doc: "Passwords checked at the same time; each check takes 64 MiB of memory. 0 chooses by the size of the machine."},
 }
@@ -143,6 +157,20 @@ func isTable(name string) bool {
 		}
 	}
 	return false
+}
+
+// listed reports whether a table is repeated, in a list: [[oidc]].
+func listed(table string) bool { return table == "oidc" }
+
+// inList reports whether the key is one of such a table.
+func (k *key) inList() bool { return strings.HasPrefix(k.name, "oidc.") }
+
+// heading is a table's name as it is written.
+func heading(table string) string {
+	if listed(table) {
+		return "[[" + table + "]]"
+	}
+	return "[" + table + "]"
 }
 
 func (k *key) setDefault(c *Config) {

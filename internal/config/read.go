@@ -17,6 +17,7 @@ type reading struct {
 	set   map[string]bool // keys that the file has
 	wrong map[string]bool // keys that have a problem already
 	ps    Problems
+	at    string // which table of a list is read: "oidc[0]."
 }
 
 // add records that something is wrong with key. Its placeholders are pairs of name and value.
@@ -26,7 +27,9 @@ func (r *reading) add(key, text string, pairs ...any) {
 		args[fmt.Sprint(pairs[i])] = pairs[i+1]
 	}
 	line := 0
-	if r.set[key] || findKey(key) == nil {
+	if rest, ok := strings.CutPrefix(key, "oidc."); ok {
+		line = r.lines.Line(r.at + rest)
+	} else if r.set[key] || findKey(key) == nil {
 		line = r.lines.Line(key)
 	}
 	r.wrong[key] = true
@@ -59,6 +62,8 @@ func (r *reading) table(prefix string, table map[string]any) {
 		case k != nil:
 			r.set[full] = true
 			r.value(k, value)
+		case listed(full):
+			r.providers(value)
 		case isTable(full) && isMap:
 			r.table(full+".", sub)
 		case isTable(full):
@@ -68,6 +73,31 @@ func (r *reading) table(prefix string, table map[string]any) {
 		}
 	}
 }
+
+// providers reads the tables [[oidc]], each by the keys that begin with oidc.
+func (r *reading) providers(value any) {
+	list, ok := value.([]any)
+	for i, v := range list {
+		table, isTable := v.(map[string]any)
+		ok = ok && isTable
+		r.oidc, r.at = OIDC{}, providerAt(i)
+		for name, value := range table {
+			if k := findKey("oidc." + name); k != nil {
+				r.value(k, value)
+			} else {
+				r.unknown("oidc." + name)
+			}
+		}
+		r.OIDC = append(r.OIDC, r.oidc)
+	}
+	r.oidc = OIDC{}
+	if !ok {
+		r.add("oidc", "config.oidc")
+	}
+}
+
+// providerAt is where the provider with that number stands in the file.
+func providerAt(i int) string { return fmt.Sprintf("oidc[%d].", i) }
 
 func (r *reading) value(k *key, value any) {
 	switch f := k.field(r.Config).(type) {

@@ -32,8 +32,6 @@ const (
 	ReasonExpired    = "expired"
 	ReasonGone       = "gone" // the key has been destroyed
 	ReasonRecalled   = "recalled"
-	ReasonOnline     = "online" // the account or the message forbids that the server opens it
-	ReasonOften      = "often"  // the server opened it for this recipient too often
 	ReasonRights     = "rights" // to act on it: neither the sender nor an administrator
 )
 
@@ -143,18 +141,44 @@ func level(o store.Opening) string {
 }
 
 // step is what a level asks of somebody who proved the address, beyond that. The
-// second factor is that of the address's own user: one of anybody's would let
-// in whoever reads the mailbox and has an account somewhere.
+// second factor is that of the address's own user, signed in or not: one of
+// anybody's would let in whoever reads the mailbox and has an account somewhere.
 func step(o store.Opening, now time.Time) string {
+	signedIn := o.Scope == store.ScopeFull && (o.UserAddress == o.Slot.Address || o.Alias)
+	visitor := o.Scope == store.ScopeVisitor && o.UserAddress == "" && o.Proven == o.Slot.Address
+	fresh := !o.SecondAt.IsZero() && o.SecondAt.Add(secondFor).After(now)
 	switch {
-	case level(o) != policy.High:
+	case level(o) != policy.High || fresh && (signedIn || visitor):
 		return ""
-	case o.Scope != store.ScopeFull || o.UserAddress != o.Slot.Address && !o.Alias:
-		return StepAccount
-	case o.SecondAt.IsZero() || !o.SecondAt.Add(secondFor).After(now):
+	case signedIn:
 		return StepSecond
 	}
-	return ""
+	return StepAccount
+}
+
+// stepOf is step, and whether there is a second factor to prove.
+func stepOf(tx *store.Tx, o store.Opening, now time.Time) (string, error) {
+	s, address := step(o, now), o.UserAddress
+	switch {
+	case s == StepAccount && o.UserAddress == "":
+		address = o.Slot.Address
+	case s != StepSecond:
+		return s, nil
+	}
+	u, err := tx.FindUserByAddress(address)
+	if errors.Is(err, store.ErrNotFound) {
+		return s, nil
+	} else if err != nil {
+		return "", err
+	}
+	has, err := tx.HasSecondFactor(u.ID)
+	switch {
+	case has:
+		s = StepSecond
+	case s == StepSecond:
+		s = StepSetUp
+	}
+	return s, err
 }
 
 // known reports whether a remembered browser stands for a proof of the address.
@@ -211,16 +235,8 @@ func masked(s store.Slot) string {
 	return a.Masked()
 }
 
-func sender(o store.Opening) Sender { return senderOf(o.Message, o.Organisation) }
-
-// senderOf is who sent m; organisation is the name of the message's account.
-func senderOf(m store.Message, organisation string) Sender {
-	s := Sender{UserID: m.SenderID, Address: m.SenderAddress, Name: m.SenderName, Organisation: organisation, Verified: m.Verified,
-		Outsider: m.Intake != "", Proved: m.Proved}
-	if s.Outsider {
-		s.Organisation = "" // the message's account is that of who asked
-	}
-	return s
+func sender(o store.Opening) Sender {
+	return Sender{o.Message.SenderID, o.Message.SenderAddress, o.Message.SenderName, o.Organisation, o.Message.Verified}
 }
 
 // findRef is FindOpeningByRef where an unknown reference is no error: known
@@ -458,16 +474,10 @@ func (s *Service) Landing(ctx context.Context, v Visitor, ref string) (Landing, 
 			return err
 		}
 		o, known, err := findRef(tx, ref, v.Session)
-		if err != nil || !known {
+		if err != nil || !known || !o.Possession {
 			return err
 		}
-		if o.Possession {
-			return s.describe(tx, o, &l)
-		}
-		if addressed(o) && stateOf(o, asOf(tx, o)) == StateActive {
-			l.Online, err = online(o) // whoever has the address may know that there is one
-		}
-		return err
+		return s.describe(tx, o, &l)
 	})
 	if err != nil {
 		return Landing{}, unavailable(err)
@@ -483,7 +493,9 @@ func (s *Service) describe(tx *store.Tx, o store.Opening, l *Landing) (err error
 	l.Possession, l.Device, l.Level = true, known(o) && !addressed(o), level(o)
 	l.Proven = addressed(o) || l.Device
 	if l.Proven {
-		l.Step = step(o, now)
+		if l.Step, err = stepOf(tx, o, now); err != nil {
+			return err
+		}
 	}
 	l.Sender, l.Masked = sender(o), masked(o.Slot)
 	l.SealedAt, l.ExpiresAt = o.Message.SealedAt, endOf(o.Message, o.Slot)
@@ -491,14 +503,6 @@ func (s *Service) describe(tx *store.Tx, o store.Opening, l *Landing) (err error
 	if l.State == StateGone || l.State == StateRecalled {
 		return nil
 	}
-	if l.Online, err = online(o); err != nil {
-		return err
-	}
-	p, err := policy.ReadPermissions(o.Message.Policy)
-	if err != nil {
-		return err
-	}
-	l.NoCopy = p.Forward != nil && !*p.Forward
 	key, err := s.openEpoch(o.AccountKey, o.Epoch)
 	if err != nil {
 		return err

@@ -121,7 +121,6 @@ type NewMessage struct {
 	Carrier      string             // CarrierMail, CarrierFile or CarrierThrough
 	Transit      string             // trace id of the gateway, or ""
 	Permissions  policy.Permissions // what the sender or a rule allows
-	Intake       string             // id of the intake that it answers, or ""
 	Slots        []NewSlot
 	Actor        Actor
 	// Then, if not nil, runs in the same transaction, perhaps more than once: it
@@ -143,8 +142,6 @@ type Sender struct {
 	Name         string
 	Organisation string // name of the account; not an input of Register
 	Verified     bool   // the address's domain is one of this service's
-	Outsider     bool   // it answers an intake: the sender is nobody's user
-	Proved       bool   // an outsider proved the address, by a mailed code
 }
 
 // NewSlot is one recipient's half.
@@ -184,7 +181,7 @@ type Landing struct {
 	Possession bool   // this session has proved to hold the mail
 	Proven     bool   // it has also proved the address
 	Level      string // policy.Low and so on: how strongly
-	Step       string // what is asked beyond that: StepAccount, StepSecond, "" = nothing
+	Step       string // what is asked beyond that: StepAccount and so on, "" = nothing
 	Device     bool   // the address counts as proved because this browser is remembered for it
 	Slot       envelope.SlotID
 	Sender     Sender
@@ -195,14 +192,13 @@ type Landing struct {
 	State      string    // StateActive and so on
 	Reason     string    // why it is locked, in the sender's words; "" where they gave none
 	Kept       bool      // Ciphertext has it
-	NoCopy     bool      // its sender asked that it is not passed on
-	Online     bool      // Assist may open it; known also without Possession to who proved the address
 }
 
 // What a high level asks of somebody who proved the address.
 const (
 	StepAccount = "account" // to sign in, or to have an account at all
-	StepSecond  = "second"  // to prove a second factor now
+	StepSetUp   = "set-up"  // to have a second factor
+	StepSecond  = "second"  // to prove it now
 )
 
 // The states of a slot; the strictest of the slot's and the message's counts.

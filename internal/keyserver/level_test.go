@@ -58,6 +58,9 @@ func TestHigh(t *testing.T) {
 		h := newHouse(t, db)
 		m, medium := h.sealAt(t, policy.High, "bob@x.example"), h.sealAt(t, "", "bob@x.example")
 		bob, eve := h.user(t, 0, "bob@x.example"), h.user(t, 0, "eve@evil.example")
+		h.update(t, func(tx *store.Tx) error { // the card says "set-up" to whoever has none
+			return tx.InsertPasskey(store.Passkey{ID: id.New(), UserID: bob, CredentialID: "c", Record: []byte("{}")})
+		})
 		card, step := "/e/"+m.ref(0), "/second?next=/e/"+m.ref(0)+"/message"
 		for _, c := range []struct {
 			name, key, page string
@@ -80,6 +83,19 @@ func TestHigh(t *testing.T) {
 		h.prove(t, v, m, 0)
 		if l, err := h.Landing(t.Context(), v, m.ref(0)); err != nil || l.Level != policy.High || l.Step != "" || !l.Proven {
 			t.Errorf("the card: %+v, %v", l, err)
+		}
+		visitor := h.visitor(t, proven("bob@x.example"), second(h.clock())) // who has proved both without signing in
+		h.prove(t, visitor, m, 0)
+		if _, err := h.Release(t.Context(), visitor, m.slot(0)); err != nil {
+			t.Errorf("a visitor with bob's second factor: %v", err)
+		}
+		if l, err := h.Landing(t.Context(), visitor, m.ref(0)); err != nil || l.Step != keyserver.StepSecond {
+			t.Errorf("their card afterwards: %+v, %v", l, err)
+		}
+		other := h.visitor(t, as(eve, store.ScopeFull), proven("bob@x.example"))
+		h.prove(t, other, m, 0)
+		if l, err := h.Landing(t.Context(), other, m.ref(0)); err != nil || l.Step != keyserver.StepAccount {
+			t.Errorf("the card of another user: %+v, %v", l, err)
 		}
 		f, _, err := h.Ciphertext(t.Context(), v, m.slot(0)) // uses nothing up
 		if err != nil {

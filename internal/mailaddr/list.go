@@ -2,27 +2,12 @@ package mailaddr
 
 import "strings"
 
-// Named is an address with the name that was written before it, "" without one.
-type Named struct {
-	Name string
-	Address
-}
-
-// ParseList reads what people paste into a "To" field, without the names.
-func ParseList(s string) (list []Address, bad []string) {
-	named, bad := ParseNames(s)
-	for _, n := range named {
-		list = append(list, n.Address)
-	}
-	return list, bad
-}
-
-// ParseNames reads what people paste into a "To" field: addresses divided by
+// ParseList reads what people paste into a "To" field: addresses divided by
 // commas, semicolons or white space, each also as "Name <a@b>". It returns the
 // addresses in order, each mailbox once, and the items that are none.
-func ParseNames(s string) (list []Named, bad []string) {
+func ParseList(s string) (list []Address, bad []string) {
 	seen := make(map[string]bool)
-	add := func(name, item string) {
+	add := func(item string) {
 		a, err := Parse(item)
 		if err != nil {
 			bad = append(bad, item)
@@ -30,14 +15,14 @@ func ParseNames(s string) (list []Named, bad []string) {
 		}
 		if c := a.Canonical(); !seen[c] {
 			seen[c] = true
-			list = append(list, Named{strings.Join(strings.Fields(strings.ReplaceAll(name, `"`, " ")), " "), a})
+			list = append(list, a)
 		}
 	}
 	for _, item := range splitItems(s) {
 		open := strings.IndexByte(item, '<')
 		if open < 0 {
 			for _, f := range pieces(item) {
-				add("", f)
+				add(f)
 			}
 			continue
 		}
@@ -54,11 +39,11 @@ func ParseNames(s string) (list []Named, bad []string) {
 				rest = ""
 				break
 			}
-			add(rest[:open], strings.TrimSpace(rest[open+1:open+end]))
+			add(strings.TrimSpace(rest[open+1 : open+end]))
 			rest = rest[open+end+1:]
 		}
 		for _, f := range pieces(rest) {
-			add("", f)
+			add(f)
 		}
 	}
 	return list, bad

@@ -8,6 +8,7 @@ import (
 
 	"github.com/pli-mail/pli/internal/account"
 	"github.com/pli-mail/pli/internal/fault"
+	"github.com/pli-mail/pli/internal/sso"
 	"github.com/pli-mail/pli/internal/store"
 	"github.com/pli-mail/pli/internal/web"
 )
@@ -17,17 +18,18 @@ var files embed.FS
 
 // People answers the addresses of signing in, enrolment and the profile.
 type People struct {
-	pages    *web.Pages
-	accounts *account.Service
+	pages     *web.Pages
+	accounts  *account.Service
+	providers []*sso.Provider
 }
 
-// New registers the pages on kit.
-func New(kit *web.Kit, accounts *account.Service) error {
+// New registers the pages on kit. People may also sign in at the providers.
+func New(kit *web.Kit, accounts *account.Service, providers ...*sso.Provider) error {
 	pages, err := kit.Parse(files)
 	if err != nil {
 		return err
 	}
-	p := &People{pages, accounts}
+	p := &People{pages, accounts, providers}
 
 	kit.Handle("GET /signin", p.signIn, web.Public, web.AnyScope())
 	kit.Handle("POST /signin", p.enter, web.Visitor, web.AnyScope())
@@ -35,6 +37,9 @@ func New(kit *web.Kit, accounts *account.Service) error {
 	kit.Handle("POST /admin/signin", p.enter, web.Visitor, web.AnyScope())
 	kit.Handle("POST /signin/passkey", p.enterWithPasskey, web.Public, web.AnyScope())
 	kit.HandleJSON("POST /passkey/challenge", p.challenge, web.Visitor, web.AnyScope())
+	kit.Handle("POST /signin/with/{provider}", p.leave, web.Visitor)
+	kit.Handle("GET /signin/from/{provider}", p.returned, web.Public)
+	kit.Handle("POST /signin/from/{provider}", p.arriveFrom, web.Public)
 	kit.Handle("GET /signin/code", p.code, web.Public, web.AnyScope())
 	kit.Handle("POST /signin/code", p.enterCode, web.Public, web.AnyScope())
 	kit.Handle("GET /second", p.second, web.Public, web.AnyScope())

@@ -6,22 +6,24 @@ import (
 
 	"github.com/pli-mail/pli/internal/fault"
 	"github.com/pli-mail/pli/internal/mailaddr"
+	"github.com/pli-mail/pli/internal/sso"
 	"github.com/pli-mail/pli/internal/web"
 )
 
 // signInPage is R8 and A1.
 type signInPage struct {
 	web.Base
-	Admin    bool
-	Next     string
-	Passkeys bool
+	Admin     bool
+	Next      string
+	Passkeys  bool
+	Providers []*sso.Provider
 }
 
 func (p *People) newSignInPage(r *web.Request) *signInPage {
 	if strings.HasPrefix(r.URL.Path, "/admin/") {
-		return &signInPage{r.Base(r.T("as.h1")), true, r.Next("/admin/accounts"), p.accounts.Passkeys()}
+		return &signInPage{r.Base(r.T("as.h1")), true, r.Next("/admin/accounts"), p.accounts.Passkeys(), p.providers}
 	}
-	return &signInPage{r.Base(r.T("si.h1")), false, r.Next("/"), p.accounts.Passkeys()}
+	return &signInPage{r.Base(r.T("si.h1")), false, r.Next("/"), p.accounts.Passkeys(), p.providers}
 }
 
 func (p *People) signIn(r *web.Request) error {

@@ -98,5 +98,5 @@ func TestHighPages(t *testing.T) {
 	prove(t, own, mine)
 	own.Post(t, "/e/"+mine.Ref+"/code") // an administrator made this user
 	own.Post(t, "/e/"+mine.Ref+"/verify", "code", h.Code(t))
-	has(t, own.Get(t, "/e/"+mine.Ref+"?lang=en"), 200, "Confirm with my second factor", `href="/second?next=/e/`+mine.Ref+`/message"`)
+	has(t, own.Get(t, "/e/"+mine.Ref+"?lang=en"), 200, "your account has none yet", `href="/profile/security"`)
 }

@@ -15,19 +15,20 @@ import (
 	"github.com/pli-mail/pli/internal/keyserver"
 	"github.com/pli-mail/pli/internal/mailaddr"
 	"github.com/pli-mail/pli/internal/policy"
+	"github.com/pli-mail/pli/internal/sso"
 	"github.com/pli-mail/pli/internal/web"
 )
 
-//go:embed pages/*.html shared/*.html
+//go:embed pages/*.html
 var files embed.FS
 
 // Config is what the portal is made of.
 type Config struct {
 	Kit     *web.Kit
 	Keys    *keyserver.Service
-	Spool   string   // directory of the encrypted scratch files, for what the server opens itself
 	From    []string // the addresses that our messages come from, for the page that tells how to check one
-	Contact string   // address of whoever runs the site, for the accessibility statement; may be empty
+	SSO     []*sso.Provider
+	Contact string // address of whoever runs the site, for the accessibility statement; may be empty
 }
 
 type portal struct {
@@ -53,8 +54,6 @@ func Register(c Config) error {
 	k.Handle("POST /e/{ref}/verify", p.verify, web.Public)
 	k.Handle("GET /e/{ref}/message", p.message, web.Public)
 	k.Handle("POST /e/{ref}/forget", p.forget, web.Public)
-	k.Handle("POST /e/{ref}/online", p.online, web.Public, web.Body(maxEnvelope+1<<20))
-	k.Handle("POST /e/{ref}/online/{part}", p.onlinePart, web.Public)
 	k.Handle("GET /help/check", p.help, web.Public)
 	k.Handle("GET /help/accessibility", p.accessibility, web.Public)
 	return nil
@@ -90,9 +89,10 @@ func (p *portal) find(r *web.Request) error {
 type landingPage struct {
 	web.Base
 	keyserver.Landing
-	Reference string // as people read it: 7KQ-42F
-	Here      string // the address of this session, when the envelope is for another one
-	Closed    string // why it cannot be opened: locked, expired, gone; "" while it can
+	Reference string          // as people read it: 7KQ-42F
+	Here      string          // the address of this session, when the envelope is for another one
+	Providers []*sso.Provider // that may vouch for the address
+	Closed    string          // why it cannot be opened: locked, expired, gone; "" while it can
 }
 
 // Path is the address of this envelope's pages.
@@ -106,20 +106,6 @@ func (p *landingPage) MayRemember() bool { return p.Possession && p.Landing.Leve
 
 // Second is where the second factor is proved.
 func (p *landingPage) Second() string { return keyserver.SecondPage(p.Ref) }
-
-// Assistable says whether the page offers that the server opens it.
-func (p *landingPage) Assistable() bool {
-	return p.Online && p.Closed == "" && (p.Proven || !p.Possession)
-}
-
-// OnlineSender is whom the page says will see it: nobody knows yet who that is
-// where the mail was not shown.
-func (p *landingPage) OnlineSender() string {
-	if p.Possession {
-		return p.Sender.Name
-	}
-	return p.T("online.thesender")
-}
 
 // SenderDomain is what the service vouches for.
 func (p *landingPage) SenderDomain() string {
@@ -148,6 +134,14 @@ func (p *portal) landingPage(r *web.Request) (*landingPage, error) {
 	}
 	if card.Possession && !card.Proven {
 		page.Here = elsewhere(r, card.Masked)
+		_, domain, _ := strings.Cut(card.Masked, "@")
+		if a, err := mailaddr.ParseDomain(domain); err == nil {
+			for _, x := range p.SSO {
+				if x.Vouches(a) {
+					page.Providers = append(page.Providers, x)
+				}
+			}
+		}
 	}
 	return page, nil
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/pli-mail/pli/internal/outbox"
 	"github.com/pli-mail/pli/internal/people"
 	"github.com/pli-mail/pli/internal/sealing"
+	"github.com/pli-mail/pli/internal/sso"
 	"github.com/pli-mail/pli/internal/web/webtest"
 )
 
@@ -30,7 +31,7 @@ func wholeHouse(t testing.TB) *webtest.House {
 			t.Fatal(err)
 		}
 	}
-	check(people.New(h.Kit, h.Accounts))
+	check(people.New(h.Kit, h.Accounts, sso.New(sso.Config{Name: "work", Label: "Work", Issuer: "http://127.0.0.1:1"})))
 	check(console.New(h.Kit, h.Accounts))
 	cat, err := i18n.Load()
 	check(err)
@@ -40,7 +41,7 @@ func wholeHouse(t testing.TB) *webtest.House {
 	box := outbox.New(outbox.Config{DB: h.DB, Root: h.Root, Blobs: h.Blobs, Log: log})
 	post := &sealing.Postman{Outbox: box, Words: words, From: message.Mailbox{Addr: mailaddr.MustParse("envelopes@example.org")}}
 	s := sealing.New(sealing.Config{DB: h.DB, Keys: h.Keys, Blobs: h.Blobs, Outbox: box, Words: words, Post: post, Spool: t.TempDir(), Origin: h.Origin, Log: log})
-	check(desk.Register(desk.Config{Kit: h.Kit, Accounts: h.Accounts, Keys: h.Keys, Sealing: s, Now: time.Now}))
+	check(desk.Register(desk.Config{Kit: h.Kit, Keys: h.Keys, Sealing: s, Now: time.Now}))
 	return h
 }
 
@@ -79,7 +80,7 @@ func TestReadingChangesNothing(t *testing.T) {
 	if len(before) < 15 || len(before["sessions"]) < 4 || len(before["stages"]) != 1 {
 		t.Fatalf("%d tables, %d sessions, %d stages", len(before), len(before["sessions"]), len(before["stages"]))
 	}
-	fill := strings.NewReplacer("{ref}", e.Ref, "{slot}", e.Slot.ID.String(), "{$}", "", "{n}", "100042", "{group}", group, "{user}", claire.ID,
+	fill := strings.NewReplacer("{ref}", e.Ref, "{slot}", e.Slot.ID.String(), "{$}", "", "{n}", "100042", "{group}", group, "{user}", claire.ID, "{provider}", "work",
 		"{invitation}", i.ID, "{token}", strings.TrimPrefix(h.Invited(), "/invite/"))
 	ids := map[string]string{"GET /s/{id}": staged, "GET /sent/{id}": h.MessageOf(t, e)}
 	read, shown := 0, map[string]int{}

@@ -3,15 +3,18 @@ package server
 import (
 	"context"
 	"crypto/tls"
+	"fmt"
 	"log"
 	"net/http"
 	"time"
 
 	"github.com/pli-mail/pli/internal/api"
+	"github.com/pli-mail/pli/internal/config"
 	"github.com/pli-mail/pli/internal/console"
 	"github.com/pli-mail/pli/internal/desk"
 	"github.com/pli-mail/pli/internal/people"
 	"github.com/pli-mail/pli/internal/portal"
+	"github.com/pli-mail/pli/internal/sso"
 	"github.com/pli-mail/pli/internal/web"
 )
 
@@ -31,24 +34,39 @@ func (s *Server) handler() (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := people.New(kit, s.Accounts); err != nil {
+	providers, err := newProviders(conf)
+	if err != nil {
+		return nil, err
+	}
+	if err := people.New(kit, s.Accounts, providers...); err != nil {
 		return nil, err
 	}
 	if err := console.New(kit, s.Accounts); err != nil {
 		return nil, err
 	}
-	if err := portal.Register(portal.Config{Kit: kit, Keys: s.Keys, Spool: s.spool, From: []string{from.String()}, Contact: contact(conf.Support).Address}); err != nil {
+	if err := portal.Register(portal.Config{Kit: kit, Keys: s.Keys, From: []string{from.String()}, SSO: providers, Contact: contact(conf.Support).Address}); err != nil {
 		return nil, err
 	}
-	if err := desk.Register(desk.Config{Kit: kit, Accounts: s.Accounts, Keys: s.Keys, Sealing: s.Sealing, Now: s.DB.Now,
-		Undo: time.Duration(conf.Limits.UndoSeconds) * time.Second}); err != nil {
-		return nil, err
-	}
-	if err := desk.RegisterIntakes(kit, s.Intakes, s.DB.Now); err != nil {
+	if err := desk.Register(desk.Config{Kit: kit, Keys: s.Keys, Sealing: s.Sealing, Now: s.DB.Now}); err != nil {
 		return nil, err
 	}
 	api.Register(api.Config{Kit: kit, Accounts: s.Accounts, Keys: s.Keys, Now: s.DB.Now})
 	return kit, nil
+}
+
+// newProviders are the organisations' sign-ins. None of them is asked yet.
+func newProviders(conf *config.Config) (out []*sso.Provider, err error) {
+	for _, o := range conf.OIDC {
+		c := sso.Config{Name: o.Name, Label: o.Label, Issuer: o.Issuer, ClientID: o.ClientID, Domains: o.Domains,
+			Redirect: conf.PublicURL + "/signin/from/" + o.Name}
+		if o.SecretFile != "" {
+			if c.Secret, err = config.ReadSecret(o.SecretFile); err != nil {
+				return nil, fmt.Errorf("read the client secret of [[oidc]] %s: %w", o.Name, err)
+			}
+		}
+		out = append(out, sso.New(c))
+	}
+	return out, nil
 }
 
 // ready reports whether the service can do its work.

@@ -18,6 +18,7 @@ const (
 	MethodCode     = "code" // mailed
 	MethodPassword = "password"
 	MethodPasskey  = "passkey"
+	MethodOIDC     = "oidc" // by an organisation's provider
 )
 
 // SessionLimit is how long a session lasts at most that has proved an address.

@@ -169,9 +169,7 @@ func (r *Request) Base(title ...string) Base {
 	}
 	if u.AccountID != 0 {
 		add("/compose", "new.h1")
-		add("/drafts", "dr.h1")
 		add("/sent", "sent.h1")
-		add("/requests", "intake.nav")
 	}
 	if len(r.Session.AdminOf) > 0 {
 		add("/admin/accounts", "seed.accounts")
