@@ -18,6 +18,7 @@ type accountsPage struct {
 	Query  string
 	Rows   []accountRow
 	Pager  web.Pager
+	Alone  bool // the visitor has a password or a mailed code only: no second factor
 }
 
 type accountRow struct {
@@ -36,6 +37,11 @@ func (c *Console) list(r *web.Request) error {
 		Base: r.Base(r.T("seed.accounts")), Query: strings.TrimSpace(r.FormValue("q")),
 		Pager: pager(r, list.Next),
 	}
+	factors, err := c.accounts.Factors(r.Context(), r.Session)
+	if err != nil {
+		return err
+	}
+	page.Alone = !factors.Any()
 	for _, a := range list.Accounts {
 		if !accountMatches(a, page.Query) {
 			continue
