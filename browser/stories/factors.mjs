@@ -81,7 +81,7 @@ for (const [i, lang] of ['en', 'fr'].entries()) {
   await other.page.getByRole('link', { name: t('second.userecovery') }).click();
   await other.page.getByLabel(t('second.recovery'), { exact: true }).fill('aaaa-bbbb-cccc-dddd');
   await other.page.keyboard.press('Enter');
-  await other.page.getByText(t('second.wrong')).first().waitFor();
+  await other.page.getByText(t('recovery.wrong')).first().waitFor();
   await sound(other.page, `factors-${lang}-recovery`, { lang });
   await other.page.getByLabel(t('second.recovery'), { exact: true }).fill(codes[0].toUpperCase());
   await other.page.keyboard.press('Enter');

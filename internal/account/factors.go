@@ -222,7 +222,7 @@ func chargeSecond(tx *store.Tx, u store.User, network string, recovery bool) (wa
 // recovery codes, and returns the session that goes on: of who tries to sign in
 // it is theirs in full, another is what it was, with SecondAt now. The old one
 // is dead (AT-43). Each code is taken once (AT-45).
-// Faults: sess.p, second.wrong, second.locked{n}.
+// Faults: sess.p, second.wrong, recovery.wrong, second.locked{n}.
 func (s *Service) ProveSecond(ctx context.Context, sess *Session, code string) (*Session, error) {
 	var out *Session
 	err := s.decide(ctx, func(tx *store.Tx) (answer, err error) {
@@ -245,15 +245,15 @@ func (s *Service) ProveSecond(ctx context.Context, sess *Session, code string) (
 		if wait > 0 {
 			return fault.New(fault.TooMany, "second.locked").With("n", minutes(wait)), nil
 		}
-		how := "authenticator"
+		how, wrong := "authenticator", "second.wrong"
 		if recovery {
-			how = "recovery"
+			how, wrong = "recovery", "recovery.wrong"
 			err = tx.UseRecoveryCode(u.ID, s.recoveryHash(u.ID, code))
 		} else {
 			err = s.useStep(tx, u, code, true)
 		}
 		if errors.Is(err, store.ErrNotFound) {
-			return fault.New(fault.Invalid, "second.wrong").In("code", "second.wrong", nil), refusedSecond(tx, sess, u, how)
+			return fault.New(fault.Invalid, wrong).In("code", wrong, nil), refusedSecond(tx, sess, u, how)
 		} else if err != nil {
 			return nil, err
 		}
