@@ -460,7 +460,8 @@ func countProof(tx *store.Tx, counts []proofCount) (*fault.Error, error) {
 func minutes(d time.Duration) int { return max(1, int((d+time.Minute-1)/time.Minute)) }
 
 // Landing returns the card of the envelope with that reference. Before the
-// session has proved possession it says nothing, not even whether there is one.
+// session has proved possession it says nothing, not even whether there is one,
+// but to who has proved the address what the list of received envelopes says.
 // Faults: home.err, sess.h1, si.mustchange.
 func (s *Service) Landing(ctx context.Context, v Visitor, ref string) (Landing, error) {
 	ref, err := parseRef(ref)
@@ -474,8 +475,15 @@ func (s *Service) Landing(ctx context.Context, v Visitor, ref string) (Landing, 
 			return err
 		}
 		o, known, err := findRef(tx, ref, v.Session)
-		if err != nil || !known || !o.Possession {
+		if err != nil || !known {
 			return err
+		}
+		if !o.Possession {
+			if addressed(o) && o.Slot.Listed() {
+				l.Listed, l.Sender, l.Masked, l.State = true, sender(o), masked(o.Slot), stateOf(o, asOf(tx, o))
+				l.SealedAt, l.ExpiresAt = o.Message.SealedAt, endOf(o.Message, o.Slot)
+			}
+			return nil
 		}
 		return s.describe(tx, o, &l)
 	})

@@ -41,6 +41,7 @@ type Post interface {
 	Resend(tx *store.Tx, r ResendLetter) (bool, error)
 	Reminder(tx *store.Tx, r ReminderLetter) error
 	Unread(tx *store.Tx, u UnreadLetter) error
+	Reported(tx *store.Tx, r ReportLetter) error
 	Wake()
 }
 
@@ -180,6 +181,7 @@ type Landing struct {
 	Ref        string // six characters
 	Possession bool   // this session has proved to hold the mail
 	Proven     bool   // it has also proved the address
+	Listed     bool   // it has proved the address and not the mail: sender, times and state are told
 	Level      string // policy.Low and so on: how strongly
 	Step       string // what is asked beyond that: StepAccount and so on, "" = nothing
 	Device     bool   // the address counts as proved because this browser is remembered for it

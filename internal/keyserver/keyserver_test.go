@@ -36,15 +36,16 @@ const (
 // letters is a Post that keeps what it is given once its transaction commits
 // or not: a test that needs the difference looks at the database.
 type letters struct {
-	mu     sync.Mutex
-	codes  []keyserver.CodeLetter
-	opened []keyserver.OpenedLetter
-	resent []keyserver.ResendLetter
-	remind []keyserver.ReminderLetter
-	unread []keyserver.UnreadLetter
-	there  bool // whether Resend finds a letter
-	wakes  int
-	fail   error
+	mu      sync.Mutex
+	codes   []keyserver.CodeLetter
+	opened  []keyserver.OpenedLetter
+	resent  []keyserver.ResendLetter
+	remind  []keyserver.ReminderLetter
+	unread  []keyserver.UnreadLetter
+	there   bool // whether Resend finds a letter
+	reports []keyserver.ReportLetter
+	wakes   int
+	fail    error
 }
 
 func (l *letters) Code(_ *store.Tx, c keyserver.CodeLetter) error {
@@ -79,6 +80,13 @@ func (l *letters) Unread(_ *store.Tx, u keyserver.UnreadLetter) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.unread = append(l.unread, u)
+	return l.fail
+}
+
+func (l *letters) Reported(_ *store.Tx, r keyserver.ReportLetter) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.reports = append(l.reports, r)
 	return l.fail
 }
 

@@ -253,6 +253,9 @@ func (s *Service) SentDetail(ctx context.Context, senderUserID, messageID string
 		}
 		events, err := tx.ListAuditOf(m.AccountID, m.ID, mostEvents)
 		for _, e := range events {
+			if e.Action == "envelope.report" {
+				continue // it may be about the sender
+			}
 			d.Activity = append(d.Activity, Event{
 				At: e.At, Actor: e.Actor, Action: e.Action, Refused: e.Outcome == store.Refused,
 				Reason: e.Detail["reason"], Recipient: e.Detail["recipient"], Ref: e.Detail["ref"], Origin: e.Origin,

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/pli-mail/pli/internal/i18n"
+	"github.com/pli-mail/pli/internal/id"
 )
 
 // SignInCode writes the mail with a code that signs in.
@@ -131,6 +132,41 @@ func (w *Writer) AccessRequested(l Languages, a AccessRequested) (Mail, error) {
 			Before:  []string{p.T("mail.access.body")},
 			Button:  link{Text: p.T("mail.access.button"), URL: w.origin + "/admin/accounts/" + number + "/requests"},
 		}
+	})
+}
+
+// Reported tells an administrator what a recipient says of an envelope.
+type Reported struct {
+	Ref          string // six characters
+	Reason       string // notme, unknown, phish, other
+	Text         string // of the recipient, may be empty
+	Recipient    string // address
+	Sender       string // address
+	Organisation string
+	Number       int64
+	Proved       bool // who reports holds the mail or has proved the address
+}
+
+// Reported writes the notice of a report.
+func (w *Writer) Reported(l Languages, r Reported) (Mail, error) {
+	return w.write(l, nil, func(p i18n.Printer) (string, section) {
+		ref := id.ShowReference(r.Ref)
+		title := p.T("mail.report.title", "ref", ref)
+		s := section{
+			Brand:   line(r.Organisation, 100),
+			Heading: title,
+			Facts: []string{
+				p.T("mail.from", "value", line(r.Sender, 254)), p.T("mail.to", "value", line(r.Recipient, 254)),
+				p.T("mail.ref", "ref", ref),
+			},
+			Quote:  paragraph(r.Text, 1000),
+			Before: []string{p.T("mail.report." + r.Reason), p.T("mail.report.then")},
+			Button: link{Text: p.T("mail.report.button"), URL: w.origin + "/admin/accounts/" + strconv.FormatInt(r.Number, 10) + "/audit"},
+		}
+		if !r.Proved {
+			s.Before = append(s.Before, p.T("mail.report.unproved"))
+		}
+		return title, s
 	})
 }
 

@@ -27,6 +27,7 @@ type Config struct {
 	Kit     *web.Kit
 	Keys    *keyserver.Service
 	From    []string // the addresses that our messages come from, for the page that tells how to check one
+	Signed  []string // the domains that our messages are signed for (DKIM), for the same page
 	SSO     []*sso.Provider
 	Contact string // address of whoever runs the site, for the accessibility statement; may be empty
 }
@@ -54,6 +55,9 @@ func Register(c Config) error {
 	k.Handle("POST /e/{ref}/verify", p.verify, web.Public)
 	k.Handle("GET /e/{ref}/message", p.message, web.Public)
 	k.Handle("POST /e/{ref}/forget", p.forget, web.Public)
+	k.Handle("GET /e/{ref}/report", p.report, web.Public)
+	k.Handle("POST /e/{ref}/report", p.sendReport, web.Visitor)
+	k.Handle("GET /inbox", p.inbox, web.SignedIn)
 	k.Handle("GET /help/check", p.help, web.Public)
 	k.Handle("GET /help/accessibility", p.accessibility, web.Public)
 	return nil
@@ -129,7 +133,7 @@ func (p *portal) landingPage(r *web.Request) (*landingPage, error) {
 		title = r.T("open.title", "sender", card.Sender.Name)
 	}
 	page := &landingPage{Base: r.Base(title), Landing: card, Reference: id.ShowReference(ref)}
-	if card.Possession && card.State != keyserver.StateActive {
+	if (card.Possession || card.Listed) && card.State != keyserver.StateActive {
 		page.Closed = card.State
 	}
 	if card.Possession && !card.Proven {
@@ -202,7 +206,7 @@ func (p *portal) code(r *web.Request) error {
 	if err != nil {
 		return err
 	}
-	if page.Proven || page.Closed != "" {
+	if page.Proven || page.Listed || page.Closed != "" {
 		return r.Redirect(page.Path())
 	}
 	page.Title = r.T("code.h1")
@@ -310,11 +314,12 @@ func (p *portal) messageOf(r *web.Request, card *landingPage) *messagePage {
 type helpPage struct {
 	web.Base
 	From    []string
+	Signed  []string
 	Contact string
 }
 
 func (p *portal) help(r *web.Request) error {
-	return r.Render(p.pages, "help", &helpPage{Base: r.Base(r.T("help.h1")), From: p.From})
+	return r.Render(p.pages, "help", &helpPage{Base: r.Base(r.T("help.h1")), From: p.From, Signed: p.Signed})
 }
 
 func (p *portal) accessibility(r *web.Request) error {

@@ -220,6 +220,15 @@ func (k keyPost) Opened(tx *store.Tx, o keyserver.OpenedLetter) error {
 	return k.p.enqueue(tx, outbox.Letter{Kind: outbox.Notice, AccountID: o.AccountID, To: to, InReplyTo: k.p.sent(o.MessageID)}, m, err)
 }
 
+// Reported mails what a recipient reports to an administrator.
+func (k keyPost) Reported(tx *store.Tx, r keyserver.ReportLetter) error {
+	zone, lang := accountZone(tx, r.AccountID)
+	m, err := k.p.Words.Reported(notice.In(r.Language, lang, zone), notice.Reported{
+		Ref: r.Ref, Reason: r.Reason, Text: r.Text, Recipient: r.Recipient, Sender: r.Sender.Address,
+		Organisation: r.Sender.Organisation, Number: r.AccountID, Proved: r.Proved})
+	return k.p.enqueue(tx, outbox.Letter{Kind: outbox.Notice, AccountID: r.AccountID, To: to(r.To)}, m, err)
+}
+
 // Wake makes the outbox look at once.
 func (k keyPost) Wake() { k.p.Outbox.Wake() }
 

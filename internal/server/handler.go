@@ -34,6 +34,10 @@ func (s *Server) handler() (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
+	var signed []string
+	if d := conf.Mail.DKIM.Domain; d != "" {
+		signed = append(signed, d)
+	}
 	providers, err := newProviders(conf)
 	if err != nil {
 		return nil, err
@@ -44,7 +48,7 @@ func (s *Server) handler() (http.Handler, error) {
 	if err := console.New(kit, s.Accounts); err != nil {
 		return nil, err
 	}
-	if err := portal.Register(portal.Config{Kit: kit, Keys: s.Keys, From: []string{from.String()}, SSO: providers, Contact: contact(conf.Support).Address}); err != nil {
+	if err := portal.Register(portal.Config{Kit: kit, Keys: s.Keys, From: []string{from.String()}, Signed: signed, SSO: providers, Contact: contact(conf.Support).Address}); err != nil {
 		return nil, err
 	}
 	if err := desk.Register(desk.Config{Kit: kit, Keys: s.Keys, Sealing: s.Sealing, Now: s.DB.Now}); err != nil {

@@ -41,6 +41,12 @@ type Slot struct {
 	LockBox        []byte    // why it is locked, sealed; empty: not said
 }
 
+// Listed reports whether the recipient's list shows it: what has not left its
+// sender may still take back.
+func (s *Slot) Listed() bool {
+	return s.Openings > 0 || s.Delivery == DeliverySent || s.Delivery == DeliveryPassing || s.Delivery == DeliveryNone
+}
+
 const slotColumns = `s.id, s.message_id, s.ref, s.address, s.display_address, s.rh, s.wrap, s.s_box, s.pop, s.locked_at,
 	s.delivery, s.delivered_at, s.delivery_text, s.first_opened_at, s.last_opened_at, s.openings,
 	s.sender_id, s.expires_at, s.recalled_at, s.lock_box`

@@ -171,6 +171,7 @@ func (r *Request) Base(title ...string) Base {
 		add("/compose", "new.h1")
 		add("/sent", "sent.h1")
 	}
+	add("/inbox", "in.h1")
 	if len(r.Session.AdminOf) > 0 {
 		add("/admin/accounts", "seed.accounts")
 		b.Version = k.conf.Version

@@ -174,6 +174,7 @@ func (keyPost) Opened(*store.Tx, keyserver.OpenedLetter) error         { return 
 func (keyPost) Reminder(*store.Tx, keyserver.ReminderLetter) error     { return nil }
 func (keyPost) Unread(*store.Tx, keyserver.UnreadLetter) error         { return nil }
 func (keyPost) Resend(*store.Tx, keyserver.ResendLetter) (bool, error) { return true, nil }
+func (keyPost) Reported(*store.Tx, keyserver.ReportLetter) error       { return nil }
 func (keyPost) Wake()                                                  {}
 
 type accountPost struct{ h *House }
