@@ -204,6 +204,17 @@ func (c *client) call(ctx context.Context, method, path string, in, out any) err
 }
 
 // register gives the server its halves, and gets the seal and the references.
+// policy is what the account of whoever is signed in has in its envelopes' headers.
+func (c *client) policy(ctx context.Context) (uint32, error) {
+	var out struct {
+		Online bool `json:"online"`
+	}
+	if err := c.call(ctx, "GET", "/api/v1/server", nil, &out); err != nil || !out.Online {
+		return 0, err
+	}
+	return envelope.PolicyServerMayOpen, nil
+}
+
 func (c *client) register(ctx context.Context, s *sealed, f sealFlags) error {
 	type slotIn struct {
 		Slot    string `json:"slot"`

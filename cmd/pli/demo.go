@@ -18,30 +18,36 @@ func (a *app) demoCommand() *cobra.Command {
 	var (
 		dir     string
 		port    int
+		undo    int
 		asJSON  bool
 		verbose bool
 	)
-	c := a.command("demo [--dir DIR] [--port N] [--json]", "demo", "  pli demo\n  pli demo --dir trial --port 0", a.exactly(),
+	c := a.command("demo [--dir DIR] [--port N] [--undo SECONDS] [--json]", "demo", "  pli demo\n  pli demo --dir trial --port 0", a.exactly(),
 		func(cmd *cobra.Command, _ []string) error {
-			return a.demo(cmd.Context(), dir, port, asJSON, verbose)
+			return a.demo(cmd.Context(), demo.Config{Dir: dir, Port: port, Undo: undo}, asJSON, verbose)
 		})
 	c.Flags().StringVar(&dir, "dir", "", a.t("cli.demo.dir"))
 	c.Flags().IntVar(&port, "port", 8080, a.t("cli.demo.port"))
+	c.Flags().IntVar(&undo, "undo", 5, a.t("cli.demo.undo"))
 	c.Flags().BoolVar(&asJSON, "json", false, a.t("cli.demo.json"))
 	c.Flags().BoolVarP(&verbose, "verbose", "v", false, a.t("cli.demo.verbose"))
 	return c
 }
 
-func (a *app) demo(ctx context.Context, dir string, port int, asJSON, verbose bool) error {
-	if port < 0 || port > 65534 {
-		return usage("cli.demo.badport", "value", port)
+func (a *app) demo(ctx context.Context, c demo.Config, asJSON, verbose bool) error {
+	if c.Port < 0 || c.Port > 65534 {
+		return usage("cli.demo.badport", "value", c.Port)
+	}
+	if c.Undo < 0 || c.Undo > 300 {
+		return usage("cli.demo.badundo", "value", c.Undo)
 	}
 	level := slog.LevelWarn
 	if verbose {
 		level = slog.LevelDebug
 	}
-	d, err := demo.New(ctx, demo.Config{Dir: dir, Port: port, Catalogue: a.catalogue, Version: version,
-		Log: slog.New(slog.NewTextHandler(a.stderr, &slog.HandlerOptions{Level: level}))})
+	c.Catalogue, c.Version = a.catalogue, version
+	c.Log = slog.New(slog.NewTextHandler(a.stderr, &slog.HandlerOptions{Level: level}))
+	d, err := demo.New(ctx, c)
 	if err != nil {
 		return err
 	}
@@ -51,7 +57,7 @@ func (a *app) demo(ctx context.Context, dir string, port int, asJSON, verbose bo
 		return errors.Join(err, <-running)
 	}
 	if d.PortTaken {
-		a.tell("cli.demo.porttaken", "port", port, "url", d.URL)
+		a.tell("cli.demo.porttaken", "port", c.Port, "url", d.URL)
 	}
 	if asJSON {
 		err = encode(a.stdout, object{{"url", d.URL}, {"admin_url", d.URL + "/admin"}, {"mailbox_url", d.MailboxURL},

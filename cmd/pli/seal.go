@@ -114,12 +114,18 @@ func (a *app) seal(ctx context.Context, f sealFlags, name string) error {
 		}
 		origin = server.origin
 	}
+	header := envelope.Header{Origin: origin, SealedAt: time.Now().UTC().Truncate(time.Second)}
+	if server != nil {
+		if header.Policy, err = server.policy(ctx); err != nil {
+			return err
+		}
+	}
 	src, err := a.source(name)
 	if err != nil {
 		return err
 	}
 	defer src.Close()
-	s, err := sealMessage(src, envelope.Header{Origin: origin, SealedAt: time.Now().UTC().Truncate(time.Second)}, to, pass)
+	s, err := sealMessage(src, header, to, pass)
 	if err != nil {
 		return err
 	}

@@ -82,10 +82,19 @@ func (a *api) server(r *web.Request) error {
 	if err != nil {
 		return err
 	}
-	return r.JSON(struct {
+	out := struct {
 		Origin  string `json:"origin"`
 		SealKey string `json:"seal_key"`
-	}{a.Kit.Origin(), b64(key)})
+		Online  bool   `json:"online"` // envelopes of the caller's account say that the server may open them
+	}{Origin: a.Kit.Origin(), SealKey: b64(key)}
+	if r.Session.SignedIn() && r.Session.Account != nil {
+		settings, err := policy.ReadSettings(r.Session.Account.Settings)
+		if err != nil {
+			return err
+		}
+		out.Online = !settings.NoOnline
+	}
+	return r.JSON(out)
 }
 
 type sessionOut struct {

@@ -110,6 +110,7 @@ type Log struct{ Level, Format string }
 // Limits bound what one person can ask of the service.
 type Limits struct {
 	AttachmentsMiB int64 // all files of one message composed on the web
+	UndoSeconds    int64 // in which a sending from the web can be undone
 	PasswordChecks int64 // at once, 64 MiB of memory each; 0: by the machine's size
 }
 

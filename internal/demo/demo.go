@@ -30,6 +30,7 @@ import (
 type Config struct {
 	Dir       string // kept afterwards; empty: a temporary one, removed at the end
 	Port      int    // of the site; 0: any that is free
+	Undo      int    // seconds in which a sending can be undone
 	Catalogue *i18n.Catalogue
 	Version   string
 	Log       *slog.Logger
@@ -69,7 +70,7 @@ func New(ctx context.Context, c Config) (_ *Demo, err error) {
 	if err != nil {
 		return nil, err
 	}
-	conf, err := d.configure(site)
+	conf, err := d.configure(site, c.Undo)
 	if err != nil {
 		return nil, errors.Join(err, closeAll(site))
 	}
@@ -173,7 +174,7 @@ func portOf(l net.Listener) string {
 
 // configure writes the configuration file and makes the root key, as pli setup
 // would, so that the operator's commands work on the demonstration.
-func (d *Demo) configure(site []net.Listener) (*config.Config, error) {
+func (d *Demo) configure(site []net.Listener, undo int) (*config.Config, error) {
 	var b strings.Builder
 	b.WriteString("# The demonstration's configuration; it is written anew at each start.\n")
 	put := func(key, value string) { fmt.Fprintf(&b, "%s = %s\n", key, config.Quote(value)) }
@@ -190,6 +191,7 @@ func (d *Demo) configure(site []net.Listener) (*config.Config, error) {
 	b.WriteString("\n[gateway]\n")
 	fmt.Fprintf(&b, "listen = [%s]\n", config.Quote(d.Gateway))
 	put("hostname", "localhost")
+	fmt.Fprintf(&b, "\n[limits]\nundo_seconds = %d\n", undo)
 	if err := os.WriteFile(d.ConfigFile, []byte(b.String()), 0o600); err != nil {
 		return nil, fmt.Errorf("write the demonstration's configuration: %w", err)
 	}

@@ -1,26 +1,29 @@
-// Package desk is the sender's pages: write an envelope, see what became of it,
-// lock and unlock it.
+// Package desk is the sender's pages: write an envelope, take it back, see what
+// became of it, lock and unlock it; drafts, contacts and preferences.
 package desk
 
 import (
 	"embed"
 	"time"
 
+	"github.com/pli-mail/pli/internal/account"
 	"github.com/pli-mail/pli/internal/fault"
 	"github.com/pli-mail/pli/internal/keyserver"
 	"github.com/pli-mail/pli/internal/sealing"
 	"github.com/pli-mail/pli/internal/web"
 )
 
-//go:embed pages/*.html
+//go:embed pages/*.html shared/*.html
 var files embed.FS
 
 // Config is what the desk is made of.
 type Config struct {
-	Kit     *web.Kit
-	Keys    *keyserver.Service
-	Sealing *sealing.Service
-	Now     func() time.Time
+	Kit      *web.Kit
+	Accounts *account.Service
+	Keys     *keyserver.Service
+	Sealing  *sealing.Service
+	Now      func() time.Time
+	Undo     time.Duration // in which a sending can be undone; 0: mails leave at once
 }
 
 type desk struct {
@@ -39,6 +42,17 @@ func Register(c Config) error {
 	body := web.Body(c.Sealing.MaxFiles() + c.Sealing.MaxFiles()/4 + 4<<20)
 	c.Kit.Handle("GET /compose", d.compose, web.SignedIn)
 	c.Kit.Handle("POST /compose", d.send, web.SignedIn, body)
+	c.Kit.Handle("POST /compose/draft", d.save, web.SignedIn, body)
+	c.Kit.Handle("GET /compose/people", d.people, web.SignedIn)
+	c.Kit.Handle("POST /compose/how", d.howJSON, web.SignedIn)
+	c.Kit.Handle("GET /compose/review", d.review, web.SignedIn)
+	c.Kit.Handle("POST /compose/review", d.sendReviewed, web.SignedIn)
+	c.Kit.Handle("GET /drafts", d.drafts, web.SignedIn)
+	c.Kit.Handle("POST /drafts/{id}/delete", d.deleteDraft, web.SignedIn)
+	c.Kit.Handle("POST /sent/{id}/undo", d.undo, web.SignedIn)
+	c.Kit.Handle("GET /settings", d.settings, web.SignedIn)
+	c.Kit.Handle("POST /settings", d.saveSettings, web.SignedIn)
+	c.Kit.Handle("POST /settings/contacts/remove", d.removeContact, web.SignedIn)
 	c.Kit.Handle("GET /sent", d.sent, web.SignedIn)
 	c.Kit.Handle("GET /sent/{id}", d.detail, web.SignedIn)
 	c.Kit.Handle("POST /sent/{id}/lock", d.lock, web.SignedIn)

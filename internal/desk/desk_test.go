@@ -15,6 +15,7 @@ import (
 	"github.com/pli-mail/pli/internal/desk"
 	"github.com/pli-mail/pli/internal/i18n"
 	"github.com/pli-mail/pli/internal/id"
+	"github.com/pli-mail/pli/internal/intake"
 	"github.com/pli-mail/pli/internal/mailaddr"
 	"github.com/pli-mail/pli/internal/message"
 	"github.com/pli-mail/pli/internal/notice"
@@ -44,7 +45,10 @@ func newHouse(t *testing.T) house {
 	box := outbox.New(outbox.Config{DB: h.DB, Root: h.Root, Blobs: h.Blobs, Log: log})
 	post := &sealing.Postman{Outbox: box, Words: words, From: message.Mailbox{Addr: mailaddr.MustParse("envelopes@example.org")}}
 	s := sealing.New(sealing.Config{DB: h.DB, Keys: h.Keys, Blobs: h.Blobs, Outbox: box, Words: words, Post: post, Spool: t.TempDir(), Origin: h.Origin, Log: log, MaxFiles: 1 << 20})
-	if err := desk.Register(desk.Config{Kit: h.Kit, Keys: h.Keys, Sealing: s, Now: time.Now}); err != nil {
+	if err := desk.Register(desk.Config{Kit: h.Kit, Accounts: h.Accounts, Keys: h.Keys, Sealing: s, Now: time.Now}); err != nil {
+		t.Fatal(err)
+	}
+	if err := desk.RegisterIntakes(h.Kit, intake.New(intake.Config{DB: h.DB, Root: h.Root, Sealing: s, Post: post}), time.Now); err != nil {
 		t.Fatal(err)
 	}
 	return house{h, box}

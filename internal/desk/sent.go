@@ -130,6 +130,7 @@ type detailPage struct {
 	Recipients []recipientRow
 	Reasons    []string // why the gateway sealed it
 	Events     []eventRow
+	Undo       int // seconds left in which the sending can be undone
 }
 
 type recipientRow struct {
@@ -164,6 +165,11 @@ func (d *desk) detail(r *web.Request) error {
 	for _, e := range m.Activity {
 		p.Events = append(p.Events, eventRow{e, sentence(r, e)})
 	}
+	if until, err := d.Sealing.UndoUntil(r.Context(), r.Session.UserID, m.MessageID); err != nil {
+		return err
+	} else if !until.IsZero() {
+		p.Undo = int(until.Sub(d.Now()).Seconds()) + 1
+	}
 	return r.Render(d.pages, "detail", p)
 }
 
@@ -188,11 +194,12 @@ func recipientStatus(r *web.Request, s keyserver.SentRecipient) tag {
 // sentence tells one event in words. Who did it is named without the kind that the log puts before it.
 func sentence(r *web.Request, e keyserver.Event) string {
 	key, known := map[string]string{
-		"envelope.seal":           "desk.ev.seal",
-		"envelope.release":        "desk.ev.release",
-		"envelope.release_denied": "desk.ev.denied",
-		"envelope.lock":           "desk.ev.lock",
-		"envelope.unlock":         "desk.ev.unlock",
+		"envelope.seal":              "desk.ev.seal",
+		"envelope.release":           "desk.ev.release",
+		"envelope.released_assisted": "desk.ev.assisted",
+		"envelope.release_denied":    "desk.ev.denied",
+		"envelope.lock":              "desk.ev.lock",
+		"envelope.unlock":            "desk.ev.unlock",
 	}[e.Action]
 	if !known {
 		return e.Action

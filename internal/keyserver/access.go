@@ -32,6 +32,8 @@ const (
 	ReasonExpired    = "expired"
 	ReasonGone       = "gone" // the key has been destroyed
 	ReasonRecalled   = "recalled"
+	ReasonOnline     = "online" // the account or the message forbids that the server opens it
+	ReasonOften      = "often"  // the server opened it for this recipient too often
 	ReasonRights     = "rights" // to act on it: neither the sender nor an administrator
 )
 
@@ -235,8 +237,16 @@ func masked(s store.Slot) string {
 	return a.Masked()
 }
 
-func sender(o store.Opening) Sender {
-	return Sender{o.Message.SenderID, o.Message.SenderAddress, o.Message.SenderName, o.Organisation, o.Message.Verified}
+func sender(o store.Opening) Sender { return senderOf(o.Message, o.Organisation) }
+
+// senderOf is who sent m; organisation is the name of the message's account.
+func senderOf(m store.Message, organisation string) Sender {
+	s := Sender{UserID: m.SenderID, Address: m.SenderAddress, Name: m.SenderName, Organisation: organisation, Verified: m.Verified,
+		Outsider: m.Intake != "", Proved: m.Proved}
+	if s.Outsider {
+		s.Organisation = "" // the message's account is that of who asked
+	}
+	return s
 }
 
 // findRef is FindOpeningByRef where an unknown reference is no error: known
@@ -478,14 +488,17 @@ func (s *Service) Landing(ctx context.Context, v Visitor, ref string) (Landing, 
 		if err != nil || !known {
 			return err
 		}
-		if !o.Possession {
-			if addressed(o) && o.Slot.Listed() {
-				l.Listed, l.Sender, l.Masked, l.State = true, sender(o), masked(o.Slot), stateOf(o, asOf(tx, o))
-				l.SealedAt, l.ExpiresAt = o.Message.SealedAt, endOf(o.Message, o.Slot)
-			}
-			return nil
+		if o.Possession {
+			return s.describe(tx, o, &l)
 		}
-		return s.describe(tx, o, &l)
+		if addressed(o) && o.Slot.Listed() {
+			l.Listed, l.Sender, l.Masked, l.State = true, sender(o), masked(o.Slot), stateOf(o, asOf(tx, o))
+			l.SealedAt, l.ExpiresAt = o.Message.SealedAt, endOf(o.Message, o.Slot)
+		}
+		if addressed(o) && stateOf(o, asOf(tx, o)) == StateActive {
+			l.Online, err = online(o) // whoever has the address may know that there is one
+		}
+		return err
 	})
 	if err != nil {
 		return Landing{}, unavailable(err)
@@ -511,6 +524,14 @@ func (s *Service) describe(tx *store.Tx, o store.Opening, l *Landing) (err error
 	if l.State == StateGone || l.State == StateRecalled {
 		return nil
 	}
+	if l.Online, err = online(o); err != nil {
+		return err
+	}
+	p, err := policy.ReadPermissions(o.Message.Policy)
+	if err != nil {
+		return err
+	}
+	l.NoCopy = p.Forward != nil && !*p.Forward
 	key, err := s.openEpoch(o.AccountKey, o.Epoch)
 	if err != nil {
 		return err

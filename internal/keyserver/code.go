@@ -194,7 +194,7 @@ func (s *Service) makeCode(tx *store.Tx, v Visitor, a ask, mail bool) (bool, err
 	}
 	return true, s.c.Post.Code(tx, CodeLetter{
 		AccountID: a.o.Message.AccountID, To: to, Ref: a.o.Slot.Ref, Code: code,
-		SenderName: senderName(a.o.Message), Organisation: a.o.Organisation, Language: v.Language,
+		SenderName: senderName(a.o.Message), Organisation: sender(a.o).Organisation, Language: v.Language,
 	})
 }
 

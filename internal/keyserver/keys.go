@@ -200,6 +200,7 @@ func (e epochKey) one(label, salt string) (cipher.AEAD, error) {
 const (
 	labelSecret = "pli/1 at-rest"
 	labelCard   = "pli/1 card"
+	labelDraft  = "pli/1 draft"
 )
 
 var zeroNonce [12]byte

@@ -122,6 +122,7 @@ type NewMessage struct {
 	Carrier      string             // CarrierMail, CarrierFile or CarrierThrough
 	Transit      string             // trace id of the gateway, or ""
 	Permissions  policy.Permissions // what the sender or a rule allows
+	Intake       string             // id of the intake that it answers, or ""
 	Slots        []NewSlot
 	Actor        Actor
 	// Then, if not nil, runs in the same transaction, perhaps more than once: it
@@ -143,6 +144,8 @@ type Sender struct {
 	Name         string
 	Organisation string // name of the account; not an input of Register
 	Verified     bool   // the address's domain is one of this service's
+	Outsider     bool   // it answers an intake: the sender is nobody's user
+	Proved       bool   // an outsider proved the address, by a mailed code
 }
 
 // NewSlot is one recipient's half.
@@ -194,6 +197,8 @@ type Landing struct {
 	State      string    // StateActive and so on
 	Reason     string    // why it is locked, in the sender's words; "" where they gave none
 	Kept       bool      // Ciphertext has it
+	NoCopy     bool      // its sender asked that it is not passed on
+	Online     bool      // Assist may open it; known also without Possession to who proved the address
 }
 
 // What a high level asks of somebody who proved the address.

@@ -147,6 +147,7 @@ func (s *Service) register(tx *store.Tx, m NewMessage, out *Registered) error {
 		SenderName: m.Sender.Name, Verified: m.Sender.Verified, MH: m.MH, HH: m.HH[:], PH: m.PH[:], Seal: out.Seal[:],
 		PayloadSize: m.PayloadSize, Payload: m.Payload, Epoch: month(m.ExpiresAt), NotifyOpened: m.NotifyOpened,
 		ExpiresAt: m.ExpiresAt, Carrier: m.Carrier, Transit: m.Transit, Policy: m.Permissions.Encode(), RemindAt: m.RemindAt,
+		Intake: m.Intake, Proved: m.Sender.Proved,
 	}
 	if m.Body != nil {
 		row.Payload = store.RowName(row.ID)

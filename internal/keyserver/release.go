@@ -27,12 +27,17 @@ import (
 // (each with {step}, the page to go to), open.locked, open.expired, open.recalled,
 // release.gone, keyserver.unavailable.
 func (s *Service) Release(ctx context.Context, v Visitor, slot envelope.SlotID) (Release, error) {
-	var out Release
+	r, _, err := s.release(ctx, v, slot, nil)
+	return r, err
+}
+
+// release is Release, and with half, which is E, Assist. It returns what it decided by, too.
+func (s *Service) release(ctx context.Context, v Visitor, slot envelope.SlotID, half *envelope.Secret) (out Release, o store.Opening, err error) {
 	var refused *refusal
 	var told bool
-	err := s.c.DB.Update(ctx, func(tx *store.Tx) error {
+	err = s.c.DB.Update(ctx, func(tx *store.Tx) (err error) {
 		out, refused, told = Release{}, nil, false // of a run that was undone
-		o, err := tx.LockOpening(slot.String(), v.Session)
+		o, err = tx.LockOpening(slot.String(), v.Session)
 		if errors.Is(err, store.ErrNotFound) {
 			return notFound()
 		}
@@ -42,8 +47,20 @@ func (s *Service) Release(ctx context.Context, v Visitor, slot envelope.SlotID) 
 		if err := keepMark(tx, o.Seen); err != nil {
 			return err
 		}
-		if refused = checkAccess(o, asOf(tx, o)); refused != nil {
-			return tx.InsertAudit(auditOpening(o, v, refused))
+		if half != nil {
+			refused, err = s.checkAssisted(tx, &o, v, *half)
+		} else {
+			refused = checkAccess(o, asOf(tx, o))
+		}
+		if err != nil {
+			return err
+		}
+		record := auditOpening(o, v, refused)
+		if refused != nil {
+			return tx.InsertAudit(record)
+		}
+		if half != nil {
+			record.Action = "envelope.released_assisted"
 		}
 		if level(o) == policy.High {
 			err := tx.UseSecond(v.Session, o.SecondAt)
@@ -58,25 +75,31 @@ func (s *Service) Release(ctx context.Context, v Visitor, slot envelope.SlotID) 
 			return err
 		}
 		out.Kept = kept(o.Message, asOf(tx, o))
-		if err := tx.InsertAudit(auditOpening(o, v, nil)); err != nil {
+		if err := tx.InsertAudit(record); err != nil {
 			return err
 		}
 		if err := tx.CountOpening(o.Slot); err != nil {
 			return err
 		}
+		// From then on the sender may be told how this recipient opens.
+		if o.Scope == store.ScopeFull && o.UserAddress == o.Slot.Address && o.Message.SenderID != "" {
+			if err := tx.MarkEnrolled(o.Message.SenderID, o.Slot.Address); err != nil {
+				return err
+			}
+		}
 		told, err = s.tellSender(tx, o)
 		return err
 	})
 	if err != nil {
-		return Release{}, unavailable(err)
+		return Release{}, o, unavailable(err)
 	}
 	if refused != nil {
-		return Release{}, refused.fault
+		return Release{}, o, refused.fault
 	}
 	if told {
 		s.c.Post.Wake()
 	}
-	return out, nil
+	return out, o, nil
 }
 
 func (s *Service) unwrap(slot envelope.SlotID, o store.Opening) (Release, error) {
@@ -160,6 +183,11 @@ func (s *Service) Ciphertext(ctx context.Context, v Visitor, slot envelope.SlotI
 	if err != nil {
 		return nil, 0, unavailable(err)
 	}
+	return s.envelopeOf(ctx, o)
+}
+
+// envelopeOf is the kept envelope of a slot, to whom it may be given.
+func (s *Service) envelopeOf(ctx context.Context, o store.Opening) (io.ReadCloser, int64, error) {
 	m := o.Message
 	if len(o.Slot.Wrap) != 48 || len(m.Seal) != 64 {
 		return nil, 0, unavailable(fmt.Errorf("read slot %s: its wrap or seal has a wrong length", o.Slot.ID))

@@ -48,7 +48,7 @@ type About struct {
 func (h *held) about(slot store.Slot) (About, error) {
 	account, err := h.tx.FindAccount(h.m.AccountID)
 	a := About{AccountID: h.m.AccountID, MessageID: h.m.ID, Ref: slot.Ref, SealedAt: h.m.SealedAt, ExpiresAt: endOf(h.m, slot),
-		Sender: Sender{h.m.SenderID, h.m.SenderAddress, h.m.SenderName, account.Name, h.m.Verified}}
+		Sender: senderOf(h.m, account.Name)}
 	if kept(h.m, h.now) {
 		a.KeptUntil = h.m.PayloadUntil
 	}

@@ -185,6 +185,27 @@ func (s *Service) TakeStage(ctx context.Context, stage string, token id.Token) (
 	return taken{f, s.c.Blobs, name}, size, nil
 }
 
+// ReadStage is TakeStage that leaves it there, for who may need it again before
+// it ends. Faults: e404.h1.
+func (s *Service) ReadStage(ctx context.Context, stage string, token id.Token) (io.ReadCloser, int64, error) {
+	var name string
+	err := s.c.DB.View(ctx, func(tx *store.Tx) (err error) {
+		name, err = tx.FindStage(stageID(stage), token.Hash())
+		return err
+	})
+	if errors.Is(err, store.ErrNotFound) {
+		return nil, 0, notFound()
+	}
+	if err != nil {
+		return nil, 0, unavailable(err)
+	}
+	f, size, err := s.c.Blobs.Open(name)
+	if errors.Is(err, blob.ErrNotFound) {
+		return nil, 0, notFound().Because(err)
+	}
+	return f, size, unavailable(err)
+}
+
 // taken deletes the blob that it read.
 type taken struct {
 	io.ReadSeekCloser

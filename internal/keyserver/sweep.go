@@ -18,6 +18,7 @@ type Swept struct {
 	Ended     int // messages whose S were destroyed, of all recipients or of one
 	Letters   int // of bounced mails, that were kept for a correction
 	Reminders int // senders told who has not opened
+	Drafts    int
 	Records   int // messages of which nothing is known any more
 }
 
@@ -33,7 +34,7 @@ const (
 
 // Sweep forgets what is over: the S of envelopes whose end is a week past, kept
 // ciphertext past its time, the epoch keys of past months with all that they
-// opened, records that an account keeps no longer, and sessions, codes, stages, counters
+// opened, records that an account keeps no longer, drafts, sessions, codes, stages, counters
 // and blobs that nothing needs. It reminds senders. It is to be called every minute or so, on every
 // node: each step is its own transaction, and of two nodes one does it. A step
 // that fails does not stop the others. The directory of the blobs is read once an
@@ -50,6 +51,8 @@ func (s *Service) Sweep(ctx context.Context) (Swept, error) {
 	out.Ended, err = s.sweepEnded(ctx, now)
 	errs = append(errs, err)
 	out.Payloads, err = s.sweepPayloads(ctx, now)
+	errs = append(errs, err)
+	out.Drafts, err = s.sweepDrafts(ctx, now)
 	errs = append(errs, err)
 	out.Epochs, err = s.sweepEpochs(ctx, now)
 	errs = append(errs, err)

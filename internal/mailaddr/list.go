@@ -2,12 +2,27 @@ package mailaddr
 
 import "strings"
 
-// ParseList reads what people paste into a "To" field: addresses divided by
+// Named is an address with the name that was written before it, "" without one.
+type Named struct {
+	Name string
+	Address
+}
+
+// ParseList reads what people paste into a "To" field, without the names.
+func ParseList(s string) (list []Address, bad []string) {
+	named, bad := ParseNames(s)
+	for _, n := range named {
+		list = append(list, n.Address)
+	}
+	return list, bad
+}
+
+// ParseNames reads what people paste into a "To" field: addresses divided by
 // commas, semicolons or white space, each also as "Name <a@b>". It returns the
 // addresses in order, each mailbox once, and the items that are none.
-func ParseList(s string) (list []Address, bad []string) {
+func ParseNames(s string) (list []Named, bad []string) {
 	seen := make(map[string]bool)
-	add := func(item string) {
+	add := func(name, item string) {
 		a, err := Parse(item)
 		if err != nil {
 			bad = append(bad, item)
@@ -15,14 +30,14 @@ func ParseList(s string) (list []Address, bad []string) {
 		}
 		if c := a.Canonical(); !seen[c] {
 			seen[c] = true
-			list = append(list, a)
+			list = append(list, Named{strings.Join(strings.Fields(strings.ReplaceAll(name, `"`, " ")), " "), a})
 		}
 	}
 	for _, item := range splitItems(s) {
 		open := strings.IndexByte(item, '<')
 		if open < 0 {
 			for _, f := range pieces(item) {
-				add(f)
+				add("", f)
 			}
 			continue
 		}
@@ -39,11 +54,11 @@ func ParseList(s string) (list []Address, bad []string) {
 				rest = ""
 				break
 			}
-			add(strings.TrimSpace(rest[open+1 : open+end]))
+			add(rest[:open], strings.TrimSpace(rest[open+1:open+end]))
 			rest = rest[open+end+1:]
 		}
 		for _, f := range pieces(rest) {
-			add(f)
+			add("", f)
 		}
 	}
 	return list, bad

@@ -45,6 +45,7 @@ type Letter struct {
 	SlotID    string // of the envelope that it carries, else ""
 	SenderID  string // user to tell if it cannot be delivered, "" for nobody
 	Answer    *Answer
+	NotBefore time.Time // of the first attempt; zero: at once
 
 	From, ReplyTo message.Mailbox  // ReplyTo may be zero
 	Bounces       mailaddr.Address // the return path; zero, the null sender, with Report and Raw only

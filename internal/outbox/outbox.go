@@ -116,6 +116,9 @@ func (o *Outbox) Enqueue(tx *store.Tx, letters ...Letter) error {
 		if l.Raw != nil {
 			row.Blob = l.Raw.Blob
 		}
+		if l.NotBefore.After(tx.Now) {
+			row.NextAt = l.NotBefore
+		}
 		if l.Kind == Code {
 			// The queue is worked in the order of next_at: a code overtakes
 			// whatever a large mailing has put there.

@@ -19,13 +19,14 @@ import (
 	"github.com/pli-mail/pli/internal/web"
 )
 
-//go:embed pages/*.html
+//go:embed pages/*.html shared/*.html
 var files embed.FS
 
 // Config is what the portal is made of.
 type Config struct {
 	Kit     *web.Kit
 	Keys    *keyserver.Service
+	Spool   string   // directory of the encrypted scratch files, for what the server opens itself
 	From    []string // the addresses that our messages come from, for the page that tells how to check one
 	Signed  []string // the domains that our messages are signed for (DKIM), for the same page
 	SSO     []*sso.Provider
@@ -55,6 +56,8 @@ func Register(c Config) error {
 	k.Handle("POST /e/{ref}/verify", p.verify, web.Public)
 	k.Handle("GET /e/{ref}/message", p.message, web.Public)
 	k.Handle("POST /e/{ref}/forget", p.forget, web.Public)
+	k.Handle("POST /e/{ref}/online", p.online, web.Public, web.Body(maxEnvelope+1<<20))
+	k.Handle("POST /e/{ref}/online/{part}", p.onlinePart, web.Public)
 	k.Handle("GET /e/{ref}/report", p.report, web.Public)
 	k.Handle("POST /e/{ref}/report", p.sendReport, web.Visitor)
 	k.Handle("GET /inbox", p.inbox, web.SignedIn)
@@ -110,6 +113,20 @@ func (p *landingPage) MayRemember() bool { return p.Possession && p.Landing.Leve
 
 // Second is where the second factor is proved.
 func (p *landingPage) Second() string { return keyserver.SecondPage(p.Ref) }
+
+// Assistable says whether the page offers that the server opens it.
+func (p *landingPage) Assistable() bool {
+	return p.Online && p.Closed == "" && (p.Proven || !p.Possession)
+}
+
+// OnlineSender is whom the page says will see it: nobody knows yet who that is
+// where the mail was not shown.
+func (p *landingPage) OnlineSender() string {
+	if p.Possession {
+		return p.Sender.Name
+	}
+	return p.T("online.thesender")
+}
 
 // SenderDomain is what the service vouches for.
 func (p *landingPage) SenderDomain() string {

@@ -29,7 +29,7 @@ const (
 func house(t testing.TB) *webtest.House {
 	t.Helper()
 	h := webtest.New(t)
-	err := portal.Register(portal.Config{Kit: h.Kit, Keys: h.Keys, From: []string{"envelopes@example.org"}, Contact: "help@example.org"})
+	err := portal.Register(portal.Config{Kit: h.Kit, Keys: h.Keys, Spool: t.TempDir(), From: []string{"envelopes@example.org"}, Contact: "help@example.org"})
 	if err != nil {
 		t.Fatal(err)
 	}

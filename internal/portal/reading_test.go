@@ -41,7 +41,7 @@ func wholeHouse(t testing.TB) *webtest.House {
 	box := outbox.New(outbox.Config{DB: h.DB, Root: h.Root, Blobs: h.Blobs, Log: log})
 	post := &sealing.Postman{Outbox: box, Words: words, From: message.Mailbox{Addr: mailaddr.MustParse("envelopes@example.org")}}
 	s := sealing.New(sealing.Config{DB: h.DB, Keys: h.Keys, Blobs: h.Blobs, Outbox: box, Words: words, Post: post, Spool: t.TempDir(), Origin: h.Origin, Log: log})
-	check(desk.Register(desk.Config{Kit: h.Kit, Keys: h.Keys, Sealing: s, Now: time.Now}))
+	check(desk.Register(desk.Config{Kit: h.Kit, Accounts: h.Accounts, Keys: h.Keys, Sealing: s, Now: time.Now}))
 	return h
 }
 

@@ -39,10 +39,13 @@ func (j *job) check() error {
 		return fmt.Errorf("seal message: sender: %w", err)
 	}
 	seen := make(map[string]bool)
-	for _, a := range r.To {
-		if !a.IsZero() && !seen[a.Canonical()] {
-			seen[a.Canonical()] = true
-			j.to = append(j.to, a)
+	for _, list := range [][]mailaddr.Address{r.To, r.Cc} {
+		j.direct = len(j.to) // what the first list gave, after the second turn
+		for _, a := range list {
+			if !a.IsZero() && !seen[a.Canonical()] {
+				seen[a.Canonical()] = true
+				j.to = append(j.to, a)
+			}
 		}
 	}
 	bad := fault.New(fault.Invalid, "err.title")
@@ -104,7 +107,18 @@ func dropControl(r rune) rune {
 func (j *job) compose(plain *spool.File) error {
 	scratch := spool.New(j.s.cfg.Spool)
 	defer scratch.Close()
-	attached, err := j.receive(scratch)
+	next := j.r.Files
+	if j.r.Draft != nil {
+		var done func()
+		next, done = j.s.draftFiles(j.r.Draft)
+		defer done()
+	}
+	var attached []message.Attachment
+	err := j.s.receive(next, 0, j.s.cfg.MaxFiles, func(a message.Attachment, in io.Reader) (n int64, err error) {
+		a.Size, err = io.Copy(scratch, in)
+		attached = append(attached, a)
+		return a.Size, err
+	})
 	if err != nil {
 		return err
 	}
@@ -126,8 +140,12 @@ func (j *job) compose(plain *spool.File) error {
 	if m.Text == "" {
 		m.Text = "\r\n"
 	}
-	for _, a := range j.to {
-		m.To = append(m.To, message.Mailbox{Addr: a})
+	for i, a := range j.to {
+		if box := (message.Mailbox{Addr: a}); i < j.direct {
+			m.To = append(m.To, box)
+		} else {
+			m.Cc = append(m.Cc, box)
+		}
 	}
 	for i := range m.Attachments {
 		size := m.Attachments[i].Size
@@ -143,41 +161,41 @@ func (j *job) compose(plain *spool.File) error {
 	return nil
 }
 
-// receive reads the request's files, one behind the other, into scratch.
-func (j *job) receive(scratch *spool.File) ([]message.Attachment, error) {
-	if j.r.Files == nil {
-		return nil, nil
+// receive reads files one after the other and hands each to keep, which returns
+// how many bytes it had and reads at most one more than are left. have is how
+// many files there are already, and left the bytes that there is room for.
+func (s *Service) receive(files func() (*File, error), have int, left int64, keep func(a message.Attachment, in io.Reader) (int64, error)) error {
+	if files == nil {
+		return nil
 	}
-	limit := j.s.cfg.MaxFiles
-	var out []message.Attachment
-	for {
-		f, err := j.r.Files()
+	limit := s.cfg.MaxFiles
+	for ; ; have++ {
+		f, err := files()
 		if err == io.EOF {
-			return out, nil
+			return nil
 		}
 		if err != nil {
-			return nil, fmt.Errorf("seal message: read files: %w", err)
+			return fmt.Errorf("seal message: read files: %w", err)
 		}
-		if len(out) == maxFiles {
-			return nil, fault.New(fault.TooLarge, "mail.seal.files").With("max", maxFiles).In("files", "mail.seal.files", fault.Args{"max": maxFiles})
+		if have == maxFiles {
+			return fault.New(fault.TooLarge, "mail.seal.files").With("max", maxFiles).In("files", "mail.seal.files", fault.Args{"max": maxFiles})
 		}
 		a := message.Attachment{Name: fileName(f.Name), Type: fileType(f.Type)}
-		left := limit - scratch.Size()
-		a.Size, err = io.Copy(scratch, io.LimitReader(f.Reader, left+1))
+		size, err := keep(a, io.LimitReader(f.Reader, left+1))
 		if err != nil {
-			return nil, fmt.Errorf("seal message: read files: %w", err)
+			return fmt.Errorf("seal message: read files: %w", err)
 		}
-		if a.Size > left {
+		if size > left {
 			// What is not kept is still counted, so that the size can be named.
 			rest, err := io.Copy(io.Discard, io.LimitReader(f.Reader, 8*limit))
-			args := fault.Args{"file": a.Name, "size": i18n.Size(a.Size + rest), "max": i18n.Size(limit / (1 << 20) * 1_000_000)}
+			args := fault.Args{"file": a.Name, "size": i18n.Size(size + rest), "max": i18n.Size(limit / (1 << 20) * 1_000_000)}
 			e := fault.New(fault.TooLarge, "reply.toobig").In("files", "reply.toobig", args)
 			for k, v := range args {
 				e = e.With(k, v)
 			}
-			return nil, e.Because(err)
+			return e.Because(err)
 		}
-		out = append(out, a)
+		left -= size
 	}
 }
 

@@ -61,6 +61,10 @@ func (s *Service) SealIncoming(ctx context.Context, in Incoming) (envelope.Messa
 		return envelope.MessageID{}, nil, fmt.Errorf("seal message: %w", err)
 	}
 	h := envelope.Header{SealedAt: p.sealedAt, SenderHint: p.name(), NotAfter: in.ExpiresAt.Truncate(time.Second)}
+	var err error
+	if h.Policy, err = headerPolicy(in.Account); err != nil {
+		return envelope.MessageID{}, nil, fmt.Errorf("seal message: %w", err)
+	}
 	if in.ServerMayOpen {
 		h.Policy = envelope.PolicyServerMayOpen
 	}

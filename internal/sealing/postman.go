@@ -82,6 +82,13 @@ func (p *Postman) Code(tx *store.Tx, c account.CodeLetter) error {
 	return p.enqueue(tx, outbox.Letter{Kind: outbox.Code, To: to(c.To)}, m, err)
 }
 
+// AnswerCode mails a code that proves an address to a person of an account, who
+// asked for documents.
+func (p *Postman) AnswerCode(tx *store.Tx, a store.Account, address mailaddr.Address, language, code, person string) error {
+	m, err := p.Words.AnswerCode(notice.In(language, a.Language, nil), code, person, a.Name)
+	return p.enqueue(tx, outbox.Letter{Kind: outbox.Code, AccountID: a.ID, To: to(address)}, m, err)
+}
+
 // Invitation mails an invitation.
 func (p *Postman) Invitation(tx *store.Tx, v account.InvitationLetter) error {
 	zone, lang := accountZone(tx, v.AccountID)

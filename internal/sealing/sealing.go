@@ -13,6 +13,8 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/pli-mail/pli/envelope"
@@ -78,6 +80,8 @@ type Request struct {
 	AccountID   int64
 	AccountName string // "": as the account is called
 	To          []mailaddr.Address
+	Cc          []mailaddr.Address
+	Names       map[string]string // that the sender typed, by canonical address, for their contacts
 	Subject     string
 	Note        string // seen before opening
 	Text        string
@@ -91,6 +95,10 @@ type Request struct {
 	Passphrase  *envelope.Passphrase // derived in the sender's browser; nil for none
 	NoticeLang  string               // of the mail: en, fr, or both; a recipient who is a user gets their own
 	Origin      string               // network address, for the audit record
+	// Draft, if not nil, is what the message is sent from: its files are the
+	// message's, and it is kept for Hold and then goes.
+	Draft *Draft
+	Hold  time.Duration // that the mails wait in the outbox, so that the sending can be undone
 }
 
 // File is one attached file.
@@ -103,7 +111,7 @@ type File struct {
 // Result is what became of a request.
 type Result struct {
 	MessageID envelope.MessageID
-	Refs      []string // six characters, one per recipient, in the order of Request.To without repetitions
+	Refs      []string // six characters, one per recipient, in the order of Request.To and .Cc without repetitions
 }
 
 // Seal sends one message. When it returns nil, the message is registered and
@@ -133,10 +141,14 @@ type job struct {
 	r        Request
 	from     mailaddr.Address
 	to       []mailaddr.Address
+	direct   int // how many of to are not copies
 	account  store.Account
+	policy   uint32                // of the envelope's header
 	verified bool                  // the sender's address is in a domain of their own account
 	known    map[string]store.User // recipients who are users, by canonical address
 	sealedAt time.Time
+
+	notBefore time.Time // that the mails leave
 
 	*enclosure
 }
@@ -148,6 +160,9 @@ func (j *job) lookUp(tx *store.Tx) (err error) {
 	}
 	if j.r.AccountName == "" {
 		j.r.AccountName = j.account.Name
+	}
+	if j.policy, err = headerPolicy(j.account); err != nil {
+		return err
 	}
 	if j.verified, err = account.Verified(tx, j.r.AccountID, j.r.Sender.UserID, j.from); err != nil {
 		return err
@@ -166,6 +181,16 @@ func (j *job) lookUp(tx *store.Tx) (err error) {
 	return nil
 }
 
+// headerPolicy is what the header says of an account's envelopes: whether the
+// server may ever open one. An account that forbids it later is obeyed too.
+func headerPolicy(a store.Account) (uint32, error) {
+	settings, err := policy.ReadSettings(a.Settings)
+	if err != nil || settings.NoOnline {
+		return 0, err
+	}
+	return envelope.PolicyServerMayOpen, nil
+}
+
 // seal makes the enclosure of the composed message.
 func (j *job) seal(ctx context.Context, plain *spool.File) error {
 	in, err := plain.Reader()
@@ -177,7 +202,7 @@ func (j *job) seal(ctx context.Context, plain *spool.File) error {
 	if err != nil {
 		return fmt.Errorf("seal message: index: %w", err)
 	}
-	h := envelope.Header{SealedAt: j.sealedAt, SenderHint: j.r.Sender.Name, NotAfter: j.r.ExpiresAt.Truncate(time.Second)}
+	h := envelope.Header{SealedAt: j.sealedAt, Policy: j.policy, SenderHint: j.r.Sender.Name, NotAfter: j.r.ExpiresAt.Truncate(time.Second)}
 	if in, err = plain.Reader(); err != nil {
 		return fmt.Errorf("seal message: %w", err)
 	}
@@ -189,6 +214,7 @@ func (j *job) seal(ctx context.Context, plain *spool.File) error {
 // register commits the message, its slots and its letters in one transaction.
 func (j *job) register(ctx context.Context) (Result, error) {
 	keep := keepUntil(j.account, j.sealedAt, j.r.ExpiresAt)
+	j.notBefore = j.s.cfg.DB.Now().Add(j.r.Hold)
 	from := j.s.cfg.Post.identity(j.account.Language, j.name(), j.from, j.r.AccountName, j.verified)
 	m := keyserver.NewMessage{
 		AccountID: j.r.AccountID,
@@ -206,11 +232,17 @@ func (j *job) register(ctx context.Context) (Result, error) {
 				if err != nil {
 					return err
 				}
+				if j.r.Hold > 0 {
+					l.NotBefore = j.notBefore
+				}
 				if err := j.s.cfg.Outbox.Enqueue(tx, l); err != nil {
 					return err
 				}
 			}
-			return nil
+			if err := j.sentFrom(tx, reg.MessageID.String()); err != nil {
+				return err
+			}
+			return j.remember(tx, reg.MessageID.String())
 		},
 	}
 	m.Slots = j.newSlots(j.to)
@@ -231,6 +263,21 @@ func (j *job) permissions() policy.Permissions {
 	p := j.r.Permissions
 	p.Passphrase = j.r.Passphrase != nil
 	return p
+}
+
+// remember makes contacts of the recipients, or notes that they were used.
+func (j *job) remember(tx *store.Tx, messageID string) error {
+	if j.r.Sender.UserID == "" {
+		return nil
+	}
+	sorted := slices.SortedFunc(slices.Values(j.to), func(a, b mailaddr.Address) int { return strings.Compare(a.Canonical(), b.Canonical()) })
+	for _, a := range sorted { // in one order, so that two sendings do not wait for each other
+		c := store.Contact{Address: a.Canonical(), DisplayAddress: a.String(), Name: j.r.Names[a.Canonical()]}
+		if err := tx.TouchContact(j.r.Sender.UserID, c, messageID); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // name is what recipients see of the sender.

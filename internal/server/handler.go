@@ -48,10 +48,14 @@ func (s *Server) handler() (http.Handler, error) {
 	if err := console.New(kit, s.Accounts); err != nil {
 		return nil, err
 	}
-	if err := portal.Register(portal.Config{Kit: kit, Keys: s.Keys, From: []string{from.String()}, Signed: signed, SSO: providers, Contact: contact(conf.Support).Address}); err != nil {
+	if err := portal.Register(portal.Config{Kit: kit, Keys: s.Keys, Spool: s.spool, From: []string{from.String()}, Signed: signed, SSO: providers, Contact: contact(conf.Support).Address}); err != nil {
 		return nil, err
 	}
-	if err := desk.Register(desk.Config{Kit: kit, Keys: s.Keys, Sealing: s.Sealing, Now: s.DB.Now}); err != nil {
+	if err := desk.Register(desk.Config{Kit: kit, Accounts: s.Accounts, Keys: s.Keys, Sealing: s.Sealing, Now: s.DB.Now,
+		Undo: time.Duration(conf.Limits.UndoSeconds) * time.Second}); err != nil {
+		return nil, err
+	}
+	if err := desk.RegisterIntakes(kit, s.Intakes, s.DB.Now); err != nil {
 		return nil, err
 	}
 	api.Register(api.Config{Kit: kit, Accounts: s.Accounts, Keys: s.Keys, Now: s.DB.Now})

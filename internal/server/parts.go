@@ -18,6 +18,7 @@ import (
 	"github.com/pli-mail/pli/internal/blob"
 	"github.com/pli-mail/pli/internal/breached"
 	"github.com/pli-mail/pli/internal/config"
+	"github.com/pli-mail/pli/internal/intake"
 	"github.com/pli-mail/pli/internal/keyserver"
 	"github.com/pli-mail/pli/internal/mailaddr"
 	"github.com/pli-mail/pli/internal/masterkey"
@@ -40,6 +41,7 @@ type Parts struct {
 	Accounts *account.Service
 	Keys     *keyserver.Service
 	Sealing  *sealing.Service
+	Intakes  *intake.Service
 
 	spool string // directory of encrypted scratch files
 }
@@ -94,6 +96,7 @@ func (p *Parts) build(c Config) error {
 		Post: p.Postman.Keys(), Log: c.Log, KeepTransits: time.Duration(conf.Gateway.KeepDays) * 24 * time.Hour})
 	p.Sealing = sealing.New(sealing.Config{DB: p.DB, Keys: p.Keys, Blobs: p.Blobs, Outbox: p.Outbox, Words: words, Post: p.Postman,
 		Spool: p.spool, Origin: conf.PublicURL, Log: c.Log, MaxFiles: conf.Limits.AttachmentsMiB << 20})
+	p.Intakes = intake.New(intake.Config{DB: p.DB, Root: p.Root, Sealing: p.Sealing, Post: p.Postman})
 	return nil
 }
 

@@ -8,6 +8,7 @@ const (
 	CodeSignIn  = "sign-in"
 	CodeRecover = "recover"
 	CodeAlias   = "alias"
+	CodeAnswer  = "answer" // to prove an address before answering an intake, which SlotID names
 )
 
 // States of a code.
@@ -23,7 +24,7 @@ type Code struct {
 	TokenHash string // of the session that asked
 	Purpose   string
 	Address   string // canonical
-	SlotID    string // "" unless Purpose is CodeOpen
+	SlotID    string // of CodeOpen; of CodeAnswer the id of the intake; else ""
 	CodeHash  string
 	Tries     int // wrong ones so far
 	State     string

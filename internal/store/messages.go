@@ -41,16 +41,18 @@ type Message struct {
 	RecalledAt    time.Time // zero: not withdrawn
 	DestroyedAt   time.Time // when the Box of all its slots was emptied; zero: it was not
 	LockBox       []byte    // why it is locked, sealed; empty: not said
+	Intake        string    // id of the intake that it answers, "" = none: its sender is somebody outside
+	Proved        bool      // the sender of an answer proved their address, by a code
 }
 
 const messageColumns = `m.id, m.account_id, m.sender_id, m.sender_address, m.sender_name, m.verified, m.card_box, m.mh, m.hh, m.ph, m.seal,
 	m.payload_size, m.payload, m.payload_until, m.epoch, m.notify_opened, m.sealed_at, m.expires_at, m.locked_at, m.carrier, m.transit, m.policy,
-	m.remind_at, m.recalled_at, m.destroyed_at, m.lock_box`
+	m.remind_at, m.recalled_at, m.destroyed_at, m.lock_box, m.intake, m.proved`
 
 // messageScan holds what needs turning into the fields of a Message.
 type messageScan struct {
 	sender                               sql.NullString
-	verified, notify                     int64
+	verified, notify, proved             int64
 	until, sealedAt, expiresAt, lockedAt int64
 	remindAt, recalledAt, destroyedAt    int64
 }
@@ -58,11 +60,11 @@ type messageScan struct {
 func (s *messageScan) into(m *Message) []any {
 	return []any{&m.ID, &m.AccountID, &s.sender, &m.SenderAddress, &m.SenderName, &s.verified, &m.Card, &m.MH, &m.HH, &m.PH, &m.Seal,
 		&m.PayloadSize, &m.Payload, &s.until, &m.Epoch, &s.notify, &s.sealedAt, &s.expiresAt, &s.lockedAt, &m.Carrier, &m.Transit, &m.Policy,
-		&s.remindAt, &s.recalledAt, &s.destroyedAt, &m.LockBox}
+		&s.remindAt, &s.recalledAt, &s.destroyedAt, &m.LockBox, &m.Intake, &s.proved}
 }
 
 func (s *messageScan) finish(m *Message) {
-	m.SenderID, m.Verified, m.NotifyOpened = s.sender.String, s.verified == 1, s.notify == 1
+	m.SenderID, m.Verified, m.NotifyOpened, m.Proved = s.sender.String, s.verified == 1, s.notify == 1, s.proved == 1
 	m.PayloadUntil, m.SealedAt, m.ExpiresAt, m.LockedAt = fromMs(s.until), fromMs(s.sealedAt), fromMs(s.expiresAt), fromMs(s.lockedAt)
 	m.RemindAt, m.RecalledAt, m.DestroyedAt = fromMs(s.remindAt), fromMs(s.recalledAt), fromMs(s.destroyedAt)
 }
@@ -71,10 +73,12 @@ func (s *messageScan) finish(m *Message) {
 // already in use gives ErrTaken.
 func (tx *Tx) InsertMessage(m Message) error {
 	_, err := tx.exec(`INSERT INTO messages (id, account_id, sender_id, sender_address, sender_name, verified, card_box, mh, hh, ph, seal,
-			payload_size, payload, payload_until, epoch, notify_opened, sealed_at, expires_at, locked_at, carrier, transit, policy, remind_at)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, 0, $19, $20, $21, $22)`,
+			payload_size, payload, payload_until, epoch, notify_opened, sealed_at, expires_at, locked_at, carrier, transit, policy, remind_at,
+			intake, proved)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, 0, $19, $20, $21, $22, $23, $24)`,
 		m.ID, m.AccountID, text(m.SenderID), m.SenderAddress, m.SenderName, flag(m.Verified), m.Card, m.MH, m.HH, m.PH, m.Seal,
-		m.PayloadSize, m.Payload, ms(m.PayloadUntil), m.Epoch, flag(m.NotifyOpened), ms(tx.Now), ms(m.ExpiresAt), m.Carrier, m.Transit, m.Policy, ms(m.RemindAt))
+		m.PayloadSize, m.Payload, ms(m.PayloadUntil), m.Epoch, flag(m.NotifyOpened), ms(tx.Now), ms(m.ExpiresAt), m.Carrier, m.Transit, m.Policy, ms(m.RemindAt),
+		m.Intake, flag(m.Proved))
 	return err
 }
 
@@ -130,11 +134,11 @@ func (tx *Tx) DropPayload(p KeptPayload) (bool, error) {
 	return n == 1, err
 }
 
-// HasBlob reports whether a message, a stage or a letter names this blob.
+// HasBlob reports whether a message, a stage, a letter or a draft names this blob.
 func (tx *Tx) HasBlob(name string) (bool, error) {
 	var n int
 	err := tx.row(`SELECT (SELECT COUNT(*) FROM messages WHERE payload = $1) + (SELECT COUNT(*) FROM stages WHERE blob = $1)
-		+ (SELECT COUNT(*) FROM outbox WHERE blob = $1)`, name).Scan(&n)
+		+ (SELECT COUNT(*) FROM outbox WHERE blob = $1) + (SELECT COUNT(*) FROM draft_files WHERE blob = $1)`, name).Scan(&n)
 	return n > 0, err
 }
 

@@ -185,6 +185,12 @@ func (tx *Tx) DeleteOutbox(id string) error {
 	return err
 }
 
+// RecallOutbox removes the letters that carry a message's envelopes and that no
+// claim has ever touched, and returns how many those were.
+func (tx *Tx) RecallOutbox(messageID string) (int64, error) {
+	return tx.exec(`DELETE FROM outbox WHERE slot_id IN (SELECT id FROM slots WHERE message_id = $1) AND state = 'waiting' AND attempts = 0`, messageID)
+}
+
 // CountOutbox returns how many rows wait and how many have failed, and when
 // the oldest waiting one came; zero when none waits.
 func (tx *Tx) CountOutbox() (waiting, failed int64, oldest time.Time, err error) {

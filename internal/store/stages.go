@@ -45,6 +45,13 @@ func (tx *Tx) TakeStage(id, tokenHash string) (blob string, err error) {
 	return blob, found(err)
 }
 
+// FindStage returns the blob of the stage that has this id and cookie and has
+// not ended, and leaves it.
+func (tx *Tx) FindStage(id, tokenHash string) (blob string, err error) {
+	err = tx.row(`SELECT blob FROM stages WHERE id = $1 AND token_hash = $2 AND blob <> '' AND expires_at > $3`, id, tokenHash, ms(tx.Now)).Scan(&blob)
+	return blob, found(err)
+}
+
 // DeleteOldStages removes up to limit stages that have ended and returns their
 // blobs, "" for one whose bytes never came.
 func (tx *Tx) DeleteOldStages(limit int) ([]string, error) {

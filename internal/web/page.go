@@ -169,7 +169,9 @@ func (r *Request) Base(title ...string) Base {
 	}
 	if u.AccountID != 0 {
 		add("/compose", "new.h1")
+		add("/drafts", "dr.h1")
 		add("/sent", "sent.h1")
+		add("/requests", "intake.nav")
 	}
 	add("/inbox", "in.h1")
 	if len(r.Session.AdminOf) > 0 {

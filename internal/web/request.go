@@ -242,6 +242,15 @@ func (r *Request) ReadJSON(v any) error {
 	return nil
 }
 
+// Download answers 200 with a file of that name, which write writes. It is saved
+// and never shown: its type is application/octet-stream whatever it is.
+func (r *Request) Download(name string, write func(io.Writer) error) error {
+	h := r.answer()
+	h.Set("Content-Type", "application/octet-stream")
+	h.Set("Content-Disposition", mime.FormatMediaType("attachment", map[string]string{"filename": name}))
+	return write(r.W)
+}
+
 // Stream answers 200 with size bytes of body as application/octet-stream.
 func (r *Request) Stream(body io.Reader, size int64) error {
 	h := r.answer()

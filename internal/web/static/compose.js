@@ -1,13 +1,16 @@
-/* New envelope: shows how far the upload is, and keeps the files when something has to be corrected.
-   Without this file the form posts itself, and the page comes back with everything but the files. */
+/* New envelope: one chip per address, drafts kept while one writes, how far the upload is, and the files stay when
+   something has to be corrected. Without this file the form posts itself; the files are then kept in a draft. */
 import { bytes } from './files.js';
+import { chips } from './chips.js';
 
 const form = document.querySelector('form[data-compose]');
 if (form) {
   const files = form.querySelector('input[type=file]');
   const list = form.querySelector('[data-files]');
+  const kept = form.querySelector('[data-kept]');
   const progress = form.querySelector('progress');
   const status = form.querySelector('[data-progress]');
+  const saved = form.querySelector('[data-saved]');
   const total = form.querySelector('[data-total]');
   const cancel = form.querySelector('[data-cancel]');
   const summary = document.getElementById('compose-problems');
@@ -36,7 +39,8 @@ if (form) {
     for (const f of chosen) all.items.add(f);
     files.files = all.files;
     // Said when the files are chosen, not after minutes of upload.
-    const sum = chosen.reduce((n, f) => n + f.size, 0);
+    const before = [...kept.querySelectorAll('input:checked')].reduce((n, k) => n + Number(k.dataset.size), 0);
+    const sum = chosen.reduce((n, f) => n + f.size, before);
     total.textContent = sum > limit ? d.toobig.replace('{size}', bytes(sum, d.units)) : '';
     total.hidden = sum <= limit;
     files.toggleAttribute('aria-invalid', sum > limit);
@@ -55,6 +59,7 @@ if (form) {
       const li = document.createElement('li');
       const input = p.field && form.querySelector(`#f-${CSS.escape(p.field)}`);
       if (input) {
+        input.closest('details')?.setAttribute('open', '');
         input.setAttribute('aria-invalid', 'true');
         const a = document.createElement('a');
         a.href = `#f-${p.field}`;
@@ -67,47 +72,160 @@ if (form) {
     summary.focus();
   };
 
-  let busy = false;
-  form.addEventListener('submit', (ev) => {
-    ev.preventDefault();
-    if (busy) return;
-    if (!show()) return complain([{ field: 'files', text: total.textContent }]);
-    busy = true;
-    summary.hidden = true;
-    const x = new XMLHttpRequest();
-    x.open('POST', form.action);
-    x.setRequestHeader('Accept', 'application/json');
-    const bar = progress.closest('[data-bar]');
-    let said = -1;
-    x.upload.addEventListener('progress', (e) => {
-      if (!chosen.length || !e.lengthComputable) return;
-      bar.hidden = false;
-      cancel.onclick = () => x.abort();
-      progress.max = e.total;
-      progress.value = e.loaded;
-      const pct = Math.floor((100 * e.loaded) / e.total);
-      if (pct >= said + 10 || pct === 100) { // not every percent: a screen reader reads each one out
-        said = pct;
-        status.textContent = (chosen.length === 1 ? d.uploading.replace('{file}', chosen[0].name) : d.uploadingall.replace('{n}', chosen.length)).replace('{pct}', pct);
-      }
+  // adopt takes over what the service now has of this draft.
+  const adopt = (draft, sent) => {
+    if (!draft) return;
+    form.elements.draft.value = draft.id;
+    form.elements.version.value = draft.version;
+    const off = new Set([...kept.querySelectorAll('input[name=keep]:not(:checked)')].map((k) => k.value));
+    kept.querySelectorAll('.field').forEach((e) => e.remove());
+    for (const f of draft.files) {
+      const row = document.createElement('div');
+      row.className = 'field check';
+      const box = Object.assign(document.createElement('input'), { type: 'checkbox', id: `k-${f.id}`, name: 'keep', value: f.id, checked: !off.has(f.id) });
+      box.dataset.size = f.size;
+      const had = Object.assign(document.createElement('input'), { type: 'hidden', name: 'had', value: f.id });
+      const label = Object.assign(document.createElement('label'), { htmlFor: box.id, textContent: f.text });
+      row.append(had, box, label);
+      kept.append(row);
+    }
+    kept.hidden = !draft.files.length;
+    chosen = chosen.filter((f) => !sent.includes(f));
+    show();
+    if (draft.id) history.replaceState(null, '', `/compose?draft=${draft.id}`);
+  };
+
+  // post sends the form; quiet says nothing of how far it is.
+  let busy = null;
+  const post = (path, quiet) => {
+    const sent = chosen.slice();
+    const before = new FormData(form);
+    busy = new Promise((resolve) => {
+      const x = new XMLHttpRequest();
+      x.open('POST', path);
+      x.setRequestHeader('Accept', 'application/json');
+      const bar = progress.closest('[data-bar]');
+      let said = -1;
+      x.upload.addEventListener('progress', (e) => {
+        if (quiet || !sent.length || !e.lengthComputable) return;
+        bar.hidden = false;
+        cancel.onclick = () => x.abort();
+        progress.max = e.total;
+        progress.value = e.loaded;
+        const pct = Math.floor((100 * e.loaded) / e.total);
+        if (pct >= said + 10 || pct === 100) { // not every percent: a screen reader reads each one out
+          said = pct;
+          status.textContent = (sent.length === 1 ? d.uploading.replace('{file}', sent[0].name) : d.uploadingall.replace('{n}', sent.length)).replace('{pct}', pct);
+        }
+      });
+      const end = (answer) => {
+        busy = null;
+        bar.hidden = true;
+        status.textContent = '';
+        resolve(answer);
+      };
+      x.addEventListener('load', () => {
+        let answer = {};
+        try { answer = JSON.parse(x.responseText); } catch { /* not ours: said below */ }
+        if (x.status !== 200 && !answer.problems) answer = { problems: [{ text: answer.detail || d.failed }], lost: true };
+        // What was refused was not kept; a draft whose saving went well has all that came.
+        adopt(answer.draft, answer.problems && !answer.kept ? [] : sent);
+        end(answer);
+      });
+      x.addEventListener('error', () => end({ problems: [{ text: d.failed }], lost: true }));
+      x.addEventListener('abort', () => end({ problems: [{ text: d.cancelled }], lost: true }));
+      x.send(before);
     });
-    const done = (problems) => {
-      busy = false;
-      bar.hidden = true;
-      status.textContent = '';
-      complain(problems);
-    };
-    x.addEventListener('load', () => {
-      let answer = {};
-      try { answer = JSON.parse(x.responseText); } catch { /* not ours: said below */ }
-      if (x.status === 200 && answer.next) { changed = false; location.assign(answer.next); } else done(answer.problems || [{ text: answer.detail || d.failed }]);
-    });
-    x.addEventListener('error', () => done([{ text: d.failed }]));
-    x.addEventListener('abort', () => done([{ text: d.cancelled }]));
-    x.send(new FormData(form));
-  });
+    return busy;
+  };
 
   let changed = false;
-  form.addEventListener('input', () => { changed = true; });
-  addEventListener('beforeunload', (e) => { if (changed && !busy) e.preventDefault(); });
+  let leaving = false;
+  let timer = 0;
+  let asked = false; // by a person, while something was under way
+  const touched = () => {
+    changed = true;
+    timer ||= setTimeout(autosave, 30000);
+  };
+  const stop = () => { clearTimeout(timer); timer = 0; };
+
+  // autosave keeps what has changed, and says so without a word aloud.
+  async function autosave() {
+    stop();
+    if (busy || leaving || !changed) return;
+    if (!show()) return;
+    changed = false;
+    const answer = await post('/compose/draft', true);
+    if (leaving || asked) return;
+    if (!answer.problems) saved.textContent = answer.saved;
+    else {
+      changed = true;
+      saved.textContent = answer.lost ? d.notsaved : '';
+      if (answer.lost) timer ||= setTimeout(autosave, 30000);
+      else complain(answer.problems); // another window has it: somebody must look
+    }
+  }
+
+  form.addEventListener('submit', async (ev) => {
+    ev.preventDefault();
+    if (asked) return;
+    asked = true;
+    const save = ev.submitter?.hasAttribute('data-save');
+    if (busy) await busy;
+    stop();
+    if (!show()) {
+      asked = false;
+      return complain([{ field: 'files', text: total.textContent }]);
+    }
+    summary.hidden = true;
+    changed = false;
+    const answer = await post(save ? '/compose/draft' : form.getAttribute('action'), false);
+    asked = false;
+    if (answer.problems) {
+      touched();
+      return complain(answer.problems);
+    }
+    if (answer.next) {
+      leaving = true;
+      location.assign(answer.next);
+      return;
+    }
+    saved.textContent = '';
+    status.textContent = answer.saved;
+  });
+
+  form.addEventListener('input', touched);
+  addEventListener('beforeunload', (e) => { if (changed && !leaving) e.preventDefault(); });
+  addEventListener('pageshow', (e) => { if (e.persisted) leaving = false; });
+
+  // How those who are named will open it, as the service says.
+  const how = form.querySelector('[data-how]');
+  const told = 5;
+  let hows = [...how.children].map((li) => li.textContent);
+  const tell = () => {
+    how.replaceChildren(...hows.slice(0, told).concat(hows.length > told ? [how.dataset.more.replace('{n}', hows.length - told)] : []).map((text) => Object.assign(document.createElement('li'), { textContent: text })));
+  };
+  let asking;
+  let wait;
+  const ask = () => {
+    clearTimeout(wait);
+    wait = setTimeout(async () => {
+      asking?.abort();
+      asking = new AbortController();
+      const body = new URLSearchParams();
+      for (const n of ['to', 'cc', 'level']) body.set(n, form.elements[n].value);
+      try {
+        const answer = await fetch('/compose/how', { method: 'POST', body, signal: asking.signal, headers: { Accept: 'application/json' } });
+        if (!answer.ok) return;
+        hows = (await answer.json()).how;
+        tell();
+      } catch { /* overtaken, or no answer: nothing depends on it */ }
+    }, 400);
+  };
+  form.elements.level.addEventListener('change', ask);
+  for (const name of ['to', 'cc']) chips(form.elements[name], d, () => { touched(); ask(); });
+  changed = false; // what the chips did to the list is no change of the person's
+  stop();
+  clearTimeout(wait);
+  tell();
 }

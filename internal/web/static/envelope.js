@@ -5,17 +5,17 @@
 // envelope/testdata/vectors. Everything read from a file is treated as hostile
 // until open() has returned.
 
-const MAGIC = [0x89, 0x50, 0x4c, 0x49, 0x31, 0x0d, 0x0a, 0x1a];
+export const MAGIC = [0x89, 0x50, 0x4c, 0x49, 0x31, 0x0d, 0x0a, 0x1a];
 const MAX_TLVS = 65536;
 const MAX_HINT = 1024;
 const MAX_TIME = 253402300799n; // end of the year 9999
 const MAX_MANIFEST = 1 << 22;
 const MAX_PARTS = 1000;
 const MAX_UNUSUAL = 64;
-const PREFIX = 56; // salt and commitment
-const CHUNK = 16384;
-const SEALED = CHUNK + 16;
-const BATCH = 128; // chunks in WebCrypto's hands at once: 2 MiB keeps its threads busy
+export const PREFIX = 56; // salt and commitment
+export const CHUNK = 16384;
+export const SEALED = CHUNK + 16;
+export const BATCH = 128; // chunks in WebCrypto's hands at once: 2 MiB keeps its threads busy
 
 const BEGIN = '-----BEGIN PLI ENVELOPE-----';
 const END = '-----END PLI ENVELOPE-----';
@@ -402,11 +402,11 @@ export async function parseHead(bytes, limit = MAX_PAYLOAD) {
 
 // ---- keys (section 1)
 
-async function sha256(bytes) {
+export async function sha256(bytes) {
   return new Uint8Array(await subtle.digest('SHA-256', bytes));
 }
 
-function join(...parts) {
+export function join(...parts) {
   const out = new Uint8Array(parts.reduce((n, p) => n + p.length, 0));
   let at = 0;
   for (const p of parts) {
@@ -422,7 +422,7 @@ function equal(a, b) {
   return diff === 0;
 }
 
-async function hkdf(ikm, salt, info, length) {
+export async function hkdf(ikm, salt, info, length) {
   const key = await subtle.importKey('raw', ikm, 'HKDF', false, ['deriveBits']);
   return new Uint8Array(await subtle.deriveBits({ name: 'HKDF', hash: 'SHA-512', salt, info }, key, length * 8));
 }
@@ -464,7 +464,7 @@ async function unwrap(head, s, e) {
 }
 
 // expand is HKDF-Expand of the payload's 76 bytes of keys (Cobblestone-256).
-async function expand(ck, info) {
+export async function expand(ck, info) {
   const first = await hmac('SHA-512', ck, join(info, [1]));
   const second = await hmac('SHA-512', ck, join(first, info, [2]));
   return join(first, second).subarray(0, 76);
@@ -523,7 +523,7 @@ async function decryptChunks(sealed, key, base, onProgress) {
   return out;
 }
 
-function chunkNonce(base, i) {
+export function chunkNonce(base, i) {
   const iv = base.slice();
   const view = new DataView(iv.buffer);
   view.setUint32(8, view.getUint32(8) ^ i); // MAX_PAYLOAD keeps i far below 2^32

@@ -3,6 +3,7 @@
 // page's policy, which the frame inherits, lets it load nothing (security.md 5.4).
 import './purify.js';
 import { decodePart } from './envelope.js';
+import { aim } from './links.js';
 
 const TAGS = ('a abbr address article aside b bdi bdo big blockquote br caption center cite code col colgroup dd del dfn div dl dt em ' +
   'figcaption figure font footer h1 h2 h3 h4 h5 h6 header hr i img ins kbd li main mark ol p pre q s samp section small span strike ' +
@@ -31,7 +32,7 @@ export async function frame(source, manifest, message, { style, hash, title }) {
       if (src.startsWith('cid:') && shown) node.setAttribute('src', shown);
       else node.removeAttribute('src');
     }
-    if (node.nodeName === 'A') link(node);
+    if (node.nodeName === 'A') aim(node);
   });
   const clean = purify.sanitize(source, {
     ALLOWED_TAGS: TAGS,
@@ -50,33 +51,6 @@ export async function frame(source, manifest, message, { style, hash, title }) {
   element.title = title;
   element.srcdoc = policy ? policy.createHTML(html) : html;
   return { element, remote };
-}
-
-// link makes a link open elsewhere, without a trace of this page, and says its
-// true host where its text does not.
-function link(node) {
-  const href = node.getAttribute('href');
-  if (!href) return;
-  node.setAttribute('rel', 'noopener noreferrer nofollow');
-  node.setAttribute('target', '_blank');
-  let host = '';
-  try {
-    const u = new URL(href);
-    if (u.protocol === 'http:' || u.protocol === 'https:') host = u.host;
-  } catch {
-    node.removeAttribute('href');
-  }
-  if (host && hostOf(node.textContent) !== host) node.append(` [${host}]`);
-}
-
-// hostOf is the host that a link's text, read as a whole, names; "" if it is no address.
-function hostOf(text) {
-  const s = text.trim().toLowerCase();
-  try {
-    return new URL(s.includes('://') ? s : 'https://' + s).host;
-  } catch {
-    return '';
-  }
 }
 
 // picturesOf decodes the message's own pictures that the text refers to, by

@@ -4,6 +4,7 @@ import { parseArmor, parseHead, open, decodePart, decodeText, fromB64url } from 
 import { find, put, update } from './shelf.js';
 import { ask } from './ask.js';
 import { safeName, isRisky, kind, bytes } from './files.js';
+import { show as showText } from './text.js';
 
 const page = document.querySelector('[data-ref]');
 const d = page?.dataset;
@@ -20,13 +21,22 @@ function say(name, why) {
   box.focus();
 }
 
+// What takes a moment says what it is, and how far it has come.
 const bar = page?.querySelector('progress');
-function progress(done, total) {
-  if (total < 2 ** 20) return;
-  bar.hidden = false;
-  bar.max = total;
-  bar.value = done;
+function progress(phase) {
+  return (done, total) => {
+    if (total < 2 ** 20) return;
+    if (bar.hidden || bar.getAttribute('aria-label') !== phase) {
+      $('phase').textContent = phase;
+      bar.setAttribute('aria-label', phase);
+      bar.hidden = false;
+    }
+    bar.max = total;
+    bar.value = done;
+  };
 }
+
+if (page) $('phase').textContent = d.decrypting;
 
 // ---- the three things needed: E and the ciphertext from here, S from the service
 
@@ -47,7 +57,8 @@ async function run() {
     } catch (err) {
       return say('failed', err.message);
     }
-    await update(record.id, { bytes: record.bytes }).catch(() => {}); // without it a reload asks again
+    await show(record);
+    return update(record.id, { bytes: record.bytes }).catch(() => {}); // without it a reload asks again
   }
   await show(record);
 }
@@ -60,6 +71,7 @@ async function download(url) {
   if (total > LIMIT) throw new Error(d.toolarge);
   const out = new Uint8Array(total);
   const reader = answer.body.getReader();
+  const tell = progress(d.fetching);
   let at = 0;
   try {
     for (;;) {
@@ -68,7 +80,7 @@ async function download(url) {
       if (at + value.length > total) throw new Error();
       out.set(value, at);
       at += value.length;
-      progress(at, total);
+      tell(at, total);
     }
   } catch {
     throw new Error(d.broken);
@@ -90,7 +102,7 @@ async function show(record) {
   let opened;
   try {
     const { s, hh, ph } = answer.value;
-    opened = await open(record.bytes, head, fromB64url(s), record.e, { hh: fromB64url(hh), ph: fromB64url(ph) }, progress);
+    opened = await open(record.bytes, head, fromB64url(s), record.e, { hh: fromB64url(hh), ph: fromB64url(ph) }, progress(d.decrypting));
   } catch (err) {
     console.warn(err.code, err.message); // says what was wrong, and nothing of the content
     return say('altered');
@@ -105,6 +117,7 @@ async function render(manifest, message) {
   $('subject').textContent = manifest.subject || d.nosubject;
   $('wait').hidden = true;
   $('unusual').hidden = !(manifest.unusual?.length > 0);
+  head(manifest);
 
   const texts = parts('text');
   const pages = parts('html');
@@ -112,7 +125,7 @@ async function render(manifest, message) {
   for (const p of texts) {
     const block = document.createElement('div');
     const text = decodeText(await decodePart(message, p), p.charset);
-    block.textContent = text.slice(0, MOST_TEXT);
+    showText(block, text.slice(0, MOST_TEXT));
     if (text.length > MOST_TEXT) $('long').hidden = false;
     body.append(block);
   }
@@ -129,13 +142,34 @@ async function render(manifest, message) {
 
   // Pictures that the formatted text shows are not attachments as well.
   const files = manifest.parts.filter((p) => p.role === 'attachment' || (p.role === 'inline' && !(p.id && source.includes('cid:' + p.id))));
-  if (files.length > 0) listFiles(files, message);
+  if (files.length > 0) listFiles(files, message, manifest.date);
 
-  $('eml').addEventListener('click', () => save(message, 'message.eml'));
+  $('eml')?.addEventListener('click', () => save(message, 'message.eml'));
   $('print').addEventListener('click', () => print());
   $('opened').hidden = false;
   $('card').hidden = false;
   $('subject').focus();
+}
+
+// head says who wrote to whom and when, as the message itself has it. The
+// sender's address is above, as the service vouches for it: what From says is
+// shown where it says something else.
+function head(manifest) {
+  const people = (list) => (list ?? []).map((m) => (m.name ? `${m.name} <${m.address}>` : m.address)).join(', ');
+  const same = manifest.from.length === 1 && manifest.from[0].address.toLowerCase() === d.sender.toLowerCase();
+  const written = new Date(manifest.date ?? '');
+  const zoned = new Intl.DateTimeFormat(document.documentElement.lang === 'fr' ? 'fr-FR' : 'en-GB', { dateStyle: 'long', timeStyle: 'short' });
+  const said = {
+    from: same ? '' : people(manifest.from),
+    to: people(manifest.to),
+    cc: people(manifest.cc),
+    date: isNaN(written) ? '' : zoned.format(written),
+  };
+  for (const [name, text] of Object.entries(said)) {
+    const dd = $('head-' + name);
+    dd.textContent = text;
+    dd.hidden = dd.previousElementSibling.hidden = text === '';
+  }
 }
 
 // The text is shown first: it and the formatted text can say different things (AT-80).
@@ -162,29 +196,39 @@ async function offerFormatted(manifest, message, source, hasText) {
   button.addEventListener('click', toggle);
 }
 
-function listFiles(files, message) {
+function listFiles(files, message, date) {
   const row = page.querySelector('template[data-file]');
-  for (const part of files) {
-    const name = safeName(part.name, part.type);
+  const named = files.map((part) => ({ part, name: safeName(part.name, part.type), read: () => decodePart(message, part) }));
+  const offer = (button, get, name) => button.addEventListener('click', async () => {
+    button.setAttribute('aria-busy', 'true');
+    try {
+      save(await get(), name);
+    } catch {
+      say('altered');
+    } finally {
+      button.removeAttribute('aria-busy');
+    }
+  });
+  for (const { part, name, read } of named) {
     const item = row.content.cloneNode(true);
     item.querySelector('[data-name]').textContent = name;
     item.querySelector('[data-size]').textContent = bytes(part.size, d.units) + ' · ' + kind(name, part.type);
     item.querySelector('[data-risk]').hidden = !isRisky(name, part.type);
     item.querySelector('[data-which]').textContent = ' ' + name;
-    item.querySelector('button').addEventListener('click', async () => {
-      try {
-        save(await decodePart(message, part), name);
-      } catch {
-        say('altered');
-      }
-    });
+    offer(item.querySelector('button'), read, name);
     $('files').append(item);
+  }
+  if (files.length > 1) {
+    const when = new Date(date ?? '');
+    const all = async () => (await import('./zip.js')).zip(named, isNaN(when) ? new Date() : when);
+    offer($('all'), all, 'attachments.zip');
+    $('all').hidden = false;
   }
   $('count').textContent = d.attachments.replace('{n}', files.length);
   $('attachments').hidden = false;
 }
 
-// save downloads bytes. The type is never the file's own: a page of an active
+// save downloads bytes or a Blob. The type is never the file's own: a page of an active
 // type would run as ours (AT-78).
 function save(content, name) {
   const url = URL.createObjectURL(new Blob([content], { type: 'application/octet-stream' }));

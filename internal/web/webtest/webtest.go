@@ -207,6 +207,7 @@ type Mail struct {
 	Note    string
 	Raw     string
 	NotKept bool      // the service keeps no ciphertext
+	Online  bool      // its header lets the server open it
 	Expires time.Time // zero: never
 	Origin  string    // of the key server; the house's when empty
 	Level   string    // policy.Low and so on
@@ -224,7 +225,11 @@ func (h *House) Send(t testing.TB, m Mail) Envelope {
 	must(t, err)
 	var mid envelope.MessageID
 	rand.Read(mid[:])
-	sealer, err := envelope.NewSealer(envelope.Header{ID: mid, Origin: m.Origin, SealedAt: time.Now().UTC().Truncate(time.Second)})
+	header := envelope.Header{ID: mid, Origin: m.Origin, SealedAt: time.Now().UTC().Truncate(time.Second)}
+	if m.Online {
+		header.Policy = envelope.PolicyServerMayOpen
+	}
+	sealer, err := envelope.NewSealer(header)
 	must(t, err)
 	w, err := h.Blobs.Create(ctx)
 	must(t, err)
