@@ -30,7 +30,7 @@ type house struct {
 	box *outbox.Outbox
 }
 
-func newHouse(t *testing.T) house {
+func newHouse(t *testing.T, set ...func(*desk.Config)) house {
 	t.Helper()
 	h := webtest.New(t)
 	cat, err := i18n.Load()
@@ -45,7 +45,11 @@ func newHouse(t *testing.T) house {
 	box := outbox.New(outbox.Config{DB: h.DB, Root: h.Root, Blobs: h.Blobs, Log: log})
 	post := &sealing.Postman{Outbox: box, Words: words, From: message.Mailbox{Addr: mailaddr.MustParse("envelopes@example.org")}}
 	s := sealing.New(sealing.Config{DB: h.DB, Keys: h.Keys, Blobs: h.Blobs, Outbox: box, Words: words, Post: post, Spool: t.TempDir(), Origin: h.Origin, Log: log, MaxFiles: 1 << 20})
-	if err := desk.Register(desk.Config{Kit: h.Kit, Accounts: h.Accounts, Keys: h.Keys, Sealing: s, Now: time.Now}); err != nil {
+	c := desk.Config{Kit: h.Kit, Accounts: h.Accounts, Keys: h.Keys, Sealing: s, Now: time.Now}
+	for _, f := range set {
+		f(&c)
+	}
+	if err := desk.Register(c); err != nil {
 		t.Fatal(err)
 	}
 	if err := desk.RegisterIntakes(h.Kit, intake.New(intake.Config{DB: h.DB, Root: h.Root, Sealing: s, Post: post}), time.Now); err != nil {
@@ -65,6 +69,11 @@ func (h house) waiting(t *testing.T) int {
 
 // form posts the page's form: fields in the page's order, files last.
 func form(t *testing.T, b *webtest.Browser, fields [][2]string, files map[string][]byte, header ...string) webtest.Answer {
+	t.Helper()
+	return formTo(t, b, "/compose", fields, files, header...)
+}
+
+func formTo(t *testing.T, b *webtest.Browser, path string, fields [][2]string, files map[string][]byte, header ...string) webtest.Answer {
 	t.Helper()
 	var body bytes.Buffer
 	w := multipart.NewWriter(&body)
@@ -90,7 +99,7 @@ func form(t *testing.T, b *webtest.Browser, fields [][2]string, files map[string
 	if err := w.Close(); err != nil {
 		t.Fatal(err)
 	}
-	return b.Do(t, "POST", "/compose", body.String(), append(header, "Content-Type", w.FormDataContentType())...)
+	return b.Do(t, "POST", path, body.String(), append(header, "Content-Type", w.FormDataContentType())...)
 }
 
 // What the passphrase's script posts is checked; it is not given back.
