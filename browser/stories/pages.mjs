@@ -5,7 +5,7 @@ import { demo, admin, users, assert, words, launch, looking, sound, signIn, send
 const browser = await launch();
 const a = `/admin/accounts/${demo.account}`;
 const open = ['/', '/signin', '/recover', '/help/check', '/up', '/no-such-page', '/e/222222'];
-const own = ['/compose', '/sent', '/profile', '/welcome'];
+const own = ['/compose', '/drafts', '/settings', '/sent', '/profile', '/welcome'];
 const console_ = ['/admin/accounts', a, `${a}/groups`, `${a}/users`, `${a}/users/new`, `${a}/audit`, `${a}/requests`];
 
 { // something to look at
