@@ -119,13 +119,17 @@ func (a *app) signin(ctx context.Context, server, address string, fromStdin bool
 		ExpiresAt time.Time `json:"expires_at"`
 	}
 	if err := c.call(ctx, "POST", "/api/v1/session", map[string]string{"email": addr.String(), "password": password}, &out); err != nil {
-		var p *problem
-		if errors.As(err, &p) && p.Status == 401 {
-			f := failed("cli.said", "sentence", p.sentence())
-			f.code = exitNotAllowed
-			return f
+		return c.refusedSignIn(err)
+	}
+	if out.Scope == "second" {
+		code, err := a.readSecond(fromStdin)
+		if err != nil {
+			return err
 		}
-		return c.explain(err)
+		c.token = out.Token
+		if err := c.call(ctx, "POST", "/api/v1/session/second", map[string]string{"code": code}, &out); err != nil {
+			return c.refusedSignIn(err)
+		}
 	}
 	if out.Scope == "set-password" {
 		f := failed("cli.signin.temporary", "url", c.origin+"/signin")
@@ -143,6 +147,30 @@ func (a *app) signin(ctx context.Context, server, address string, fromStdin bool
 	}
 	a.tell("cli.signin.done", "email", addr.String(), "server", c.origin)
 	return nil
+}
+
+// refusedSignIn says as the server does what was wrong, as a refusal.
+func (c *client) refusedSignIn(err error) error {
+	var p *problem
+	if errors.As(err, &p) && (p.Status == 401 || p.Status == 422) {
+		f := failed("cli.said", "sentence", p.sentence())
+		f.code = exitNotAllowed
+		return f
+	}
+	return c.explain(err)
+}
+
+// readSecond asks for a code of an authenticator app, or a recovery code, where
+// the password came from: on the line after it, or at the terminal.
+func (a *app) readSecond(fromStdin bool) (string, error) {
+	if !fromStdin {
+		return a.readPassword("cli.asksecond", false)
+	}
+	code, err := a.readLine("")
+	if err == nil && code == "" {
+		return "", usage("cli.nosecond")
+	}
+	return code, err
 }
 
 func (a *app) signoutCommand() *cobra.Command {

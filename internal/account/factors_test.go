@@ -373,6 +373,7 @@ func TestPasskey(t *testing.T) {
 		if f := get[account.Factors](w)(w.Factors(ctx, ada)); len(f.Passkeys) != 1 || f.Passkeys[0].Name != "Phone" || f.RecoveryLeft != 10 {
 			w.Errorf("%+v", f)
 		}
+		w.pass(time.Second)
 		ada, more := w.add(ada, newDevice(t), "Key")
 		if more != nil {
 			w.Error("a second factor gave new recovery codes")

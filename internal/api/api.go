@@ -45,6 +45,7 @@ func Register(c Config) {
 	k.HandleJSON("GET /api/v1/server", a.server, web.Public, web.AnyScope())
 	k.HandleJSON("POST /api/v1/visit", a.visit, web.Public)
 	k.HandleJSON("POST /api/v1/session", a.signIn, web.Public, web.AnyScope())
+	k.HandleJSON("POST /api/v1/session/second", a.second, web.SignedIn, web.AnyScope())
 	k.HandleJSON("DELETE /api/v1/session", a.signOut, web.Public, web.AnyScope())
 	k.HandleJSON("POST /api/v1/messages", a.register, web.SignedIn, web.Body(maxRegistration))
 	k.HandleJSON("POST /api/v1/open/challenge", a.challenge, web.Visitor)
@@ -134,6 +135,26 @@ func (a *api) signIn(r *web.Request) error {
 	s, err := a.Accounts.SignIn(r.Context(), nil, in.Email, in.Password, r.Client(), r.UserAgent())
 	if err != nil {
 		return err
+	}
+	return r.JSON(sessionOf(s))
+}
+
+// second takes a code of an authenticator app or a recovery code, of who is
+// signing in (scope "second") or proves it again. The session goes on under
+// another token.
+func (a *api) second(r *web.Request) error {
+	var in struct {
+		Code string `json:"code"`
+	}
+	if err := r.ReadJSON(&in); err != nil {
+		return err
+	}
+	s, err := a.Accounts.ProveSecond(r.Context(), r.Session, in.Code)
+	if err != nil {
+		return err
+	}
+	if r.Header.Get("Authorization") == "" {
+		r.SetSession(s)
 	}
 	return r.JSON(sessionOf(s))
 }

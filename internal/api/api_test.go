@@ -84,6 +84,26 @@ func TestSession(t *testing.T) {
 	}
 	refused(t, ana.Do(t, "DELETE", "/api/v1/session", nil), 401, "sess.h1")
 	refused(t, ana.Do(t, "POST", "/api/v1/open/release", map[string]string{"slot": strings.Repeat("0", 32)}), 401, "sess.h1")
+	// AT-50: a password alone opens nothing for who has a second factor.
+	seed, recovery := h.Authenticator(t, webtest.Admin)
+	half := h.Browser(t)
+	var s struct{ Token, Scope string }
+	for _, code := range []string{webtest.AppCode(t, seed, 1), recovery[0]} {
+		half.Header.Del("Authorization")
+		half.Do(t, "POST", "/api/v1/session", map[string]string{"email": webtest.Admin, "password": webtest.Password}).JSON(t, &s)
+		if s.Scope != "second" {
+			t.Fatalf("%+v", s)
+		}
+		half.Header.Set("Authorization", "Bearer "+s.Token)
+		refused(t, half.Do(t, "POST", "/api/v1/messages", struct{}{}), 403, "second.first")
+		refused(t, half.Do(t, "POST", "/api/v1/open/release", map[string]string{"slot": strings.Repeat("0", 32)}), 403, "second.first")
+		refused(t, half.Do(t, "POST", "/api/v1/session/second", map[string]string{"code": "12345"}), 422, "second.wrong")
+		half.Do(t, "POST", "/api/v1/session/second", map[string]string{"code": code}).JSON(t, &s)
+		if s.Scope != "full" {
+			t.Fatalf("%+v", s)
+		}
+		refused(t, half.Do(t, "POST", "/api/v1/session/second", map[string]string{"code": code}), 401, "sess.h1") // the token of before
+	}
 	// AT-42: a temporary password opens nothing here but its end.
 	paul := h.Browser(t)
 	paul.SignIn(t, "paul@example.org")

@@ -135,6 +135,7 @@ func TestReleaseRefusesOthers(t *testing.T) {
 			{"another recipient with the mail", h.visitor(t, proven("carol@y.example")), true, fault.Denied, "release.address"},
 			{"the mail without the address", h.visitor(t), true, fault.Denied, "release.code"},
 			{"the address without the mail", h.visitor(t, proven("bob@x.example")), false, fault.Denied, "release.possession"},
+			{"the recipient without their second factor", h.visitor(t, signedIn(bob, store.ScopeSecond), proven("bob@x.example")), false, fault.Denied, "second.first"},
 			{"the recipient who must set a password", h.visitor(t, signedIn(bob, store.ScopeSetPassword), proven("bob@x.example")), false, fault.Denied, "si.mustchange"},
 		} {
 			if c.possession {

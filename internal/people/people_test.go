@@ -188,6 +188,98 @@ func TestTemporaryPasswordOpensOnePage(t *testing.T) {
 	}
 }
 
+// AT-50: without the second factor every address but the one that asks for it
+// leads there, or is refused.
+func TestSecondOpensOnePage(t *testing.T) {
+	t.Parallel()
+	h := house(t)
+	seed, recovery := h.Authenticator(t, webtest.User)
+	b := h.Browser(t)
+	b.SignIn(t, webtest.User)
+	for _, rt := range h.Kit.Routes() {
+		method, path, _ := strings.Cut(rt.Pattern, " ")
+		path = strings.NewReplacer("{token}", "x", "{id}", "x").Replace(path)
+		a := b.Do(t, method, path, nil)
+		to := a.Header.Get("Location")
+		switch path {
+		case "/second", "/signout", "/recover", "/signin/code", "/signin/passkey", "/passkey/challenge": // to prove more, or to leave
+			if strings.Contains(a.Body, "Claire") || a.Status == 303 && to != "/signin" {
+				t.Errorf("AT-50: %s answers %d %s", rt.Pattern, a.Status, to)
+			}
+		case "/signin", "/admin/signin":
+			if a.Status == 303 && !strings.HasPrefix(to, "/second") {
+				t.Errorf("AT-50: %s leads to %s", rt.Pattern, to)
+			}
+		default:
+			if a.Status != 303 || !strings.HasPrefix(to, "/second") {
+				t.Errorf("AT-50: %s answers %d %s", rt.Pattern, a.Status, to)
+			}
+		}
+		b.SignIn(t, webtest.User)
+	}
+
+	p := b.Visit(t, "/profile?lang=en")
+	if p.Path != "/second?next=%2Fprofile%3Flang%3Den" || p.Heading(t) != "Confirm that it is you" {
+		t.Fatalf("%s %q", p.Path, p.Heading(t))
+	}
+	const label = "Enter the code from your authenticator app"
+	if q := p.Press(t, "Continue", label, "123456"); q.Status != 422 || !q.Has("That code is not right, or was used before. Wait for the next one.") {
+		t.Fatalf("%d %q", q.Status, q.Texts("p"))
+	}
+	if q := p.Press(t, "Continue", label, webtest.AppCode(t, seed, 1)); q.Heading(t) != "Your profile" {
+		t.Fatalf("%d %s", q.Status, q.Path)
+	}
+	other := h.Browser(t)
+	other.SignIn(t, webtest.User)
+	p = other.Visit(t, "/second?lang=en").Follow(t, "Use a recovery code").Press(t, "Continue", "Recovery code", recovery[0])
+	if p.Path != "/sent" && p.Path != "/" {
+		t.Fatalf("%d %s %q", p.Status, p.Path, p.Texts("p"))
+	}
+
+	// R9: a new password by mail asks for it too.
+	third := h.Browser(t)
+	p = third.Visit(t, "/recover?lang=en").Press(t, "E-mail me a code", "E-mail address", webtest.User)
+	p = p.Press(t, "Set the new password", "Code (6 digits)", h.Code(t), "New password", own, "New password, again", own)
+	if !strings.HasPrefix(p.Path, "/second") || !p.Has("Your password has been changed. Other devices have been signed out.") {
+		t.Errorf("AT-50: %s %q", p.Path, p.Texts("p"))
+	}
+}
+
+// Without scripts and passkeys: an authenticator app is set up, and removed again.
+func TestSecurity(t *testing.T) {
+	t.Parallel()
+	h := house(t)
+	b := h.Browser(t)
+	b.SignIn(t, webtest.User)
+	p := b.Visit(t, "/profile/security?lang=fr").Press(t, "Configurer une application d'authentification")
+	if p.Path != "/profile/security/authenticator" {
+		t.Fatalf("%d %s", p.Status, p.Path)
+	}
+	seed := strings.ReplaceAll(p.Texts("code")[0], " ", "")
+	if !strings.Contains(p.Body, `class="qr"`) {
+		t.Error("there is no picture")
+	}
+	p = p.Press(t, "Activer", "Code (6 chiffres)", webtest.AppCode(t, seed, 0))
+	if p.Heading(t) != "Vos codes de secours" || len(p.Texts("code")) != 10 {
+		t.Fatalf("%d %q", p.Status, p.Texts("p"))
+	}
+	if again := b.Get(t, "/profile/security/authenticator"); again.Header.Get("Location") != "/profile/security" {
+		t.Errorf("the seed is shown once more: %d", again.Status)
+	}
+	p = p.Follow(t, "Je les ai conservés")
+	if !p.Has("Il vous reste 10 codes.") {
+		t.Errorf("%q", p.Texts("p"))
+	}
+	p = p.Press(t, "Créer de nouveaux codes de secours")
+	if p.Heading(t) != "Vos codes de secours" {
+		t.Fatalf("%d %s", p.Status, p.Path)
+	}
+	p = p.Follow(t, "Je les ai conservés").Press(t, "Supprimer l'application d'authentification")
+	if !p.Has("L'application d'authentification a été supprimée.") || p.Has("Il vous reste 10 codes.") {
+		t.Errorf("%q", p.Texts("p"))
+	}
+}
+
 // Enrolment belongs to an address that this session has just proved.
 func TestEnrol(t *testing.T) {
 	t.Parallel()

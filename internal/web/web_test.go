@@ -314,10 +314,12 @@ func TestLanguage(t *testing.T) {
 func TestAccess(t *testing.T) {
 	t.Parallel()
 	h := house(t)
-	visitor, user, admin, temporary := h.Browser(t), h.Browser(t), h.Browser(t), h.Browser(t)
+	visitor, user, admin, temporary, half := h.Browser(t), h.Browser(t), h.Browser(t), h.Browser(t), h.Browser(t)
 	user.SignIn(t, webtest.User)
 	admin.SignIn(t, webtest.Admin)
 	temporary.SignIn(t, "paul@example.org")
+	h.Authenticator(t, webtest.Admin)
+	half.SignIn(t, webtest.Admin)
 	for _, tt := range []struct {
 		who  *webtest.Browser
 		path string
@@ -329,6 +331,9 @@ func TestAccess(t *testing.T) {
 		// AT-42, I3: a temporary password opens the page that sets another, and no other.
 		{temporary, "/password", "200"}, {temporary, "/public", "/password"}, {temporary, "/mine", "/password"},
 		{temporary, "/admin/accounts", "/password"}, {temporary, "/visitor", "/password"},
+		// AT-50: without the second factor nothing opens but what asks for it.
+		{half, "/password", "200"}, {half, "/public", "/second?next=%2Fpublic"}, {half, "/mine?a=b", "/second?next=%2Fmine%3Fa%3Db"},
+		{half, "/admin/accounts", "/second?next=%2Fadmin%2Faccounts"}, {half, "/visitor", "/second?next=%2Fvisitor"},
 	} {
 		a := tt.who.Get(t, tt.path)
 		got := a.Header.Get("Location")
@@ -341,6 +346,9 @@ func TestAccess(t *testing.T) {
 	}
 	if a := temporary.Get(t, "/api/v1/mine"); a.Status != 403 {
 		t.Errorf("a temporary password reads the API: %d", a.Status)
+	}
+	if a := half.Get(t, "/api/v1/mine"); a.Status != 403 {
+		t.Errorf("half a sign-in reads the API: %d", a.Status)
 	}
 	if a := visitor.Get(t, "/api/v1/mine"); a.Status != 401 || a.Header.Get("Content-Type") != "application/problem+json" {
 		t.Errorf("API: %d", a.Status)

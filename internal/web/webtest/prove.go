@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/pquerna/otp/totp"
+
 	"github.com/pli-mail/pli/internal/id"
 	"github.com/pli-mail/pli/internal/store"
 )
@@ -25,4 +27,28 @@ func (b *Browser) Prove(t testing.TB, address string) {
 	u, err := url.Parse(b.h.Origin)
 	must(t, err)
 	b.client.Jar.SetCookies(u, []*http.Cookie{{Name: "pli", Value: token.Reveal(), Path: "/"}})
+}
+
+// Authenticator gives a person an authenticator app, of which no code was taken
+// in this step or later, and returns its seed and their recovery codes.
+func (h *House) Authenticator(t testing.TB, address string) (seed string, recovery []string) {
+	t.Helper()
+	ctx := t.Context()
+	s, err := h.Accounts.SignIn(ctx, nil, address, Password, "192.0.2.1", "test")
+	must(t, err)
+	must(t, h.Accounts.Welcome(ctx, s))
+	must(t, h.Accounts.SetUpAuthenticator(ctx, s))
+	app, err := h.Accounts.SettingUp(ctx, s)
+	must(t, err)
+	_, recovery, err = h.Accounts.ConfirmAuthenticator(ctx, s, AppCode(t, app.Seed, -1))
+	must(t, err)
+	return app.Seed, recovery
+}
+
+// AppCode is what an authenticator app shows, some steps from now.
+func AppCode(t testing.TB, seed string, steps int) string {
+	t.Helper()
+	code, err := totp.GenerateCode(seed, time.Now().Add(time.Duration(steps)*30*time.Second))
+	must(t, err)
+	return code
 }
