@@ -166,4 +166,14 @@ export async function through(page, { lang = 'en', to }) {
   await page.waitForURL(/\/message/);
 }
 
+// shipped counts the compressed octets of script that a context fetches, each file once.
+export function shipped(context) {
+  const seen = new Map();
+  context.on('response', (r) => {
+    const at = new URL(r.url()).pathname;
+    if (r.status() === 200 && at.endsWith('.js') && !seen.has(at)) seen.set(at, r.request().sizes().then((s) => s.responseBodySize));
+  });
+  return async () => (await Promise.all(seen.values())).reduce((a, b) => a + b, 0);
+}
+
 export const root = here;

@@ -2,7 +2,7 @@
 // progress of a large message; and the server's help for a browser without script. Both languages.
 import { writeFileSync, readFileSync } from 'node:fs';
 import { execFileSync } from 'node:child_process';
-import { demo, users, assert, words, launch, looking, person, sound, shot, signIn, send, mail, open, link, code, newest, attachment, scratch } from '../lib.mjs';
+import { demo, users, assert, words, launch, looking, person, sound, shot, signIn, send, mail, open, link, code, newest, attachment, shipped, scratch } from '../lib.mjs';
 
 const browser = await launch();
 
@@ -23,8 +23,10 @@ for (const lang of ['en', 'fr']) {
   const m = await mail(to);
   const reader = await looking(browser, { lang, width: lang === 'en' ? 1280 : 390, dark: lang === 'fr' });
   const { page } = reader;
+  const script = shipped(reader.context);
   await open(page, m, { lang, to });
   await page.getByRole('heading', { level: 1, name: subject }).waitFor();
+  assert.ok(await script() < 40_000, `${await script()} octets of script before the text`);
   const text = page.locator('[data-text]');
   assert.equal(await text.locator('blockquote blockquote').innerText(), 'first');
   const links = await text.locator('a').evaluateAll((all) => all.map((a) => [a.getAttribute('href'), a.textContent, a.rel, a.target]));

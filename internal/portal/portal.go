@@ -318,7 +318,7 @@ func (p *portal) messageOf(r *web.Request, card *landingPage) *messagePage {
 	r.AllowContent("img-src", "data:", "blob:")
 	page := &messagePage{landingPage: *card, Offer: r.User() == nil}
 	r.AllowContent("style-src", "'"+page.FrameHash()+"'")
-	r.AllowContent("trusted-types", "dompurify", "pli-message")
+	r.AllowContent("trusted-types", "dompurify", "pli-message", "pli-thread")
 	if card.Possession {
 		page.Release = "/api/v1/open/release"
 		if card.Kept {

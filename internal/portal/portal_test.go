@@ -109,7 +109,7 @@ func TestOpen(t *testing.T) {
 	page := b.Get(t, "/e/"+e.Ref+"/message?lang=en")
 	has(t, page, 200, `data-slot="`+e.Slot.ID.String()+`"`, `data-release="/api/v1/open/release"`, "Opened just now. Claire Roux can see that you opened it.")
 	if csp := page.Header.Get("Content-Security-Policy"); !strings.Contains(csp, "img-src 'self' data: blob:") ||
-		!regexp.MustCompile(`style-src 'self' 'sha256-[A-Za-z0-9+/=]+';`).MatchString(csp) || !strings.Contains(csp, "trusted-types app dompurify pli-message") {
+		!regexp.MustCompile(`style-src 'self' 'sha256-[A-Za-z0-9+/=]+';`).MatchString(csp) || !strings.Contains(csp, "trusted-types app dompurify pli-message pli-thread") {
 		t.Errorf("policy: %s", csp)
 	}
 	if page.Header.Get("Cache-Control") != "no-store" {

@@ -16,6 +16,7 @@ export const PREFIX = 56; // salt and commitment
 export const CHUNK = 16384;
 export const SEALED = CHUNK + 16;
 export const BATCH = 128; // chunks in WebCrypto's hands at once: 2 MiB keeps its threads busy
+const BREATH = 40; // ms after which the page may do something else
 
 const BEGIN = '-----BEGIN PLI ENVELOPE-----';
 const END = '-----END PLI ENVELOPE-----';
@@ -480,8 +481,15 @@ export async function open(bytes, head, s, e, record, onProgress) {
   need32(e);
   if (!equal(record.hh, head.hh)) refuse('altered', 'the header is not the one on record');
   const payload = bytes.subarray(head.payloadOffset, head.payloadOffset + head.payloadSize);
-  if (!equal(record.ph, await sha256(payload))) refuse('altered', 'the payload is not the one on record');
+  // Hashing and decrypting are both the browser's threads' work: they go on at
+  // once, and nothing is read before both have said yes.
+  const [hashed, opened] = await Promise.allSettled([sha256(payload), decrypt(payload, head, s, e, onProgress)]);
+  if (hashed.status === 'rejected' || !equal(record.ph, hashed.value)) refuse('altered', 'the payload is not the one on record');
+  if (opened.status === 'rejected') throw opened.reason;
+  return readContent(opened.value);
+}
 
+async function decrypt(payload, head, s, e, onProgress) {
   const ck = await unwrap(head, s, e);
   const info = join(
     encoder.encode('c2sp.org/chunked-encryption@v1+AEAD_AES_256_GCM\0'),
@@ -494,8 +502,7 @@ export async function open(bytes, head, s, e, record, onProgress) {
     refuse('altered', 'the payload belongs to another key or header');
   }
   const key = await aesKey(okm.subarray(0, 32));
-  const content = await decryptChunks(payload.subarray(PREFIX), key, okm.subarray(32, 44), onProgress);
-  return readContent(content);
+  return decryptChunks(payload.subarray(PREFIX), key, okm.subarray(32, 44), onProgress);
 }
 
 async function decryptChunks(sealed, key, base, onProgress) {
@@ -509,7 +516,13 @@ async function decryptChunks(sealed, key, base, onProgress) {
     );
     out.set(new Uint8Array(plain), i * CHUNK);
   };
+  let rested = performance.now();
   for (let i = 0; i < count; i += BATCH) {
+    // Some browsers decrypt a small chunk at once, and would not come back to the page before the last.
+    if (performance.now() - rested > BREATH) {
+      await new Promise((resolve) => setTimeout(resolve));
+      rested = performance.now();
+    }
     const end = Math.min(count, i + BATCH);
     const batch = [];
     for (let k = i; k < end; k++) batch.push(one(k));

@@ -3,9 +3,10 @@
 //
 // A record is {id, at, e, lock, bytes, ref, slot}: e the recipient's half of the
 // key (Uint8Array), null while lock (envelope.js, parsePart) takes a passphrase, bytes the envelope (Uint8Array) unless the service keeps it,
-// ref and slot once they are known.
+// ref and slot once they are known. The bytes, which can be many, are in a store of
+// their own, so that nobody reads them who only looks for a record.
 
-const STORE = 'envelopes';
+const STORES = ['records', 'bytes'];
 const MOST = 3;
 const AGE = 3600e3;
 
@@ -16,17 +17,21 @@ function settle(request) {
   });
 }
 
-async function inStore(mode, work) {
-  const asked = indexedDB.open('pli', 1);
-  asked.onupgradeneeded = () => asked.result.createObjectStore(STORE, { keyPath: 'id' });
+async function inStores(mode, work) {
+  const asked = indexedDB.open('pli', 2);
+  asked.onupgradeneeded = () => {
+    for (const name of asked.result.objectStoreNames) asked.result.deleteObjectStore(name); // what lives an hour is not carried over
+    asked.result.createObjectStore('records', { keyPath: 'id' });
+    asked.result.createObjectStore('bytes');
+  };
   const db = await settle(asked);
   try {
-    const tx = db.transaction(STORE, mode);
+    const tx = db.transaction(STORES, mode);
     const done = new Promise((resolve, reject) => {
       tx.oncomplete = resolve;
       tx.onerror = tx.onabort = () => reject(tx.error);
     });
-    const result = await work(tx.objectStore(STORE));
+    const result = await work(...STORES.map((name) => tx.objectStore(name)));
     await done;
     return result;
   } finally {
@@ -34,54 +39,69 @@ async function inStore(mode, work) {
   }
 }
 
-// prune removes what is too old, and the oldest beyond room. It reads one
-// record at a time: they can be large.
-function prune(store, room) {
-  return new Promise((resolve, reject) => {
-    const found = [];
-    const walk = store.openCursor();
-    walk.onerror = () => reject(walk.error);
-    walk.onsuccess = () => {
-      const c = walk.result;
-      if (c) {
-        found.push({ id: c.value.id, at: c.value.at });
-        c.continue();
-        return;
-      }
-      found.sort((a, b) => b.at - a.at);
-      found.forEach((r, i) => (i >= room || Date.now() - r.at > AGE) && store.delete(r.id));
-      resolve();
-    };
+// prune removes what is too old, and the oldest beyond room.
+async function prune(records, bytes, room) {
+  const all = await settle(records.getAll());
+  all.sort((a, b) => b.at - a.at);
+  all.forEach((r, i) => {
+    if (i < room && Date.now() - r.at <= AGE) return;
+    records.delete(r.id);
+    bytes.delete(r.id);
   });
 }
 
+// Many bytes are kept as a Blob, which is ten times as fast to get and to put as
+// an array. A browser that keeps no Blob (private windows of old ones) gets them as they are.
+const MANY = 2 ** 20;
+const boxed = (bytes) => (bytes?.length > MANY ? new Blob([bytes]) : bytes);
+
+async function keep(envelope, work) {
+  const box = boxed(envelope);
+  try {
+    return await work(box);
+  } catch (err) {
+    if (box === envelope) throw err;
+    return work(envelope);
+  }
+}
+
 // put keeps a record and returns its id, which nobody can guess.
-export async function put(record) {
+export async function put({ bytes: envelope, ...record }) {
   const id = [...crypto.getRandomValues(new Uint8Array(16))].map((b) => b.toString(16).padStart(2, '0')).join('');
-  await inStore('readwrite', async (store) => {
-    await prune(store, MOST - 1);
-    store.add({ ...record, id, at: Date.now() });
-  });
+  await keep(envelope, (box) => inStores('readwrite', async (records, bytes) => {
+    await prune(records, bytes, MOST - 1);
+    records.add({ ...record, id, at: Date.now() });
+    if (box) bytes.add(box, id);
+  }));
   return id;
 }
 
 // update adds what became known of a record.
-export function update(id, more) {
-  return inStore('readwrite', async (store) => {
-    const record = await settle(store.get(id));
-    if (record) store.put({ ...record, ...more });
-  });
+export function update(id, { bytes: envelope, ...more }) {
+  return keep(envelope, (box) => inStores('readwrite', async (records, bytes) => {
+    const record = await settle(records.get(id));
+    if (!record) return;
+    records.put({ ...record, ...more });
+    if (box) bytes.put(box, id);
+  }));
 }
 
 // get returns the record with that id, or undefined.
-export async function get(id) {
-  await inStore('readwrite', (store) => prune(store, MOST));
-  return inStore('readonly', (store) => settle(store.get(id)));
+export function get(id) {
+  return pick((all) => all.find((r) => r.id === id));
 }
 
 // find returns the newest record for a reference, or undefined.
-export async function find(ref) {
-  await inStore('readwrite', (store) => prune(store, MOST));
-  const all = await inStore('readonly', (store) => settle(store.getAll()));
-  return all.filter((r) => r.ref === ref).sort((a, b) => b.at - a.at)[0];
+export function find(ref) {
+  return pick((all) => all.filter((r) => r.ref === ref).sort((a, b) => b.at - a.at)[0]);
+}
+
+async function pick(choose) {
+  await inStores('readwrite', (records, bytes) => prune(records, bytes, MOST));
+  const found = await inStores('readonly', async (records, bytes) => {
+    const record = choose(await settle(records.getAll()));
+    return record && { ...record, bytes: await settle(bytes.get(record.id)) };
+  });
+  if (found?.bytes instanceof Blob) found.bytes = new Uint8Array(await found.bytes.arrayBuffer());
+  return found;
 }
