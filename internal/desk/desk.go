@@ -55,8 +55,15 @@ func Register(c Config) error {
 	c.Kit.Handle("POST /settings/contacts/remove", d.removeContact, web.SignedIn)
 	c.Kit.Handle("GET /sent", d.sent, web.SignedIn)
 	c.Kit.Handle("GET /sent/{id}", d.detail, web.SignedIn)
-	c.Kit.Handle("POST /sent/{id}/lock", d.lock, web.SignedIn)
-	c.Kit.Handle("POST /sent/{id}/unlock", d.unlock, web.SignedIn)
+	c.Kit.Handle("POST /sent/many", d.many, web.SignedIn)
+	c.Kit.Handle("GET /sent/{id}/expiry", d.expiry, web.SignedIn)
+	c.Kit.Handle("POST /sent/{id}/expiry", d.setExpiry, web.SignedIn)
+	for name, a := range acts {
+		if a.button != "" {
+			c.Kit.Handle("GET /sent/{id}/"+name, d.ask(name), web.SignedIn)
+		}
+		c.Kit.Handle("POST /sent/{id}/"+name, d.do(name), web.SignedIn)
+	}
 	return nil
 }
 

@@ -4,6 +4,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/pli-mail/pli/internal/id"
 	"github.com/pli-mail/pli/internal/keyserver"
@@ -12,14 +13,57 @@ import (
 
 const pageSize = 50
 
+// view is what the address of the list says.
+type view struct {
+	Status      keyserver.Filter
+	Query       string
+	From, Until string // days, as 2006-01-02
+}
+
+func viewOf(v url.Values) view {
+	return view{keyserver.Filter(v.Get("status")), v.Get("q"), v.Get("from"), v.Get("until")}
+}
+
+// search reads the days where the person is; what is no day narrows nothing.
+func (v view) search(r *web.Request) keyserver.SentSearch {
+	s := keyserver.SentSearch{Filter: v.Status, Text: v.Query}
+	day := func(text string, after int) time.Time {
+		at, err := time.ParseInLocation(time.DateOnly, text, r.Printer.Zone)
+		if err != nil {
+			return time.Time{}
+		}
+		return at.AddDate(0, 0, after)
+	}
+	s.From, s.Until = day(v.From, 0), day(v.Until, 1)
+	return s
+}
+
+func (v view) url(after string) string {
+	q := url.Values{}
+	for _, x := range [][2]string{{"status", string(v.Status)}, {"q", v.Query}, {"from", v.From}, {"until", v.Until}, {"after", after}} {
+		if x[1] != "" {
+			q.Set(x[0], x[1])
+		}
+	}
+	if len(q) == 0 {
+		return "/sent"
+	}
+	return "/sent?" + q.Encode()
+}
+
+// URL is the address of the view's first page.
+func (v view) URL() string { return v.url("") }
+
 type sentPage struct {
 	web.Base
-	Tabs   []web.Link
-	Query  string
-	Status keyserver.Filter
-	Rows   []sentRow
-	Pager  web.Pager
+	View  view
+	Tabs  []web.Link
+	Rows  []sentRow
+	Pager web.Pager
 }
+
+// Narrowed reports whether the view leaves something out.
+func (p *sentPage) Narrowed() bool { return p.View != view{} }
 
 // sentRow is one message with its one word of status.
 type sentRow struct {
@@ -48,11 +92,14 @@ func (d *desk) sent(r *web.Request) error {
 		return err
 	}
 	q := r.URL.Query()
-	p := &sentPage{Base: r.Base(r.T("sent.h1")), Query: q.Get("q"), Status: keyserver.Filter(q.Get("status"))}
+	v := viewOf(q)
+	p := &sentPage{Base: r.Base(r.T("sent.h1")), View: v}
 	for _, f := range filters {
-		p.Tabs = append(p.Tabs, web.Link{URL: listURL(f.filter, p.Query, ""), Text: r.T(f.key), Current: f.filter == p.Status})
+		tab := v
+		tab.Status = f.filter
+		p.Tabs = append(p.Tabs, web.Link{URL: tab.URL(), Text: r.T(f.key), Current: f.filter == v.Status})
 	}
-	rows, next, err := d.Keys.Sent(r.Context(), r.Session.UserID, keyserver.SentSearch{Filter: p.Status, Text: p.Query}, q.Get("after"), pageSize)
+	rows, next, err := d.Keys.Sent(r.Context(), r.Session.UserID, v.search(r), q.Get("after"), pageSize)
 	if err != nil {
 		return err
 	}
@@ -61,25 +108,12 @@ func (d *desk) sent(r *web.Request) error {
 	}
 	p.Pager = web.Pager{Printer: r.Printer, Timed: true}
 	if next != "" {
-		p.Pager.Next = listURL(p.Status, p.Query, next)
+		p.Pager.Next = v.url(next)
 	}
 	if q.Get("after") != "" {
-		p.Pager.Prev = listURL(p.Status, p.Query, "")
+		p.Pager.Prev = v.URL()
 	}
 	return r.Render(d.pages, "sent", p)
-}
-
-func listURL(f keyserver.Filter, query, after string) string {
-	q := url.Values{}
-	for k, v := range map[string]string{"status": string(f), "q": query, "after": after} {
-		if v != "" {
-			q.Set(k, v)
-		}
-	}
-	if len(q) == 0 {
-		return "/sent"
-	}
-	return "/sent?" + q.Encode()
 }
 
 func title(r *web.Request, row keyserver.SentRow) string {
@@ -100,6 +134,8 @@ func recipients(r *web.Request, row keyserver.SentRow) string {
 func status(r *web.Request, row keyserver.SentRow) tag {
 	n := len(row.Recipients)
 	switch {
+	case row.State == keyserver.StateRecalled:
+		return tag{"", r.T("st.recalled")}
 	case row.State == keyserver.StateExpired || row.State == keyserver.StateGone:
 		return tag{"", r.T("st.expired")}
 	case row.State == keyserver.StateLocked:
@@ -139,6 +175,24 @@ type recipientRow struct {
 	Tag       tag
 }
 
+// Alive reports whether something can still be done for this recipient.
+func (r recipientRow) Alive() bool {
+	return r.State == keyserver.StateActive || r.State == keyserver.StateLocked || r.State == keyserver.StateExpired
+}
+
+// Resendable reports whether a notice can be sent again.
+func (r recipientRow) Resendable() bool {
+	return r.State == keyserver.StateActive && (r.Delivery == "sent" || r.CanCorrect)
+}
+
+// Alive reports whether something can still be done with the message.
+func (p *detailPage) Alive() bool {
+	return p.State == keyserver.StateActive || p.State == keyserver.StateLocked || p.State == keyserver.StateExpired
+}
+
+// Ended reports whether it can no longer be opened, but can be given another end.
+func (p *detailPage) Ended() bool { return p.State == keyserver.StateExpired }
+
 type eventRow struct {
 	keyserver.Event
 	Text string
@@ -175,6 +229,10 @@ func (d *desk) detail(r *web.Request) error {
 
 func recipientStatus(r *web.Request, s keyserver.SentRecipient) tag {
 	switch {
+	case s.Delivery == "withdrawn":
+		return tag{"", r.T("st.withdrawn")}
+	case s.State == keyserver.StateRecalled:
+		return tag{"", r.T("st.recalled")}
 	case s.State == keyserver.StateExpired || s.State == keyserver.StateGone:
 		return tag{"", r.T("st.expired")}
 	case s.State == keyserver.StateLocked:
@@ -198,15 +256,30 @@ func sentence(r *web.Request, e keyserver.Event) string {
 		"envelope.release":           "desk.ev.release",
 		"envelope.released_assisted": "desk.ev.assisted",
 		"envelope.release_denied":    "desk.ev.denied",
-		"envelope.lock":              "desk.ev.lock",
-		"envelope.unlock":            "desk.ev.unlock",
+		keyserver.ActLock:            "desk.ev.lock",
+		keyserver.ActUnlock:          "desk.ev.unlock",
+		keyserver.ActExpire:          "desk.ev.expire",
+		keyserver.ActEnd:             "desk.ev.end",
+		keyserver.ActRecall:          "desk.ev.recall",
+		keyserver.ActResend:          "desk.ev.resend",
+		keyserver.ActReaddress:       "desk.ev.readdress",
+		"envelope.remind":            "desk.ev.remind",
+		"envelope.destroy":           "desk.ev.destroy",
 	}[e.Action]
 	if !known {
 		return e.Action
 	}
-	if e.Action == "envelope.lock" || e.Action == "envelope.unlock" {
+	switch e.Action {
+	case "envelope.seal", "envelope.release", "envelope.released_assisted", "envelope.release_denied":
+	case keyserver.ActLock, keyserver.ActUnlock:
 		if e.Refused {
 			key += "denied"
+		} else if e.Recipient != "" {
+			key += "one"
+		}
+	default:
+		if e.Refused {
+			key = "desk.ev.actdenied"
 		} else if e.Recipient != "" {
 			key += "one"
 		}
@@ -230,39 +303,4 @@ func name(actor string) string {
 		return name
 	}
 	return actor
-}
-
-func (d *desk) lock(r *web.Request) error   { return d.setLock(r, true) }
-func (d *desk) unlock(r *web.Request) error { return d.setLock(r, false) }
-
-// setLock acts on the whole message, or on the recipient whose slot the form names.
-func (d *desk) setLock(r *web.Request, on bool) error {
-	if err := allowed(r); err != nil {
-		return err
-	}
-	act := d.Keys.Unlock
-	if on {
-		act = d.Keys.Lock
-	}
-	done, err := act(r.Context(), actor(r), r.PathValue("id"), r.PostFormValue("slot"))
-	if err != nil {
-		return err
-	}
-	what := done.Subject
-	if what == "" {
-		what = r.T("desk.nosubject")
-	}
-	switch {
-	case done.Recipient != "" && on:
-		r.Flash("ok", "desk.lockedone", "email", done.Recipient)
-	case done.Recipient != "":
-		r.Flash("ok", "desk.unlockedone", "email", done.Recipient)
-	case on && done.Opened > 0:
-		r.Flash("warn", "desk.lockedopened", "subject", what, "n", done.Opened)
-	case on:
-		r.Flash("ok", "sent.locked", "subject", what)
-	default:
-		r.Flash("ok", "desk.unlocked", "subject", what)
-	}
-	return r.Redirect(web.LocalPath(r.PostFormValue("next"), "/sent/"+r.PathValue("id")))
 }

@@ -55,6 +55,9 @@ func (t *transfer) enclose(ctx context.Context, list []*outcome, through bool, t
 		in.Rewrite = true
 	}
 	in.ExpiresAt = expiry(t.g.c.DB.Now(), t.account.ExpiryDays, options.Expires)
+	if options.Remind > 0 {
+		in.RemindAt = t.g.c.DB.Now().Add(options.Remind)
+	}
 	in.Permissions = options.Permissions()
 	in.Then = func(tx *store.Tx, m envelope.MessageID, letters []outbox.Letter) error {
 		for _, o := range list {

@@ -403,12 +403,12 @@ func (h *held) finish(recall bool, out *Acted) error {
 	return nil
 }
 
-// destroy empties the S of some slots; with the last of a message's, its kept
+// destroy empties the S of some slots, which are then no longer locked; with the last of a message's, its kept
 // ciphertext is due too, and its record begins to age.
 func (h *held) destroy(slots []store.Slot) {
 	for i := range h.slots {
 		if slices.ContainsFunc(slots, func(x store.Slot) bool { return x.ID == h.slots[i].ID }) {
-			h.slots[i].Box, h.slots[i].LockBox = []byte{}, nil
+			h.slots[i].Box, h.slots[i].LockBox, h.slots[i].LockedAt = []byte{}, nil, time.Time{}
 		}
 	}
 	if slices.ContainsFunc(h.slots, func(x store.Slot) bool { return len(x.Box) > 0 }) {
@@ -417,7 +417,7 @@ func (h *held) destroy(slots []store.Slot) {
 	if h.m.DestroyedAt.IsZero() {
 		h.m.DestroyedAt = h.now
 	}
-	h.m.RemindAt, h.m.LockBox = time.Time{}, nil
+	h.m.RemindAt, h.m.LockBox, h.m.LockedAt = time.Time{}, nil, time.Time{}
 	if h.m.Payload != "" && h.m.PayloadUntil.After(h.now) {
 		h.m.PayloadUntil = h.now
 	}

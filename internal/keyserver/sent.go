@@ -81,12 +81,13 @@ type SentDetail struct {
 type Event struct {
 	At        time.Time
 	Actor     string // user:<address>, recipient:<address>, operator:<name>, visitor, system
-	Action    string // envelope.seal, .release, .release_denied, .lock, .unlock
+	Action    string // envelope.seal, .release, .release_denied, .remind, .destroy, or an Act's
 	Refused   bool
 	Reason    string // of a refusal: ReasonLocked and so on
 	Recipient string // whom it concerns, "" for the whole message
 	Ref       string
 	Origin    string
+	Until     time.Time // of ActEnd; zero: no end, or another event
 }
 
 // A page of a search reads at most so many messages, so that a word that is in
@@ -256,8 +257,10 @@ func (s *Service) SentDetail(ctx context.Context, senderUserID, messageID string
 			if e.Action == "envelope.report" {
 				continue // it may be about the sender
 			}
+			until, _ := time.Parse(time.RFC3339, e.Detail["until"])
 			d.Activity = append(d.Activity, Event{
-				At: e.At, Actor: e.Actor, Action: e.Action, Refused: e.Outcome == store.Refused,
+				Until: until,
+				At:    e.At, Actor: e.Actor, Action: e.Action, Refused: e.Outcome == store.Refused,
 				Reason: e.Detail["reason"], Recipient: e.Detail["recipient"], Ref: e.Detail["ref"], Origin: e.Origin,
 			})
 		}

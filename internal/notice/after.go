@@ -67,7 +67,7 @@ func (w *Writer) Unread(l Languages, u Unread) (Mail, error) {
 		title := p.T("mail.unread.subject", "ref", ref)
 		s := section{
 			Heading: title,
-			Before:  []string{p.T("mail.unread.body", "n", len(u.Recipients), "date", p.Time(u.SentAt)), strings.Join(names, "\n")},
+			Before:  []string{p.T("mail.unread.body", "n", len(u.Recipients), "date", p.Time(u.SentAt)), strings.Join(names, ", ")},
 		}
 		if u.MessageID != "" {
 			s.Button = link{Text: p.T("mail.opened.button"), URL: w.origin + "/sent/" + u.MessageID}

@@ -68,7 +68,7 @@ func (c *Case) Decide(to mailaddr.Address) (Decision, error) {
 	}
 	if c.asked.auto {
 		no := false
-		w.receipt = &no // RFC 3834: a program is not answered
+		w.receipt, w.remind = &no, 0 // RFC 3834: a program is not answered
 	}
 	d.Options = w.over(c.r.wishes).options(c.r.keywords)
 	return d, nil

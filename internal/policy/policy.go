@@ -72,6 +72,7 @@ type who struct {
 type Options struct {
 	Expires       time.Duration // from now; 0: as the account has it
 	Receipt       *bool         // tell the sender when it is opened
+	Remind        time.Duration // after which the sender is told who has not opened it, 0: not
 	Reply         *bool
 	ReplyAll      *bool
 	Forward       *bool
@@ -103,6 +104,9 @@ func (o Options) Strictest(p Options) Options {
 	o.Reply, o.ReplyAll, o.Forward = both(o.Reply, p.Reply), both(o.ReplyAll, p.ReplyAll), both(o.Forward, p.Forward)
 	if p.Expires > 0 && (o.Expires == 0 || p.Expires < o.Expires) {
 		o.Expires = p.Expires
+	}
+	if p.Remind > 0 && (o.Remind == 0 || p.Remind < o.Remind) {
+		o.Remind = p.Remind
 	}
 	if o.Receipt == nil || p.Receipt != nil && *p.Receipt {
 		o.Receipt = p.Receipt

@@ -128,11 +128,11 @@ func TestNullSender(t *testing.T) {
 func TestOptions(t *testing.T) {
 	t.Parallel()
 	raw := head + "Subject: Re:  [secure]  hi [secure] \r\nX-PostX-Reply-Enabled: true\r\nX-PostX-Reply-All-Enabled: false\r\nX-PostX-Forward-Enabled: TRUE\r\n" +
-		"X-PostX-Send-Return-Receipt: true\r\nX-PostX-ExpirationDate: +24:30:00\r\nX-PostX-Use-Script: false\r\n" +
+		"X-PostX-Send-Return-Receipt: true\r\nX-PostX-ExpirationDate: +24:30:00\r\nX-PostX-ReadNotificationDate: 3 days\r\nX-PostX-Use-Script: false\r\n" +
 		"X-PostX-Suppress-Applet-For-Open: true\r\nX-PostX-Remember-Envelope-Key-Checkbox: true\r\n\r\n"
 	o := decide(t, defaults+"[[rule]]\nname='R'\nthen='seal'\nreply=false\nexpires='9 days'\nsubject='keep'\n", raw, "bob@x.test").Options
 	yes := func(b *bool) bool { return b != nil && *b }
-	if !yes(o.Reply) || o.ReplyAll == nil || *o.ReplyAll || !yes(o.Forward) || !yes(o.Receipt) || o.Expires != 24*time.Hour+30*time.Minute ||
+	if !yes(o.Reply) || o.ReplyAll == nil || *o.ReplyAll || !yes(o.Forward) || !yes(o.Receipt) || o.Expires != 24*time.Hour+30*time.Minute || o.Remind != 72*time.Hour ||
 		!o.ScriptFree || !o.ServerDecrypt || !o.Offline || !o.KeepSubject {
 		t.Errorf("%+v", o)
 	}
@@ -147,7 +147,7 @@ func TestOptions(t *testing.T) {
 		t.Error("a receipt that the mail program asked for is not sent")
 	}
 	// RFC 3834: nobody is told of what a program sent.
-	if d := decide(t, defaults, head+"Auto-Submitted: auto-replied\r\nX-PostX-Send-Return-Receipt: true\r\n\r\n", "bob@x.test"); yes(d.Options.Receipt) {
+	if d := decide(t, defaults, head+"Auto-Submitted: auto-replied\r\nX-PostX-Send-Return-Receipt: true\r\nX-PostX-ReadNotificationDate: 1d\r\n\r\n", "bob@x.test"); yes(d.Options.Receipt) || d.Options.Remind != 0 {
 		t.Error("a program gets receipts")
 	}
 }

@@ -12,7 +12,7 @@ import (
 // wishes are the options that one source of them names: the header, a rule, the
 // account. nil and 0 say nothing.
 type wishes struct {
-	expires                            time.Duration
+	expires, remind                    time.Duration
 	receipt                            *bool
 	reply, replyAll, forward           *bool
 	scriptFree, serverDecrypt, offline *bool
@@ -24,6 +24,9 @@ type wishes struct {
 func (w wishes) over(below wishes) wishes {
 	if w.expires == 0 {
 		w.expires = below.expires
+	}
+	if w.remind == 0 {
+		w.remind = below.remind
 	}
 	w.level = Stricter(w.level, below.level) // nobody loosens it
 	for _, x := range []struct{ w, below **bool }{
@@ -39,7 +42,7 @@ func (w wishes) over(below wishes) wishes {
 
 func (w wishes) options(keywords []string) Options {
 	yes := func(b *bool) bool { return b != nil && *b }
-	return Options{Expires: w.expires, Receipt: w.receipt, Reply: w.reply, ReplyAll: w.replyAll, Forward: w.forward,
+	return Options{Expires: w.expires, Receipt: w.receipt, Remind: w.remind, Reply: w.reply, ReplyAll: w.replyAll, Forward: w.forward,
 		ScriptFree: yes(w.scriptFree), ServerDecrypt: yes(w.serverDecrypt), Offline: yes(w.offline), KeepSubject: yes(w.keepSubject), Level: w.level, keywords: keywords}
 }
 
@@ -122,12 +125,9 @@ func (a *asked) control(f message.HeaderField) {
 	case "remember-envelope-key-checkbox":
 		set(&a.offline, a.flag(f))
 	case "expirationdate":
-		d, ok := relativeTime(f.Value)
-		if !ok {
-			a.ignore(f)
-		} else if a.expires == 0 {
-			a.expires = d
-		}
+		a.duration(f, &a.expires)
+	case "readnotificationdate":
+		a.duration(f, &a.remind)
 	default:
 		a.ignore(f)
 	}
@@ -142,6 +142,16 @@ func (a *asked) readLevel(f message.HeaderField) {
 		return
 	}
 	a.level = Stricter(a.level, v)
+}
+
+// duration reads a time from now; of several the first counts.
+func (a *asked) duration(f message.HeaderField, to *time.Duration) {
+	d, ok := relativeTime(f.Value)
+	if !ok {
+		a.ignore(f)
+	} else if *to == 0 {
+		*to = d
+	}
 }
 
 // flag is the yes or no of a field, nil where it says neither.

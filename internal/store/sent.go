@@ -105,7 +105,7 @@ func (tx *Tx) HoldMessage(messageID string) (Message, []Slot, error) {
 func (tx *Tx) SaveMessage(m Message, partLocked bool) error {
 	_, err := tx.exec(`UPDATE messages SET expires_at = $2, payload_until = $3, epoch = $4, card_box = $5, locked_at = $6, lock_box = $7,
 			part_locked = $8, remind_at = $9, recalled_at = $10, destroyed_at = $11 WHERE id = $1`,
-		m.ID, ms(m.ExpiresAt), ms(m.PayloadUntil), m.Epoch, m.Card, ms(m.LockedAt), m.LockBox,
+		m.ID, ms(m.ExpiresAt), ms(m.PayloadUntil), m.Epoch, bytesOf(m.Card), ms(m.LockedAt), m.LockBox,
 		flag(partLocked), ms(m.RemindAt), ms(m.RecalledAt), ms(m.DestroyedAt))
 	return err
 }
@@ -115,7 +115,7 @@ func (tx *Tx) SaveMessage(m Message, partLocked bool) error {
 func (tx *Tx) SaveSlot(s Slot) error {
 	_, err := tx.exec(`UPDATE slots SET address = $2, display_address = $3, s_box = $4, locked_at = $5, lock_box = $6, expires_at = $7,
 			recalled_at = $8, delivery = $9, delivery_text = $10 WHERE id = $1`,
-		s.ID, s.Address, s.DisplayAddress, s.Box, ms(s.LockedAt), s.LockBox, ms(s.ExpiresAt), ms(s.RecalledAt), s.Delivery, s.DeliveryText)
+		s.ID, s.Address, s.DisplayAddress, bytesOf(s.Box), ms(s.LockedAt), s.LockBox, ms(s.ExpiresAt), ms(s.RecalledAt), s.Delivery, s.DeliveryText)
 	return err
 }
 
@@ -161,4 +161,12 @@ func (tx *Tx) DeleteRecords(account int64, before time.Time, limit int) (int64, 
 func scanText(r *sql.Rows) (s string, err error) {
 	err = r.Scan(&s)
 	return s, err
+}
+
+// bytesOf is b where it may not be NULL: an empty value is read as nil.
+func bytesOf(b []byte) []byte {
+	if b == nil {
+		return []byte{}
+	}
+	return b
 }
