@@ -155,23 +155,16 @@ func (v *view) byReference(q store.SentQuery, text, after string) ([]SentRow, er
 	if err != nil {
 		return nil, err
 	}
-	m, err := v.tx.FindMessage(messageID)
-	if err != nil || m.SenderID != q.SenderID {
+	q.MessageID = messageID // if it is the sender's, and as they want it
+	messages, err := v.tx.ListSent(q)
+	if err != nil || len(messages) == 0 {
 		return nil, err
 	}
-	// By its place in the list, the other conditions are the list's.
-	q.BeforeTime, q.BeforeID, q.Limit = m.SealedAt.Add(time.Millisecond), "", 200
-	messages, err := v.tx.ListSent(q)
+	found, err := v.rows(messages)
 	if err != nil {
 		return nil, err
 	}
-	for _, listed := range messages {
-		if listed.ID == m.ID {
-			found, err := v.rows([]store.Message{m})
-			return []SentRow{found[0].SentRow}, err
-		}
-	}
-	return nil, nil
+	return []SentRow{found[0].SentRow}, nil
 }
 
 // page reads on from where q begins until limit rows contain text.

@@ -34,6 +34,7 @@ type SentQuery struct {
 	Now         time.Time // that SentExpired compares with
 	From, Until time.Time // sealed from then on, and before then
 	Address     string    // canonical, of a recipient
+	MessageID   string
 	BeforeTime  time.Time // and BeforeID: of the message after which to go on; zero begins with the newest
 	BeforeID    string
 	Limit       int
@@ -54,6 +55,9 @@ func (tx *Tx) ListSent(q SentQuery) ([]Message, error) {
 	} else {
 		t, id, from = "k.sealed_at", "k.message_id", "slots k JOIN messages m ON m.id = k.message_id"
 		where.WriteString("k.sender_id <> '' AND k.sender_id = " + arg(q.SenderID) + " AND k.address = " + arg(q.Address) + " AND m.sender_id = k.sender_id")
+	}
+	if q.MessageID != "" {
+		where.WriteString(" AND " + id + " = " + arg(q.MessageID))
 	}
 	if !q.BeforeTime.IsZero() {
 		at := arg(ms(q.BeforeTime))

@@ -23,6 +23,16 @@ func Open(t testing.TB) *store.DB {
 	return open(t, "sqlite:"+filepath.Join(t.TempDir(), "pli.db"))
 }
 
+// Engines opens a new database on every engine, by its name, for a benchmark.
+func Engines(t testing.TB) map[string]*store.DB {
+	t.Helper()
+	out := map[string]*store.DB{"sqlite": Open(t)}
+	if server := os.Getenv("PLI_TEST_POSTGRES"); server != "" {
+		out["postgres"] = open(t, newPostgres(t, server))
+	}
+	return out
+}
+
 // Each runs fn on every engine, each in a parallel subtest with a new database.
 func Each(t *testing.T, fn func(t *testing.T, db *store.DB)) {
 	t.Helper()
