@@ -158,6 +158,8 @@ func say(r *web.Request, name string, done keyserver.Acted) {
 		r.Flash("ok", "sent.didexpire", "subject", what)
 	case name == "recall" && one != "":
 		r.Flash("ok", "sent.didrecallone", "email", one)
+	case name == "recall" && done.Unsent == 0:
+		r.Flash("ok", "sent.didrecall0", "subject", what)
 	case name == "recall":
 		r.Flash("ok", "sent.didrecall", "subject", what, "n", done.Unsent)
 	case name == "resend" && done.Reminded:

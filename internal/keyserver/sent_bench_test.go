@@ -88,7 +88,7 @@ func BenchmarkSent(b *testing.B) {
 			user := h.user(b, account, fmt.Sprintf("sender%d@health.example", n))
 			h.ana = keyserver.Sender{UserID: user, Address: fmt.Sprintf("sender%d@health.example", n), Name: "Ana Silva", Verified: true}
 			all := h.fill(b, n)
-			for k := 0; k < n; k += 20 { // one in twenty is locked
+			for k := 0; k < n; k += 2 { // every second is locked
 				h.act(b, keyserver.Act{Kind: keyserver.ActLock}, all[k], -1)
 			}
 			list := func(find keyserver.SentSearch, want int) func(int) error {
@@ -105,7 +105,7 @@ func BenchmarkSent(b *testing.B) {
 				do   func(i int) error
 			}{
 				{"first page", list(keyserver.SentSearch{}, 50)},
-				{"locked", list(keyserver.SentSearch{Filter: keyserver.FilterLocked}, 5)},
+				{"locked", list(keyserver.SentSearch{Filter: keyserver.FilterLocked}, 50)},
 				{"recipient", func(i int) error {
 					return list(keyserver.SentSearch{Text: all[i*37%n].address(i % 3).Canonical()}, 1)(i)
 				}},
