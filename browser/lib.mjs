@@ -43,15 +43,15 @@ export async function launch(more = []) {
 }
 
 // person opens a context of its own: cookies, language, size, theme. Every request of it is
-// checked: nothing but this demo may be asked for anything, and no answer may be a 5xx.
-export async function person(browser, { lang = 'en', width = 1280, dark = false, js = true, ...more } = {}) {
+// checked: nothing but this demo, and the hosts, may be asked for anything, and no answer may be a 5xx.
+export async function person(browser, { lang = 'en', width = 1280, dark = false, js = true, hosts = [], ...more } = {}) {
   const context = await browser.newContext({
     locale: lang === 'fr' ? 'fr-FR' : 'en-GB', viewport: { width, height: 900 }, colorScheme: dark ? 'dark' : 'light',
     javaScriptEnabled: js, acceptDownloads: true, ...more,
   });
   context.setDefaultTimeout(15000);
   const problems = [];
-  const ours = [demo.url, demo.mailbox_url].map((u) => new URL(u).host);
+  const ours = [demo.url, demo.mailbox_url, ...hosts].map((u) => new URL(u).host);
   context.on('request', (r) => {
     const u = new URL(r.url());
     if (/^https?:$/.test(u.protocol) && !ours.includes(u.host)) problems.push(`asked ${r.url()}`);
