@@ -328,10 +328,15 @@ func (d *desk) complain(r *web.Request, page *composePage, err error) error {
 	}
 	page.Problem = f
 	out := answer{Draft: draftOf(r, page.Draft), Kept: !page.FilesLost}
-	for _, line := range page.ProblemLines() {
-		out.Problems = append(out.Problems, complaint{strings.TrimPrefix(line.Href, "#f-"), line.Text})
-	}
+	out.Problems = complaints(&page.Base)
 	return r.JSONProblem(f.Kind, out)
+}
+
+func complaints(page *web.Base) (out []complaint) {
+	for _, line := range page.ProblemLines() {
+		out = append(out, complaint{strings.TrimPrefix(line.Href, "#f-"), line.Text})
+	}
+	return out
 }
 
 // request reads the fields and says what is wrong with them, all at once, before

@@ -1,5 +1,6 @@
 // Package desk is the sender's pages: write an envelope, take it back, see what
-// became of it, lock and unlock it; drafts, contacts and preferences.
+// became of it, lock and unlock it; drafts, contacts and preferences; and the
+// pages of a recipient who answers one.
 package desk
 
 import (
@@ -64,6 +65,12 @@ func Register(c Config) error {
 		}
 		c.Kit.Handle("POST /sent/{id}/"+name, d.do(name), web.SignedIn)
 	}
+	// Who answers need not have signed in: what they have proved is the key server's to say.
+	answers := web.Body(c.Sealing.MaxForwarded() + c.Sealing.MaxFiles()/4 + 4<<20)
+	c.Kit.Handle("GET /e/{ref}/reply", d.reply, web.Public)
+	c.Kit.Handle("POST /e/{ref}/reply", d.sendReply, web.Public, answers)
+	c.Kit.Handle("GET /e/{ref}/forward", d.forward, web.Public)
+	c.Kit.Handle("POST /e/{ref}/forward", d.sendForward, web.Public, answers)
 	return nil
 }
 

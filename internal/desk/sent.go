@@ -265,12 +265,18 @@ func sentence(r *web.Request, e keyserver.Event) string {
 		keyserver.ActReaddress:       "desk.ev.readdress",
 		"envelope.remind":            "desk.ev.remind",
 		"envelope.destroy":           "desk.ev.destroy",
+		"envelope.reply":             "answer.ev.reply",
+		"envelope.forward":           "answer.ev.forward",
 	}[e.Action]
 	if !known {
 		return e.Action
 	}
 	switch e.Action {
 	case "envelope.seal", "envelope.release", "envelope.released_assisted", "envelope.release_denied":
+	case "envelope.reply", "envelope.forward":
+		if e.Refused {
+			key += "denied"
+		}
 	case keyserver.ActLock, keyserver.ActUnlock:
 		if e.Refused {
 			key += "denied"
@@ -284,7 +290,7 @@ func sentence(r *web.Request, e keyserver.Event) string {
 			key += "one"
 		}
 	}
-	return r.T(key, "actor", name(e.Actor), "target", e.Recipient, "reason", reason(r, e.Reason))
+	return r.T(key, "actor", name(e.Actor), "target", e.Recipient, "to", e.To, "reason", reason(r, e.Reason))
 }
 
 func reason(r *web.Request, reason string) string {

@@ -19,12 +19,12 @@ func TestRefusalsAreTold(t *testing.T) {
 		r := &web.Request{Printer: cat.Printer(lang, nil)}
 		for _, why := range []string{keyserver.ReasonSession, keyserver.ReasonPassword, keyserver.ReasonBlocked, keyserver.ReasonStranger,
 			keyserver.ReasonPossession, keyserver.ReasonCode, keyserver.ReasonAddress, keyserver.ReasonLocked, keyserver.ReasonExpired,
-			keyserver.ReasonGone, keyserver.ReasonRights} {
+			keyserver.ReasonGone, keyserver.ReasonRights, keyserver.ReasonAnswer, keyserver.ReasonLimit} {
 			said := reason(r, why)
 			if said == why {
 				t.Errorf("%s: no text for the reason %s", lang, why)
 			}
-			for _, action := range []string{"envelope.release_denied", "envelope.lock", "envelope.unlock"} {
+			for _, action := range []string{"envelope.release_denied", "envelope.lock", "envelope.unlock", "envelope.reply", "envelope.forward"} {
 				e := keyserver.Event{Actor: "user:eve@x.test", Recipient: "bob@x.test", Action: action, Refused: true, Reason: why}
 				if s := sentence(r, e); !strings.Contains(s, said) {
 					t.Errorf("%s: a refused %s is told as %q", lang, action, s)

@@ -8,6 +8,7 @@ import (
 	"crypto/tls"
 	"encoding/base64"
 	"fmt"
+	"maps"
 	"net"
 	"net/mail"
 	"os"
@@ -20,6 +21,7 @@ import (
 
 	"github.com/pli-mail/pli/internal/account"
 	"github.com/pli-mail/pli/internal/gateway"
+	"github.com/pli-mail/pli/internal/keyserver"
 	"github.com/pli-mail/pli/internal/policy"
 	"github.com/pli-mail/pli/internal/relay"
 	"github.com/pli-mail/pli/internal/smtpd"
@@ -643,5 +645,33 @@ func TestIdentity(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// A blind copy is none of those whom the message names, so that nobody who
+// answers to all comes to know of it.
+func TestBlindCopy(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, storetest.Open(t), nil)
+	h.sent(h.send("ana@example.org", letter("[secure] for four", "Hello\r\n"), "bob@x.test", "Carol@Y.test", "dan@z.test", "hidden@q.test"))
+	got := map[string]bool{}
+	for _, o := range h.transits("m1@example.org")[0].Outcomes {
+		if err := h.db.View(t.Context(), func(tx *store.Tx) error {
+			slots, err := tx.ListSlots(o.Envelope)
+			for _, s := range slots {
+				got[s.Address] = s.Shown
+			}
+			return err
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if want := map[string]bool{"bob@x.test": true, "carol@y.test": true, "dan@z.test": true, "hidden@q.test": false}; !maps.Equal(got, want) {
+		t.Errorf("%v", got)
+	}
+	v, ref := h.recipient(h.hop.to(t, "bob@x.test", 1)[0].raw, "bob@x.test")
+	o, err := h.keys.Answerable(t.Context(), v, ref, keyserver.ReplyAll)
+	if err != nil || len(o.To) != 3 || o.To[0].Address.String() != "ana@example.org" || o.Sent != "m1@example.org" {
+		t.Errorf("%+v, %v", o, err)
 	}
 }

@@ -384,6 +384,29 @@ func (h *house) open(raw, address string) (*envelope.Manifest, string) {
 	check(err)
 	e, err := envelope.Parse(in, 1<<30)
 	check(err)
+	v, _ := h.recipient(raw, address)
+	rel, err := h.keys.Release(h.t.Context(), v, e.Slot)
+	check(err)
+	content, err := e.Open(rel.S, part.E, &envelope.Record{HH: rel.HH, PH: rel.PH})
+	check(err)
+	var out strings.Builder
+	check(content.WriteMessage(&out))
+	return content.Manifest, out.String()
+}
+
+// recipient is a session that has proved a mail and its address, and the reference.
+func (h *house) recipient(raw, address string) (keyserver.Visitor, string) {
+	h.t.Helper()
+	check := func(err error) {
+		h.t.Helper()
+		if err != nil {
+			h.t.Fatal(err)
+		}
+	}
+	in, part, err := envelope.FindArmor(strings.NewReader(file(h.t, raw)))
+	check(err)
+	e, err := envelope.Parse(in, 1<<30)
+	check(err)
 	token := id.NewToken()
 	check(h.db.Update(h.t.Context(), func(tx *store.Tx) error {
 		return tx.InsertSession(store.Session{TokenHash: token.Hash(), Scope: store.ScopeVisitor, Address: mailaddr.MustParse(address).Canonical(),
@@ -393,15 +416,9 @@ func (h *house) open(raw, address string) (*envelope.Manifest, string) {
 	ch, err := h.keys.Challenge(h.t.Context(), v, e.Slot)
 	check(err)
 	proof := envelope.Possession(envelope.Pop(part.E, e.Slot, e.HH), ch.Nonce)
-	_, err = h.keys.Prove(h.t.Context(), v, e.Slot, proof[:])
+	ref, err := h.keys.Prove(h.t.Context(), v, e.Slot, proof[:])
 	check(err)
-	rel, err := h.keys.Release(h.t.Context(), v, e.Slot)
-	check(err)
-	content, err := e.Open(rel.S, part.E, &envelope.Record{HH: rel.HH, PH: rel.PH})
-	check(err)
-	var out strings.Builder
-	check(content.WriteMessage(&out))
-	return content.Manifest, out.String()
+	return v, ref
 }
 
 // transits are what the gateway recorded of a Message-ID.

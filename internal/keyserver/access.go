@@ -35,6 +35,8 @@ const (
 	ReasonOnline     = "online" // the account or the message forbids that the server opens it
 	ReasonOften      = "often"  // the server opened it for this recipient too often
 	ReasonRights     = "rights" // to act on it: neither the sender nor an administrator
+	ReasonAnswer     = "answer" // the sender or the account allows no such answer
+	ReasonLimit      = "limit"  // as many answers as one recipient may send have been sent
 )
 
 // refusal is why a visitor does not get what they asked: reason for the audit
@@ -242,9 +244,9 @@ func sender(o store.Opening) Sender { return senderOf(o.Message, o.Organisation)
 // senderOf is who sent m; organisation is the name of the message's account.
 func senderOf(m store.Message, organisation string) Sender {
 	s := Sender{UserID: m.SenderID, Address: m.SenderAddress, Name: m.SenderName, Organisation: organisation, Verified: m.Verified,
-		Outsider: m.Intake != "", Proved: m.Proved}
+		Outsider: m.Intake != "" || m.Proved, Proved: m.Proved}
 	if s.Outsider {
-		s.Organisation = "" // the message's account is that of who asked
+		s.Organisation = "" // the message's account is that of who asked, or was answered
 	}
 	return s
 }
@@ -532,6 +534,11 @@ func (s *Service) describe(tx *store.Tx, o store.Opening, l *Landing) (err error
 		return err
 	}
 	l.NoCopy = p.Forward != nil && !*p.Forward
+	if l.Proven && l.State == StateActive {
+		if l.Answers, err = answersTo(tx, o); err != nil {
+			return err
+		}
+	}
 	key, err := s.openEpoch(o.AccountKey, o.Epoch)
 	if err != nil {
 		return err

@@ -125,6 +125,7 @@ type NewMessage struct {
 	Intake       string             // id of the intake that it answers, or ""
 	Slots        []NewSlot
 	Actor        Actor
+	Answers      *AnswerAct // the envelope that this one answers, or passes on; nil: none
 	// Then, if not nil, runs in the same transaction, perhaps more than once: it
 	// enqueues the mails. Its error undoes everything.
 	Then func(tx *store.Tx, r Registered) error
@@ -144,7 +145,7 @@ type Sender struct {
 	Name         string
 	Organisation string // name of the account; not an input of Register
 	Verified     bool   // the address's domain is one of this service's
-	Outsider     bool   // it answers an intake: the sender is nobody's user
+	Outsider     bool   // it answers an intake or an envelope: the sender is not of the account
 	Proved       bool   // an outsider proved the address, by a mailed code
 }
 
@@ -156,6 +157,7 @@ type NewSlot struct {
 	Wrap    [48]byte
 	S       envelope.Secret
 	Pop     [32]byte
+	Shown   bool // the message names the address in To or Cc
 }
 
 // Registered is what Register adds to the envelopes.
@@ -199,6 +201,7 @@ type Landing struct {
 	Kept       bool      // Ciphertext has it
 	NoCopy     bool      // its sender asked that it is not passed on
 	Online     bool      // Assist may open it; known also without Possession to who proved the address
+	Answers    Answers   // with Proven, while it can be opened
 }
 
 // What a high level asks of somebody who proved the address.

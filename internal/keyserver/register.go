@@ -32,7 +32,8 @@ type card struct {
 // it. It signs the seal, keeps every S under the account's key, gives each slot
 // its reference, writes the audit record envelope.seal and runs m.Then, in one
 // transaction; after it, it wakes the outbox. Faults: register.form, register.recipients, register.size,
-// register.exists (the message id is known already), register.suspended, exp.past.
+// register.exists (the message id is known already), register.suspended, exp.past;
+// with Answers those of MayAnswer.
 func (s *Service) Register(ctx context.Context, m NewMessage) (Registered, error) {
 	private, err := s.signer(ctx)
 	if err != nil {
@@ -60,7 +61,7 @@ func (s *Service) Register(ctx context.Context, m NewMessage) (Registered, error
 			break
 		}
 	}
-	if err != nil {
+	if err = s.recordRefusal(ctx, err, err); err != nil {
 		return Registered{}, unavailable(err)
 	}
 	if m.Carrier == CarrierMail {
@@ -134,6 +135,11 @@ func (s *Service) register(tx *store.Tx, m NewMessage, out *Registered) error {
 	now := later(tx.Now, mark)
 	if !m.ExpiresAt.IsZero() && !m.ExpiresAt.After(now) {
 		return fault.New(fault.Invalid, "exp.past").In("expires_at", "exp.past", nil)
+	}
+	if m.Answers != nil {
+		if err := s.answer(tx, *m.Answers, out.MessageID.String()); err != nil {
+			return err
+		}
 	}
 	account, err := tx.FindAccount(m.AccountID)
 	if err != nil {
@@ -223,7 +229,7 @@ func (s *Service) registerSlots(tx *store.Tx, m NewMessage, epoch epochKey, out 
 			ID: slot.ID.String(), MessageID: out.MessageID.String(), Ref: ref,
 			Address: slot.Address.Canonical(), DisplayAddress: slot.Address.String(),
 			RH: slot.RH, Wrap: slices.Clone(slot.Wrap[:]), Box: box, Pop: slices.Clone(slot.Pop[:]), Delivery: delivery,
-			SenderID: m.Sender.UserID,
+			SenderID: m.Sender.UserID, Shown: slot.Shown,
 		})
 		if err != nil {
 			return err

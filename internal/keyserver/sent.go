@@ -81,11 +81,12 @@ type SentDetail struct {
 type Event struct {
 	At        time.Time
 	Actor     string // user:<address>, recipient:<address>, operator:<name>, visitor, system
-	Action    string // envelope.seal, .release, .release_denied, .remind, .destroy, or an Act's
+	Action    string // envelope.seal, .release, .release_denied, .remind, .destroy, .reply, .forward, or an Act's
 	Refused   bool
 	Reason    string // of a refusal: ReasonLocked and so on
 	Recipient string // whom it concerns, "" for the whole message
 	Ref       string
+	To        string // whom it was passed on to, in a list
 	Origin    string
 	Until     time.Time // of ActEnd; zero: no end, or another event
 }
@@ -254,7 +255,7 @@ func (s *Service) SentDetail(ctx context.Context, senderUserID, messageID string
 			d.Activity = append(d.Activity, Event{
 				Until: until,
 				At:    e.At, Actor: e.Actor, Action: e.Action, Refused: e.Outcome == store.Refused,
-				Reason: e.Detail["reason"], Recipient: e.Detail["recipient"], Ref: e.Detail["ref"], Origin: e.Origin,
+				Reason: e.Detail["reason"], Recipient: e.Detail["recipient"], Ref: e.Detail["ref"], To: e.Detail["to"], Origin: e.Origin,
 			})
 		}
 		return err

@@ -20,11 +20,19 @@ type Envelope struct {
 	ExpiresAt     time.Time        // zero: never
 	KeptUntil     time.Time        // end of the ciphertext kept for the button; zero: not kept
 	File          string           // name of the attached file, "" where it could not be attached
+	Answer        string           // Answered, AnsweredToo or PassedOn; "": it answers nothing
 }
+
+// What an envelope is to whoever gets it, where it comes of another one.
+const (
+	Answered    = "answered"    // it answers theirs
+	AnsweredToo = "answeredtoo" // it answers one that they got too
+	PassedOn    = "passedon"
+)
 
 // Envelope writes the mail that carries an envelope.
 func (w *Writer) Envelope(l Languages, e Envelope) (Mail, error) {
-	if e.Note == "" && !e.Part.Masked() {
+	if e.Note == "" && e.Answer == "" && !e.Part.Masked() {
 		return w.forms.envelope(w, l, e)
 	}
 	return w.envelope(l, e)
@@ -54,11 +62,16 @@ func (w *Writer) envelope(l Languages, e Envelope) (Mail, error) {
 		if org == "" {
 			subject = p.T("mail.envelope.plain", "sender", sender)
 		}
+		heading := p.T("mail.envelope.plain", "sender", sender)
+		if e.Answer != "" {
+			heading = p.T("mail."+e.Answer, "sender", sender)
+			subject = heading
+		}
 		address := e.Ref + "#" + e.Part.Text()
 		lang, name := w.other(p)
 		s := section{
 			Brand:   org,
-			Heading: p.T("mail.envelope.plain", "sender", sender),
+			Heading: heading,
 			Facts: []string{
 				p.T("mail.from", "value", sender+" <"+line(e.SenderAddress, 254)+">"),
 				p.T("mail.to", "value", line(e.To, 254)),

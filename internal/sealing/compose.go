@@ -114,7 +114,7 @@ func (j *job) compose(plain *spool.File) error {
 		defer done()
 	}
 	var attached []message.Attachment
-	err := j.s.receive(next, 0, j.s.cfg.MaxFiles, func(a message.Attachment, in io.Reader) (n int64, err error) {
+	err := j.s.receive(next, 0, j.maxFiles(), j.maxFiles(), func(a message.Attachment, in io.Reader) (n int64, err error) {
 		a.Size, err = io.Copy(scratch, in)
 		attached = append(attached, a)
 		return a.Size, err
@@ -147,10 +147,9 @@ func (j *job) compose(plain *spool.File) error {
 			m.Cc = append(m.Cc, box)
 		}
 	}
-	for i := range m.Attachments {
-		size := m.Attachments[i].Size
-		// The message writer opens each attachment once, in this order.
-		m.Attachments[i].Open = func() (io.ReadCloser, error) { return io.NopCloser(io.LimitReader(files, size)), nil }
+	readFrom(m.Attachments, files)
+	if err := j.composeAnswer(&m, scratch); err != nil {
+		return err
 	}
 	if _, err := m.WriteTo(plain); err != nil {
 		return fmt.Errorf("seal message: %w", err)
@@ -161,14 +160,23 @@ func (j *job) compose(plain *spool.File) error {
 	return nil
 }
 
+// readFrom makes files, which holds all of them one behind the other, the source of the attachments.
+func readFrom(list []message.Attachment, files io.Reader) {
+	for i := range list {
+		size := list[i].Size
+		// The message writer opens each attachment once, in this order.
+		list[i].Open = func() (io.ReadCloser, error) { return io.NopCloser(io.LimitReader(files, size)), nil }
+	}
+}
+
 // receive reads files one after the other and hands each to keep, which returns
 // how many bytes it had and reads at most one more than are left. have is how
-// many files there are already, and left the bytes that there is room for.
-func (s *Service) receive(files func() (*File, error), have int, left int64, keep func(a message.Attachment, in io.Reader) (int64, error)) error {
+// many files there are already, and left the bytes that there is room for, of the
+// limit that a refusal names.
+func (s *Service) receive(files func() (*File, error), have int, left, limit int64, keep func(a message.Attachment, in io.Reader) (int64, error)) error {
 	if files == nil {
 		return nil
 	}
-	limit := s.cfg.MaxFiles
 	for ; ; have++ {
 		f, err := files()
 		if err == io.EOF {

@@ -112,7 +112,7 @@ func (s *Service) receiveDraft(ctx context.Context, d *Draft, files func() (*Fil
 	for _, f := range d.Files {
 		left -= f.Size
 	}
-	return s.receive(files, len(d.Files), left, func(a message.Attachment, in io.Reader) (int64, error) {
+	return s.receive(files, len(d.Files), left, s.cfg.MaxFiles, func(a message.Attachment, in io.Reader) (int64, error) {
 		f := DraftFile{Name: a.Name, Type: a.Type, Key: make([]byte, spool.KeySize)}
 		rand.Read(f.Key) // never fails (crypto/rand)
 		w, err := s.cfg.Blobs.Create(ctx)

@@ -62,11 +62,13 @@ func (s *Service) enclose(ctx context.Context, h envelope.Header, m *envelope.Ma
 	return e, nil
 }
 
-// newSlots is what the key server keeps of the slots.
-func (e *enclosure) newSlots(to []mailaddr.Address) []keyserver.NewSlot {
+// newSlots is what the key server keeps of the slots. shown says whom the message
+// itself names; nil: all of them.
+func (e *enclosure) newSlots(to []mailaddr.Address, shown func(mailaddr.Address) bool) []keyserver.NewSlot {
 	out := make([]keyserver.NewSlot, len(e.slots))
 	for i, slot := range e.slots {
-		out[i] = keyserver.NewSlot{ID: slot.ID, Address: to[i], RH: slot.RH, Wrap: slot.Wrap, S: slot.S, Pop: slot.Pop}
+		out[i] = keyserver.NewSlot{ID: slot.ID, Address: to[i], RH: slot.RH, Wrap: slot.Wrap, S: slot.S, Pop: slot.Pop,
+			Shown: shown == nil || shown(to[i])}
 	}
 	return out
 }

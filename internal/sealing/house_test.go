@@ -154,10 +154,7 @@ func file(name, typ, content string) *sealing.File {
 // start runs the outbox until the test ends.
 func (h *house) start(t testing.TB) {
 	t.Helper()
-	r, err := relay.New(relay.Config{Addr: h.peer.addr, TLS: relay.None, Hello: "pli.example", Timeout: 20 * time.Second})
-	if err != nil {
-		t.Fatal(err)
-	}
+	r := relayOf(t, h)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- h.box.Run(ctx, r, h.post.Bounced) }()
@@ -167,6 +164,17 @@ func (h *house) start(t testing.TB) {
 			t.Error(err)
 		}
 	})
+}
+
+// relayOf is the way to the peer.
+func relayOf(t testing.TB, h *house) *relay.Relay {
+	t.Helper()
+	r, err := relay.New(relay.Config{Addr: h.peer.addr, TLS: relay.None, Hello: "pli.example", Timeout: 20 * time.Second})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(r.Close)
+	return r
 }
 
 // visitor is a new browser.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 
 	"github.com/pli-mail/pli/envelope"
@@ -143,7 +144,7 @@ func (p *passing) message() keyserver.NewMessage {
 		MH:      p.sealer.MH(), HH: p.sealer.HH(), PH: p.payload.Hash, PayloadSize: p.payload.Size, Payload: p.blob, Body: p.body,
 		KeepUntil: p.keep(), ExpiresAt: in.ExpiresAt, NotifyOpened: p.notify, Carrier: keyserver.CarrierMail,
 		RemindAt: in.RemindAt,
-		Slots:    p.newSlots(p.to()), Transit: in.Transit, Permissions: in.Permissions,
+		Slots:    p.newSlots(p.to(), p.names), Transit: in.Transit, Permissions: in.Permissions,
 		Actor: keyserver.Actor{UserID: p.userID, Name: "user:" + in.Sender.Canonical(), Origin: in.Origin},
 		Then: func(tx *store.Tx, reg keyserver.Registered) error {
 			p.letters = nil
@@ -186,6 +187,12 @@ func (p *passing) to() []mailaddr.Address {
 		out[i] = r.Addr
 	}
 	return out
+}
+
+// names reports whether the message names a in To or Cc; else a got a blind copy.
+func (p *passing) names(a mailaddr.Address) bool {
+	is := func(b message.Mailbox) bool { return b.Addr.Canonical() == a.Canonical() }
+	return slices.ContainsFunc(p.in.Header.To, is) || slices.ContainsFunc(p.in.Header.Cc, is)
 }
 
 // letter is the mail that carries slot i. Its header is that of the message, so

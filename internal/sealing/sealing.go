@@ -41,7 +41,11 @@ type Config struct {
 	Post   *Postman // for the senders of the mails
 	Spool  string   // directory of the encrypted scratch files
 	Origin string
-	Log    *slog.Logger
+	// Protects says how the way to a domain's mail server is proved
+	// (relay.Relay.Protects), for answers that may travel over such a way; nil:
+	// no way is known, and every answer is sealed.
+	Protects func(ctx context.Context, domain string) (how string, err error)
+	Log      *slog.Logger
 
 	MaxFiles int64 // bytes of all files together; 25 MiB
 }
@@ -147,6 +151,7 @@ type job struct {
 	verified bool                  // the sender's address is in a domain of their own account
 	known    map[string]store.User // recipients who are users, by canonical address
 	sealedAt time.Time
+	answer   *answering // nil: it answers nothing
 
 	notBefore time.Time // that the mails leave
 
@@ -158,7 +163,14 @@ func (j *job) lookUp(tx *store.Tx) (err error) {
 	if j.account, err = tx.FindAccount(j.r.AccountID); err != nil {
 		return err
 	}
-	if j.r.AccountName == "" {
+	if j.answer != nil && j.r.Sender.UserID != "" {
+		u, err := tx.FindUser(j.r.Sender.UserID)
+		if err != nil {
+			return err
+		}
+		j.answer.inside = u.AccountID == j.account.ID
+	}
+	if j.r.AccountName == "" && !j.outside() {
 		j.r.AccountName = j.account.Name
 	}
 	if j.policy, err = headerPolicy(j.account); err != nil {
@@ -215,7 +227,7 @@ func (j *job) seal(ctx context.Context, plain *spool.File) error {
 func (j *job) register(ctx context.Context) (Result, error) {
 	keep := keepUntil(j.account, j.sealedAt, j.r.ExpiresAt)
 	j.notBefore = j.s.cfg.DB.Now().Add(j.r.Hold)
-	from := j.s.cfg.Post.identity(j.account.Language, j.name(), j.from, j.r.AccountName, j.verified)
+	from := j.identity()
 	m := keyserver.NewMessage{
 		AccountID: j.r.AccountID,
 		Sender: keyserver.Sender{UserID: j.r.Sender.UserID, Address: j.from.Canonical(), Name: j.name(),
@@ -227,6 +239,9 @@ func (j *job) register(ctx context.Context) (Result, error) {
 		Permissions: j.permissions(),
 		Actor:       keyserver.Actor{UserID: j.r.Sender.UserID, Name: "user:" + j.from.Canonical(), Origin: j.r.Origin},
 		Then: func(tx *store.Tx, reg keyserver.Registered) error {
+			if err := j.enqueueOpen(tx); err != nil {
+				return err
+			}
 			for i := range j.slots {
 				l, err := j.letter(i, reg, from, keep)
 				if err != nil {
@@ -245,7 +260,10 @@ func (j *job) register(ctx context.Context) (Result, error) {
 			return j.remember(tx, reg.MessageID.String())
 		},
 	}
-	m.Slots = j.newSlots(j.to)
+	m.Slots = j.newSlots(j.to, nil)
+	if a := j.answer; a != nil {
+		m.Answers, m.Sender.Proved, m.Actor.Name = &a.act, j.outside(), "recipient:"+j.from.Canonical()
+	}
 	reg, err := j.s.cfg.Keys.Register(ctx, m)
 	if err != nil {
 		j.discard(ctx)
@@ -280,6 +298,11 @@ func (j *job) remember(tx *store.Tx, messageID string) error {
 	return nil
 }
 
+// identity is how the sender appears in the header of the mails.
+func (j *job) identity() identity {
+	return j.s.cfg.Post.identity(j.account.Language, j.name(), j.from, j.account.Name, j.verified)
+}
+
 // name is what recipients see of the sender.
 func (j *job) name() string {
 	if j.r.Sender.Name != "" {
@@ -299,7 +322,7 @@ func (j *job) letter(i int, reg keyserver.Registered, from identity, keep time.T
 	words := notice.Envelope{
 		Sender: j.name(), SenderAddress: j.from.String(), Organisation: j.r.AccountName,
 		To: to.String(), Note: j.r.Note, Ref: ref, Part: j.parts[i], ExpiresAt: j.r.ExpiresAt, KeptUntil: keep,
-		File: opener.Name(j.sealedAt),
+		File: opener.Name(j.sealedAt), Answer: j.answerTo(to),
 	}
 	mail, err := j.s.cfg.Words.Envelope(langs, words)
 	if err != nil {
@@ -309,8 +332,8 @@ func (j *job) letter(i int, reg keyserver.Registered, from identity, keep time.T
 		Kind: outbox.Envelope, AccountID: j.r.AccountID, SlotID: slot.ID.String(), SenderID: j.r.Sender.UserID,
 		From: from.From, ReplyTo: from.ReplyTo, Bounces: j.s.cfg.Post.From.Addr, To: message.Mailbox{Addr: to},
 		Subject: mail.Subject, Body: outbox.Body{Text: mail.Text, HTML: mail.HTML},
-		MessageID: j.s.cfg.Post.thread(ref),
-		Attach:    j.attach(i, reg, words.File, langs.Order[0], j.name(), j.r.AccountName),
+		MessageID: j.s.cfg.Post.thread(ref), InReplyTo: j.inReplyTo(to), Answer: j.reports(),
+		Attach: j.attach(i, reg, words.File, langs.Order[0], j.name(), j.r.AccountName),
 	}
 	if !keep.IsZero() {
 		// Without a kept copy the button alone opens nothing: then a mail that

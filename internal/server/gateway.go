@@ -55,8 +55,8 @@ func (s *Server) newDoor() (*door, error) {
 }
 
 // exits are the ways out. What came through the gateway leaves by its next hop,
-// also when it had to wait, on whatever node; the service's own mail by the
-// smart host.
+// also when it had to wait, on whatever node, and so does what must travel over
+// a proved way; the service's own mail leaves by the smart host.
 type exits struct{ own, next *relay.Relay }
 
 // newExits makes both, which are one where the gateway names no way of its own.
@@ -73,7 +73,7 @@ func newExits(conf *config.Config) (e exits, err error) {
 
 // Send is an outbox.Sender's.
 func (e exits) Send(ctx context.Context, p outbox.Parcel) (outbox.Accepted, error) {
-	if p.Transit != "" {
+	if p.Transit != "" || p.Protected {
 		return e.next.Send(ctx, p)
 	}
 	return e.own.Send(ctx, p)

@@ -44,6 +44,9 @@ type Parts struct {
 	Intakes  *intake.Service
 
 	spool string // directory of encrypted scratch files
+	// protects is the running server's relay.Relay.Protects; nil in a command,
+	// which knows no way out.
+	protects func(ctx context.Context, domain string) (how string, err error)
 }
 
 // Open opens the database, brings its schema up to date, opens the root key
@@ -95,9 +98,17 @@ func (p *Parts) build(c Config) error {
 	p.Keys = keyserver.New(keyserver.Config{DB: p.DB, Root: p.Root, Blobs: p.Blobs, Origin: conf.PublicURL,
 		Post: p.Postman.Keys(), Log: c.Log, KeepTransits: time.Duration(conf.Gateway.KeepDays) * 24 * time.Hour})
 	p.Sealing = sealing.New(sealing.Config{DB: p.DB, Keys: p.Keys, Blobs: p.Blobs, Outbox: p.Outbox, Words: words, Post: p.Postman,
-		Spool: p.spool, Origin: conf.PublicURL, Log: c.Log, MaxFiles: conf.Limits.AttachmentsMiB << 20})
+		Spool: p.spool, Origin: conf.PublicURL, Log: c.Log, MaxFiles: conf.Limits.AttachmentsMiB << 20, Protects: p.way})
 	p.Intakes = intake.New(intake.Config{DB: p.DB, Root: p.Root, Sealing: p.Sealing, Post: p.Postman})
 	return nil
+}
+
+// way asks how the way to a domain's mail server is proved.
+func (p *Parts) way(ctx context.Context, domain string) (how string, err error) {
+	if p.protects == nil {
+		return "", outbox.ErrUnprotected
+	}
+	return p.protects(ctx, domain)
 }
 
 // Close closes the database.

@@ -75,6 +75,7 @@ func New(ctx context.Context, c Config) (_ *Server, err error) {
 	if s.exits, err = newExits(c.Config); err != nil {
 		return nil, err
 	}
+	s.protects = s.exits.next.Protects
 	if n, err := spool.Sweep(s.spool); err != nil {
 		return nil, err
 	} else if n > 0 {

@@ -42,7 +42,7 @@ type Message struct {
 	DestroyedAt   time.Time // when the Box of all its slots was emptied; zero: it was not
 	LockBox       []byte    // why it is locked, sealed; empty: not said
 	Intake        string    // id of the intake that it answers, "" = none: its sender is somebody outside
-	Proved        bool      // the sender of an answer proved their address, by a code
+	Proved        bool      // the sender of an answer, who is not of the account, proved their address by a code
 }
 
 const messageColumns = `m.id, m.account_id, m.sender_id, m.sender_address, m.sender_name, m.verified, m.card_box, m.mh, m.hh, m.ph, m.seal,

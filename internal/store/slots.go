@@ -39,6 +39,8 @@ type Slot struct {
 	ExpiresAt      time.Time // this recipient's own end, which can only be before the message's; zero: the message's
 	RecalledAt     time.Time // zero: not withdrawn
 	LockBox        []byte    // why it is locked, sealed; empty: not said
+	Answers        int64     // that this recipient has sent, and messages passed on
+	Shown          bool      // the message names the address in To or Cc
 }
 
 // Listed reports whether the recipient's list shows it: what has not left its
@@ -49,20 +51,21 @@ func (s *Slot) Listed() bool {
 
 const slotColumns = `s.id, s.message_id, s.ref, s.address, s.display_address, s.rh, s.wrap, s.s_box, s.pop, s.locked_at,
 	s.delivery, s.delivered_at, s.delivery_text, s.first_opened_at, s.last_opened_at, s.openings,
-	s.sender_id, s.expires_at, s.recalled_at, s.lock_box`
+	s.sender_id, s.expires_at, s.recalled_at, s.lock_box, s.answers, s.shown`
 
 // slotScan holds what needs turning into the fields of a Slot.
-type slotScan struct{ locked, delivered, first, last, expires, recalled int64 }
+type slotScan struct{ locked, delivered, first, last, expires, recalled, shown int64 }
 
 func (c *slotScan) into(s *Slot) []any {
 	return []any{&s.ID, &s.MessageID, &s.Ref, &s.Address, &s.DisplayAddress, &s.RH, &s.Wrap, &s.Box, &s.Pop, &c.locked,
 		&s.Delivery, &c.delivered, &s.DeliveryText, &c.first, &c.last, &s.Openings,
-		&s.SenderID, &c.expires, &c.recalled, &s.LockBox}
+		&s.SenderID, &c.expires, &c.recalled, &s.LockBox, &s.Answers, &c.shown}
 }
 
 func (c *slotScan) finish(s *Slot) {
 	s.LockedAt, s.DeliveredAt, s.FirstOpenedAt, s.LastOpenedAt = fromMs(c.locked), fromMs(c.delivered), fromMs(c.first), fromMs(c.last)
 	s.ExpiresAt, s.RecalledAt = fromMs(c.expires), fromMs(c.recalled)
+	s.Shown = c.shown != 0
 }
 
 // InsertSlot writes s, not opened and not locked, of a message that is written
@@ -70,9 +73,9 @@ func (c *slotScan) finish(s *Slot) {
 // already in use gives ErrTaken.
 func (tx *Tx) InsertSlot(s Slot) error {
 	_, err := tx.exec(`INSERT INTO slots (id, message_id, ref, address, display_address, rh, wrap, s_box, pop, locked_at,
-			delivery, delivered_at, delivery_text, first_opened_at, last_opened_at, openings, sender_id, sealed_at)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 0, $10, 0, '', 0, 0, 0, $11, $12)`,
-		s.ID, s.MessageID, s.Ref, s.Address, s.DisplayAddress, s.RH, s.Wrap, s.Box, s.Pop, s.Delivery, s.SenderID, ms(tx.Now))
+			delivery, delivered_at, delivery_text, first_opened_at, last_opened_at, openings, sender_id, sealed_at, shown)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 0, $10, 0, '', 0, 0, 0, $11, $12, $13)`,
+		s.ID, s.MessageID, s.Ref, s.Address, s.DisplayAddress, s.RH, s.Wrap, s.Box, s.Pop, s.Delivery, s.SenderID, ms(tx.Now), flag(s.Shown))
 	return err
 }
 
@@ -116,6 +119,12 @@ func (tx *Tx) CountOpening(s Slot) error {
 	}
 	_, err := tx.exec(`UPDATE slots SET openings = openings + 1, last_opened_at = $2,
 		first_opened_at = CASE WHEN first_opened_at = 0 THEN $2 ELSE first_opened_at END WHERE id = $1`, s.ID, ms(tx.Now))
+	return err
+}
+
+// CountReply counts one answer of a slot's recipient.
+func (tx *Tx) CountReply(id string) error {
+	_, err := tx.exec(`UPDATE slots SET answers = answers + 1 WHERE id = $1`, id)
 	return err
 }
 
