@@ -72,6 +72,9 @@ for (const [lang, width, dark] of [['en', 1280, false], ['fr', 390, true]]) {
   await page.goto(`${demo.url}/drafts?lang=${lang}`);
   await page.getByText(t('dr.kept', { n: 30 })).waitFor();
   await sound(page, `compose-${lang}-drafts`, { lang });
+  await page.getByRole('link', { name: `${t('c.delete')} – Draft ${lang}, here` }).click();
+  await sound(page, `compose-${lang}-discard`, { lang });
+  await page.getByRole('link', { name: t('dr.keep') }).click();
   await page.getByRole('link', { name: `${t('dr.continue')} – Draft ${lang}, here` }).click();
   await page.getByLabel(/plan\.txt/).waitFor();
   await sound(page, `compose-${lang}-draft`, { lang });
@@ -168,7 +171,8 @@ for (const [lang, width, dark] of [['en', 1280, false], ['fr', 390, true]]) {
   await page.getByText(t('dr.saved')).waitFor();
   assert.equal(await page.getByLabel(/plan\.txt/).count(), 0);
   await page.goto(`${demo.url}/drafts`);
-  await page.getByRole('button', { name: new RegExp(`^${t('c.delete')} – `) }).first().click();
+  await page.getByRole('link', { name: new RegExp(`^${t('c.delete')} – `) }).first().click();
+  await button(p, t('dr.discardit')).click();
   await page.getByText(/deleted\./).waitFor();
   await p.close();
 }

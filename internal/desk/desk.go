@@ -49,6 +49,7 @@ func Register(c Config) error {
 	c.Kit.Handle("GET /compose/review", d.review, web.SignedIn)
 	c.Kit.Handle("POST /compose/review", d.sendReviewed, web.SignedIn)
 	c.Kit.Handle("GET /drafts", d.drafts, web.SignedIn)
+	c.Kit.Handle("GET /drafts/{id}/delete", d.discard, web.SignedIn)
 	c.Kit.Handle("POST /drafts/{id}/delete", d.deleteDraft, web.SignedIn)
 	c.Kit.Handle("POST /sent/{id}/undo", d.undo, web.SignedIn)
 	c.Kit.Handle("GET /settings", d.settings, web.SignedIn)

@@ -57,6 +57,25 @@ func draftRecipients(r *web.Request, draft sealing.Draft) string {
 	return r.T("desk.recipients", "n", len(to))
 }
 
+// discardPage asks before a draft is deleted: nothing brings it back.
+type discardPage struct {
+	web.Base
+	Row draftRow
+}
+
+func (d *desk) discard(r *web.Request) error {
+	if err := allowed(r); err != nil {
+		return err
+	}
+	draft, err := d.Sealing.Draft(r.Context(), r.Session.UserID, r.PathValue("id"))
+	if err != nil {
+		return err
+	}
+	p := &discardPage{Row: draftRow{ID: draft.ID, Title: draftTitle(r, draft)}}
+	p.Base = r.Base(r.T("dr.discard", "subject", p.Row.Title))
+	return r.Render(d.pages, "discard", p)
+}
+
 func (d *desk) deleteDraft(r *web.Request) error {
 	if err := allowed(r); err != nil {
 		return err

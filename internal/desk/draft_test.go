@@ -58,7 +58,7 @@ func TestDrafts(t *testing.T) {
 		t.Errorf("%d letters of a draft", n)
 	}
 	path := "/compose?draft=" + one.Draft.ID
-	for _, p := range []string{path, "/compose/review?draft=" + one.Draft.ID} {
+	for _, p := range []string{path, "/compose/review?draft=" + one.Draft.ID, "/drafts/" + one.Draft.ID + "/delete"} {
 		if a := other.Get(t, p); a.Status != 404 || strings.Contains(a.Body, "Private") {
 			t.Errorf("another user: GET %s: %d", p, a.Status)
 		}
@@ -89,7 +89,7 @@ func TestDrafts(t *testing.T) {
 	if a = formTo(t, b, "/compose", of(one, [2]string{"to", "jean@example.net"}, [2]string{"body", "Text"}), nil); a.Status != 409 || h.waiting(t) != 0 {
 		t.Errorf("a stale draft is sent: %d, %d letters", a.Status, h.waiting(t))
 	}
-	if page := b.Visit(t, "/drafts").Press(t, "Delete – There"); !page.Has(`Draft "There" deleted.`) || !says(page, "No drafts.") {
+	if page := b.Visit(t, "/drafts/"+one.Draft.ID+"/delete").Press(t, "Delete the draft"); !page.Has(`Draft "There" deleted.`) || !says(page, "No drafts.") {
 		t.Error("the draft is not deleted")
 	}
 	// Saved once more from the window that is still open: a new draft.
