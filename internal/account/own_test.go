@@ -74,3 +74,81 @@ func TestNameIsNoAddress(t *testing.T) {
 		}
 	})
 }
+
+// Who deletes their own account types its address and has proved lately that it
+// is they. Nothing of them is left but what they sent and the records; the last
+// administrator of an account stays.
+func TestDeleteOwn(t *testing.T) {
+	each(t, func(w *world) {
+		ctx := w.Context()
+		ada, _ := w.account(100042, "ada@example.org")
+		lea := w.enrolled(100042, "lea@example.net")
+		w.ok(w.alias(lea, "lea@other.example"))
+		w.fails(w.DeleteOwn(ctx, lea, "ada@example.org"), fault.Invalid, "data.typed")
+		w.fails(w.DeleteOwn(ctx, lea, ""), fault.Invalid, "data.typed")
+		w.pass(account.FreshLimit)
+		w.fails(w.DeleteOwn(ctx, lea, "lea@example.net"), fault.Denied, "second.again")
+		second := w.signIn("lea@example.net", better)
+		phone := w.signIn("lea@example.net", better)
+		w.ok(w.DeleteOwn(ctx, second, " Lea@example.NET "))
+		for _, s := range []*account.Session{lea, second, phone} {
+			w.dead(s)
+		}
+		w.fails(w.DeleteOwn(ctx, second, "lea@example.net"), fault.Unauthenticated, "sess.p")
+		w.ok(w.db.View(ctx, func(tx *store.Tx) error {
+			if _, err := tx.FindUserByAddress("lea@example.net"); err != store.ErrNotFound {
+				t.Errorf("the user is there: %v", err)
+			}
+			if _, err := tx.FindAlias("lea@other.example"); err != store.ErrNotFound {
+				t.Errorf("the alias is there: %v", err)
+			}
+			return nil
+		}))
+		if n := w.audit(0, "user.delete_own", store.Done); n != 1 {
+			t.Errorf("%d records", n)
+		}
+		w.enrolled(100042, "lea@example.net") // the address is free again
+
+		ada = w.signIn("ada@example.org", good)
+		w.fails(w.DeleteOwn(ctx, ada, "ada@example.org"), fault.Conflict, "m.last")
+		if n := w.audit(100042, "user.delete_own", store.Refused); n != 1 {
+			t.Errorf("%d refusals recorded", n)
+		}
+		if _, err := w.Sessions(ctx, ada); err != nil {
+			t.Errorf("the administrator's session ended: %v", err)
+		}
+	})
+}
+
+// The records of a person are those by and about them, in pages; where others
+// acted from is not theirs to know.
+func TestOwnRecords(t *testing.T) {
+	each(t, func(w *world) {
+		ctx := w.Context()
+		ada, _ := w.account(100042, "ada@example.org")
+		u := w.user(100042, "tom@example.org")
+		get[store.User](w)(w.BlockUser(ctx, ada.Actor(faraway), 100042, u.ID))
+		get[store.User](w)(w.UnblockUser(ctx, ada.Actor(faraway), 100042, u.ID))
+		w.user(100042, "eve@example.org")
+		tom := w.signIn("tom@example.org", better)
+		w.ok(w.Exported(ctx, tom))
+		seen, after := map[string]int{}, ""
+		for {
+			p := get[account.AuditPage](w)(w.OwnRecords(ctx, tom, after, 2))
+			for _, r := range p.Records {
+				seen[r.Action]++
+				if r.Actor != "user:tom@example.org" && (r.Target != "tom@example.org" || r.Origin != "") {
+					t.Errorf("%+v", r)
+				}
+			}
+			if after = p.Next; after == "" {
+				break
+			}
+		}
+		for _, a := range []string{"user.add", "user.block", "user.unblock", "session.signin", "user.export"} {
+			if seen[a] != 1 {
+				t.Errorf("%s: %d times in %v", a, seen[a], seen)
+			}
+		}
+	})
+}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/pli-mail/pli/internal/account"
 	"github.com/pli-mail/pli/internal/fault"
+	"github.com/pli-mail/pli/internal/keyserver"
 	"github.com/pli-mail/pli/internal/sso"
 	"github.com/pli-mail/pli/internal/store"
 	"github.com/pli-mail/pli/internal/web"
@@ -20,16 +21,17 @@ var files embed.FS
 type People struct {
 	pages     *web.Pages
 	accounts  *account.Service
+	keys      *keyserver.Service
 	providers []*sso.Provider
 }
 
 // New registers the pages on kit. People may also sign in at the providers.
-func New(kit *web.Kit, accounts *account.Service, providers ...*sso.Provider) error {
+func New(kit *web.Kit, accounts *account.Service, keys *keyserver.Service, providers ...*sso.Provider) error {
 	pages, err := kit.Parse(files)
 	if err != nil {
 		return err
 	}
-	p := &People{pages, accounts, providers}
+	p := &People{pages, accounts, keys, providers}
 
 	kit.Handle("GET /signin", p.signIn, web.Public, web.AnyScope())
 	kit.Handle("POST /signin", p.enter, web.Visitor, web.AnyScope())
@@ -65,6 +67,9 @@ func New(kit *web.Kit, accounts *account.Service, providers ...*sso.Provider) er
 	kit.Handle("POST "+security+"/passkeys/{id}", p.changePasskey, web.SignedIn)
 	kit.Handle("GET "+security+"/authenticator", p.authenticator, web.SignedIn)
 	kit.Handle("POST "+security+"/authenticator", p.confirmAuthenticator, web.SignedIn)
+
+	kit.Handle("GET "+data, p.data, web.SignedIn)
+	kit.Handle("POST "+data, p.changeData, web.SignedIn)
 
 	kit.Handle("GET /invite/{token}", p.invitation, web.Public)
 	kit.Handle("POST /invite/{token}", p.answerInvitation, web.Visitor)

@@ -1,6 +1,7 @@
 package people_test
 
 import (
+	"encoding/json"
 	"strings"
 	"testing"
 	"time"
@@ -18,7 +19,7 @@ func house(t *testing.T) *webtest.House {
 			t.Error(log)
 		}
 	})
-	if err := people.New(h.Kit, h.Accounts); err != nil {
+	if err := people.New(h.Kit, h.Accounts, h.Keys); err != nil {
 		t.Fatal(err)
 	}
 	return h
@@ -336,5 +337,55 @@ func TestProfile(t *testing.T) {
 	p = p.Press(t, "Change my password", "Current password", webtest.Password, "New password", own, "New password, again", own)
 	if !p.Has("Your password has been changed. Other devices have been signed out.") || p.Path != "/profile/security" {
 		t.Errorf("%d %q", p.Status, p.Texts("p"))
+	}
+}
+
+// What is known of a person comes as one JSON object, without secrets; deleting
+// takes the address, a recent proof, and somebody else who administers.
+func TestData(t *testing.T) {
+	t.Parallel()
+	h := house(t)
+	b := h.Browser(t)
+	b.SignIn(t, webtest.User)
+	h.Send(t, webtest.Mail{To: webtest.User, Raw: "Subject: x\n\nx\n"})
+	if p := b.Visit(t, "/profile/data"); p.Heading(t) != "Your profile" || !p.Has("Take out my data") {
+		t.Fatalf("%s %q", p.Path, p.Heading(t))
+	}
+	a := b.Post(t, "/profile/data", "do", "export")
+	var out struct {
+		Profile  struct{ Address string }
+		Groups   []string
+		Devices  []struct{ Client string }
+		Sent     []json.RawMessage
+		Received []json.RawMessage
+		Records  []struct{ Action, Actor string }
+	}
+	a.JSON(t, &out)
+	if a.Status != 200 || !strings.HasPrefix(a.Header.Get("Content-Disposition"), "attachment") || out.Profile.Address != webtest.User ||
+		len(out.Devices) != 1 || len(out.Records) < 2 || out.Sent == nil || len(out.Received) != 0 { // an administrator made them: the address is not proved
+		t.Errorf("%d %s", a.Status, a.Body)
+	}
+	for _, secret := range []string{"argon2", "token", "nonce", "password_hash", "secret"} {
+		if strings.Contains(strings.ToLower(a.Body), secret) {
+			t.Errorf("the export has %q", secret)
+		}
+	}
+
+	if a := b.Post(t, "/profile/data", "do", "delete", "email", "somebody@example.org"); a.Status != 422 {
+		t.Errorf("with another address: %d", a.Status)
+	}
+	admin := h.Browser(t)
+	admin.SignIn(t, webtest.Admin)
+	if a := admin.Post(t, "/profile/data", "do", "delete", "email", webtest.Admin); a.Status != 409 && a.Status != 422 {
+		t.Errorf("the last administrator: %d", a.Status)
+	}
+	if a := b.Post(t, "/profile/data", "do", "delete", "email", webtest.User); a.Status != 303 || a.Header.Get("Location") != "/" {
+		t.Errorf("%d %s", a.Status, a.Header.Get("Location"))
+	}
+	if p := b.Visit(t, "/"); !p.Has("Your account has been deleted.") {
+		t.Error("nobody says that it is done")
+	}
+	if p := b.Visit(t, "/profile"); !strings.HasPrefix(p.Path, "/signin") {
+		t.Errorf("still signed in: %s", p.Path)
 	}
 }

@@ -107,6 +107,7 @@ func tabs(r *web.Request) []web.Link {
 		{URL: "/profile", Text: r.T("me.prefs")},
 		{URL: security, Text: r.T("sec.h1")},
 		{URL: "/profile/addresses", Text: r.T("alias.h1")},
+		{URL: data, Text: r.T("data.h1")},
 	}
 	for i := range out {
 		out[i].Current = strings.TrimSuffix(r.URL.Path, "/passkeys") == out[i].URL

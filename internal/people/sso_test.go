@@ -24,7 +24,7 @@ func organisation(t *testing.T) (h *webtest.House, work, other *ssotest.IdP) {
 		return sso.New(sso.Config{Name: name, Label: "the " + name, Issuer: idp.URL, ClientID: ssotest.Client, Secret: ssotest.Secret,
 			Domains: []string{"example.org", "staff.example"}, Redirect: h.Origin + "/signin/from/" + name})
 	}
-	if err := people.New(h.Kit, h.Accounts, of("work", work), of("other", other)); err != nil {
+	if err := people.New(h.Kit, h.Accounts, h.Keys, of("work", work), of("other", other)); err != nil {
 		t.Fatal(err)
 	}
 	return h, work, other

@@ -31,7 +31,7 @@ func wholeHouse(t testing.TB) *webtest.House {
 			t.Fatal(err)
 		}
 	}
-	check(people.New(h.Kit, h.Accounts, sso.New(sso.Config{Name: "work", Label: "Work", Issuer: "http://127.0.0.1:1"})))
+	check(people.New(h.Kit, h.Accounts, h.Keys, sso.New(sso.Config{Name: "work", Label: "Work", Issuer: "http://127.0.0.1:1"})))
 	check(console.New(h.Kit, h.Accounts))
 	cat, err := i18n.Load()
 	check(err)

@@ -42,7 +42,7 @@ func (s *Server) handler() (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := people.New(kit, s.Accounts, providers...); err != nil {
+	if err := people.New(kit, s.Accounts, s.Keys, providers...); err != nil {
 		return nil, err
 	}
 	if err := console.New(kit, s.Accounts); err != nil {

@@ -62,6 +62,17 @@ func (tx *Tx) ListAuditOf(accountID int64, target string, limit int) ([]AuditRow
 	return tx.listAudit("account_id = $1 AND target = $2", []any{accountID, target}, "", limit)
 }
 
+// ListAuditBy returns an account's records, 0 for those of none, by an actor or
+// about a target, newest first, that are older than the record before. It reads
+// the account's log: for what is asked for rarely.
+func (tx *Tx) ListAuditBy(accountID int64, actor, target, before string, limit int) ([]AuditRow, error) {
+	where, args := "account_id = $3", []any{actor, target, accountID}
+	if accountID == 0 {
+		where, args = "account_id IS NULL", args[:2]
+	}
+	return tx.listAudit("(actor = $1 OR target = $2) AND "+where, args, before, limit)
+}
+
 func (tx *Tx) listAudit(where string, args []any, before string, limit int) ([]AuditRow, error) {
 	if before != "" {
 		args = append(args, before)

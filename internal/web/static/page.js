@@ -14,3 +14,29 @@ document.addEventListener('click', e => { if (e.target.closest('[aria-disabled=t
 // Where nobody has said which zone is theirs, the browser knows.
 const zoned = new Intl.DateTimeFormat(document.documentElement.lang === 'fr' ? 'fr-FR' : 'en-GB', { dateStyle: 'long', timeStyle: 'short' });
 for (const t of document.querySelectorAll('time[data-utc]')) if (/\d:\d/.test(t.textContent)) t.textContent = zoned.format(new Date(t.dateTime));
+// One key: / looks for something, ? says so. They can be switched off, for whom
+// speech or a tremor presses keys (WCAG 2.1.4), in this browser.
+const keys = document.getElementById('keys');
+const off = () => { try { return localStorage.getItem('keys') === 'off'; } catch { return true; } };
+const set = on => { try { if (on) localStorage.removeItem('keys'); else localStorage.setItem('keys', 'off'); } catch { /* then they stay off */ } };
+if (keys) {
+  document.addEventListener('keydown', e => {
+    if (e.ctrlKey || e.altKey || e.metaKey || e.defaultPrevented || e.isComposing || off()) return;
+    if (e.target.closest?.('input,textarea,select,dialog,[contenteditable]')) return;
+    const search = document.querySelector('main input[type=search]');
+    if (e.key === '/' && search) search.focus();
+    else if (e.key === '?') keys.showModal();
+    else return;
+    e.preventDefault();
+  });
+  keys.addEventListener('click', e => {
+    if (!e.target.closest('button')) return;
+    if (e.target.closest('[value=off]')) set(false);
+    keys.close();
+    show();
+  });
+}
+const choice = document.querySelector('[data-keys]');
+function show() { if (choice) { choice.hidden = false; choice.querySelector('input').checked = !off(); } }
+choice?.querySelector('input').addEventListener('change', e => set(e.target.checked));
+show();
