@@ -334,6 +334,9 @@ func (s *Service) Confirm(ctx context.Context, sess *Session, password string) (
 		if row.Scope != store.ScopeFull || now.Hash != was.Hash {
 			return ended(), nil
 		}
+		if row.Method == store.MethodCode {
+			row.Method = store.MethodPassword
+		}
 		if err := record(tx, person(sess), "session.confirm", u.AccountID, u.Address); err != nil {
 			return nil, err
 		}

@@ -53,6 +53,10 @@ if (window.PublicKeyCredential && navigator.credentials) {
         says.textContent = err.name === 'NotAllowedError' || err.name === 'AbortError' ? form.dataset.cancelled : form.dataset.failed;
       }
     });
-    if ('offer' in form.dataset && await PublicKeyCredential.isConditionalMediationAvailable?.()) wait(form);
+    if ('offer' in form.dataset && await PublicKeyCredential.isConditionalMediationAvailable?.()) {
+      // Not before somebody is there: each challenge is kept, and programs look at this page too.
+      await new Promise(r => ['pointermove', 'pointerdown', 'keydown', 'focusin'].forEach(e => addEventListener(e, r, { once: true })));
+      wait(form);
+    }
   }
 }
