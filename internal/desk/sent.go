@@ -256,6 +256,7 @@ func sentence(r *web.Request, e keyserver.Event) string {
 		"envelope.release":           "desk.ev.release",
 		"envelope.released_assisted": "desk.ev.assisted",
 		"envelope.release_denied":    "desk.ev.denied",
+		"device.remember":            "desk.ev.device",
 		keyserver.ActLock:            "desk.ev.lock",
 		keyserver.ActUnlock:          "desk.ev.unlock",
 		keyserver.ActExpire:          "desk.ev.expire",
@@ -272,7 +273,7 @@ func sentence(r *web.Request, e keyserver.Event) string {
 		return e.Action
 	}
 	switch e.Action {
-	case "envelope.seal", "envelope.release", "envelope.released_assisted", "envelope.release_denied":
+	case "envelope.seal", "envelope.release", "envelope.released_assisted", "envelope.release_denied", "device.remember":
 	case "envelope.reply", "envelope.forward":
 		if e.Refused {
 			key += "denied"

@@ -19,7 +19,7 @@ func TestRefusalsAreTold(t *testing.T) {
 		r := &web.Request{Printer: cat.Printer(lang, nil)}
 		for _, why := range []string{keyserver.ReasonSession, keyserver.ReasonPassword, keyserver.ReasonBlocked, keyserver.ReasonStranger,
 			keyserver.ReasonPossession, keyserver.ReasonCode, keyserver.ReasonAddress, keyserver.ReasonLocked, keyserver.ReasonExpired,
-			keyserver.ReasonGone, keyserver.ReasonRights, keyserver.ReasonAnswer, keyserver.ReasonLimit} {
+			keyserver.ReasonGone, keyserver.ReasonRights, keyserver.ReasonAnswer, keyserver.ReasonLimit, keyserver.ReasonLevel} {
 			said := reason(r, why)
 			if said == why {
 				t.Errorf("%s: no text for the reason %s", lang, why)
