@@ -83,7 +83,7 @@ for (const [lang, width, dark] of [['en', 1280, false], ['fr', 390, true]]) {
   await button(p, t('new.send')).click();
   await page.waitForURL(/\/sent\/.*new=1/);
   await sound(page, `compose-${lang}-undo`, { lang });
-  await button(p, t('c.undo')).click();
+  await button(p, t('undo.do')).click();
   await page.getByText(t('sentok.undone')).waitFor();
   assert.equal(await page.getByLabel(t('new.subject'), { exact: true }).inputValue(), `Draft ${lang}, here`);
   await page.getByLabel(/plan\.txt/).waitFor();
@@ -122,7 +122,7 @@ for (const [lang, width, dark] of [['en', 1280, false], ['fr', 390, true]]) {
   await button(p, t('new.send')).click();
   await button(p, t('new.sendmany', { n: 21 })).click();
   await page.waitForURL(/\/sent\//);
-  await button(p, t('c.undo')).click();
+  await button(p, t('undo.do')).click();
   await page.getByText(t('sentok.undone')).waitFor();
   await p.close();
 }
