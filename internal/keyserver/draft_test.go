@@ -272,3 +272,37 @@ func TestSweepDrafts(t *testing.T) {
 		})
 	})
 }
+
+// Only who opened signed in, as a person who proved the address, is known to
+// the sender to have an account.
+func TestReleaseMarksContacts(t *testing.T) {
+	t.Parallel()
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		h := newHouse(t, db)
+		m := h.seal(t, "code@x.example", "own@x.example")
+		own := h.user(t, account, "own@x.example")
+		h.update(t, func(tx *store.Tx) error {
+			for _, a := range []string{"code@x.example", "own@x.example"} {
+				if err := tx.TouchContact(h.ana.UserID, store.Contact{Address: a, DisplayAddress: a}, m.id()); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		v := h.visitor(t, as(own, store.ScopeFull))
+		h.prove(t, v, m, 1)
+		for i, v := range []keyserver.Visitor{h.reader(t, m, 0), v} {
+			if _, err := h.Release(t.Context(), v, m.slot(i)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		h.update(t, func(tx *store.Tx) error {
+			for a, want := range map[string]bool{"code@x.example": false, "own@x.example": true} {
+				if got, err := tx.HasEnrolledContact(h.ana.UserID, a); err != nil || got != want {
+					t.Errorf("%s: %v, %v", a, got, err)
+				}
+			}
+			return nil
+		})
+	})
+}

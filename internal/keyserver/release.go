@@ -82,7 +82,7 @@ func (s *Service) release(ctx context.Context, v Visitor, slot envelope.SlotID, 
 			return err
 		}
 		// From then on the sender may be told how this recipient opens.
-		if o.Scope == store.ScopeFull && o.UserAddress == o.Slot.Address && o.Message.SenderID != "" {
+		if o.Scope == store.ScopeFull && !o.UserManaged && o.UserAddress == o.Slot.Address && o.Message.SenderID != "" {
 			if err := tx.MarkEnrolled(o.Message.SenderID, o.Slot.Address); err != nil {
 				return err
 			}
