@@ -99,6 +99,9 @@ func payloadSize(n int64) int64 {
 	return prefixLen + n + (n/chunkLen+1)*tagLen
 }
 
+// PayloadSize is the size of a payload that holds n bytes with their padding.
+func PayloadSize(n int64) int64 { return payloadSize(padded(n)) }
+
 // isPayloadSize reports whether a payload can have n bytes: after the prefix
 // and the full chunks there must be a last, shorter one.
 func isPayloadSize(n uint64) bool {

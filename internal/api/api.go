@@ -54,6 +54,7 @@ func Register(c Config) {
 	k.HandleJSON("POST /api/v1/open/verify", a.verify, web.Visitor)
 	k.HandleJSON("POST /api/v1/open/release", a.release, web.Visitor)
 	k.HandleJSON("GET /api/v1/open/envelope/{slot}", a.ciphertext, web.Public)
+	a.registerLarges()
 }
 
 func b64(b []byte) string { return base64.RawURLEncoding.EncodeToString(b) }

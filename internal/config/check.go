@@ -247,6 +247,7 @@ func (r *reading) checkLimits() {
 	}{
 		{"limits.attachments_mib", r.Limits.AttachmentsMiB, 1, 25},
 		{"limits.undo_seconds", r.Limits.UndoSeconds, 0, 300},
+		{"limits.large_gib", r.Limits.LargeGiB, 0, 1024},
 		{"limits.password_checks", r.Limits.PasswordChecks, 0, 1024},
 		{"gateway.message_mib", r.Gateway.MessageMiB, 1, 1024},
 		{"gateway.connections", r.Gateway.Connections, 1, 10000},

@@ -111,6 +111,7 @@ type Log struct{ Level, Format string }
 type Limits struct {
 	AttachmentsMiB int64 // all files of one message composed on the web
 	UndoSeconds    int64 // in which a sending from the web can be undone
+	LargeGiB       int64 // one file that is sent beside a mail; 0: none is
 	PasswordChecks int64 // at once, 64 MiB of memory each; 0: by the machine's size
 }
 

@@ -138,6 +138,8 @@ var keys = []key{
 		doc: "All files of one message composed on the web, in MiB, from 1 to 25. Mail servers on the way usually stop at 25 to 35."},
 	{name: "limits.undo_seconds", def: int64(30), field: func(c *Config) any { return &c.Limits.UndoSeconds },
 		doc: "For how many seconds, from 0 to 300, a sender can undo what they sent on the web. Its mails wait that long; those of the command line and the gateway do not."},
+	{name: "limits.large_gib", def: int64(5), field: func(c *Config) any { return &c.Limits.LargeGiB },
+		doc: "A file too large for a mail, in GiB, from 0 to 1024: it is sealed in the sender's browser, kept as ciphertext until its message ends, and fetched after opening. All that an account has of them may be 20 times as large. 0 allows none."},
 	{name: "limits.password_checks", def: int64(0), field: func(c *Config) any { return &c.Limits.PasswordChecks },
 		doc: "Passwords checked at the same time; each check takes 64 MiB of memory. 0 chooses by the size of the machine."},
 }

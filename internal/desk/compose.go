@@ -28,7 +28,7 @@ const (
 // draftFields are the fields of the form that a draft keeps. "options" says that
 // the options were there, since a box that is not ticked is not sent.
 var draftFields = []string{"to", "cc", "subject", "note", "body", "options", "until", "remind", "reply", "replyall", "forward", "notify", "level", "language", "pp_hint",
-	usedPassphrase}
+	usedPassphrase, "large"}
 
 // usedPassphrase says that the draft was to be sent with a passphrase, which has
 // to be typed again.
@@ -44,6 +44,7 @@ type composePage struct {
 	Levels    []web.Option
 	How       []string // how those who are named will open it
 	Max       int64    // MB of all files together
+	Large     int64    // bytes of a file that goes beside the mail, 0 = none does
 	FilesLost bool     // after a form came back: a browser does not give its files back
 }
 
@@ -97,6 +98,9 @@ func (d *desk) composePage(r *web.Request) (*composePage, error) {
 		Allowed: policy.Permissions{Level: policy.Low}.Under(settings), Limit: acc.ExpiryDays, Max: d.Sealing.MaxFiles() >> 20,
 		Languages: languages(r),
 	}
+	if acc.KeepDays > 0 {
+		p.Large = d.Keys.MaxLarge()
+	}
 	for _, l := range []string{policy.Low, policy.Medium, policy.High} {
 		if policy.Stricter(l, p.Allowed.Level) == l {
 			p.Levels = append(p.Levels, web.Option{Value: l, Text: r.T("new.level." + l)})
@@ -104,6 +108,9 @@ func (d *desk) composePage(r *web.Request) (*composePage, error) {
 	}
 	return p, nil
 }
+
+// LargeGiB is Large as texts say it.
+func (p *composePage) LargeGiB() int64 { return p.Large >> 30 }
 
 func languages(r *web.Request) []web.Option {
 	return []web.Option{{Value: "en", Text: r.T("me.lang.en")}, {Value: "fr", Text: r.T("me.lang.fr")}, {Value: "both", Text: r.T("desk.both")}}
@@ -347,7 +354,7 @@ func (d *desk) request(r *web.Request, v url.Values, files bool) (sealing.Reques
 	req := sealing.Request{
 		Sender: sealing.Sender{UserID: u.ID, Address: u.DisplayAddress, Name: u.Name(), Language: u.Language}, AccountID: r.Session.Account.ID,
 		Subject: v.Get("subject"), Note: v.Get("note"), Text: v.Get("body"), Names: map[string]string{},
-		Notify: v.Get("notify") != "", NoticeLang: v.Get("language"), Origin: r.Client(),
+		Notify: v.Get("notify") != "", NoticeLang: v.Get("language"), Origin: r.Client(), Larges: strings.Fields(v.Get("large")),
 	}
 	if req.NoticeLang != "fr" && req.NoticeLang != "both" {
 		req.NoticeLang = "en"

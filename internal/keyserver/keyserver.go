@@ -29,6 +29,7 @@ type Config struct {
 	Post   Post
 	Log    *slog.Logger
 
+	MaxLarge     int64         // bytes of a file that is sent beside a mail; 0: none is
 	KeepTransits time.Duration // how long the gateway's records are kept; 0: for ever
 }
 
@@ -123,6 +124,7 @@ type NewMessage struct {
 	Transit      string             // trace id of the gateway, or ""
 	Permissions  policy.Permissions // what the sender or a rule allows
 	Intake       string             // id of the intake that it answers, or ""
+	Larges       []string           // ids of the sender's large files whose keys are in it
 	Slots        []NewSlot
 	Actor        Actor
 	Answers      *AnswerAct // the envelope that this one answers, or passes on; nil: none

@@ -155,7 +155,7 @@ func newHouse(t testing.TB, db *store.DB) *house {
 // node is one more process on the same database.
 func (h *house) node() *keyserver.Service {
 	s := keyserver.New(keyserver.Config{
-		DB: h.db, Root: h.root, Blobs: h.blobs, Origin: origin, Post: h.post,
+		DB: h.db, Root: h.root, Blobs: h.blobs, Origin: origin, Post: h.post, MaxLarge: 64 << 20,
 		Log: slog.New(slog.NewTextHandler(h.log, nil)),
 	})
 	keyserver.SetPause(s, 0)

@@ -183,6 +183,9 @@ func (s *Service) register(tx *store.Tx, m NewMessage, out *Registered) error {
 	if err := s.registerSlots(tx, m, epoch, out); err != nil {
 		return err
 	}
+	if err := attachLarges(tx, m, out.MessageID); err != nil {
+		return err
+	}
 	err = tx.InsertAudit(store.AuditRow{
 		AccountID: m.AccountID, Actor: m.Actor.Name, Action: "envelope.seal", Target: row.ID, Origin: m.Actor.Origin,
 		Detail: map[string]string{"recipients": fmt.Sprint(len(m.Slots)), "carrier": m.Carrier},

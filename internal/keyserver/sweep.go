@@ -13,7 +13,7 @@ import (
 
 // Swept counts what a sweep removed.
 type Swept struct {
-	Payloads, Epochs, Sessions, Codes, Stages, Throttles, Blobs, Transits int
+	Payloads, Epochs, Sessions, Codes, Stages, Throttles, Blobs, Larges, Transits int
 
 	Ended     int // messages whose S were destroyed, of all recipients or of one
 	Letters   int // of bounced mails, that were kept for a correction
@@ -53,6 +53,8 @@ func (s *Service) Sweep(ctx context.Context) (Swept, error) {
 	out.Payloads, err = s.sweepPayloads(ctx, now)
 	errs = append(errs, err)
 	out.Drafts, err = s.sweepDrafts(ctx, now)
+	errs = append(errs, err)
+	out.Larges, err = s.sweepLarges(ctx, now)
 	errs = append(errs, err)
 	out.Epochs, err = s.sweepEpochs(ctx, now)
 	errs = append(errs, err)

@@ -97,6 +97,7 @@ type Request struct {
 	RemindAt    time.Time // when to tell the sender who has not opened it; zero: not
 	Permissions policy.Permissions
 	Passphrase  *envelope.Passphrase // derived in the sender's browser; nil for none
+	Larges      []string             // ids of files beside the mail, whose keys are in Files
 	NoticeLang  string               // of the mail: en, fr, or both; a recipient who is a user gets their own
 	Origin      string               // network address, for the audit record
 	// Draft, if not nil, is what the message is sent from: its files are the
@@ -236,8 +237,8 @@ func (j *job) register(ctx context.Context) (Result, error) {
 		MH: j.sealer.MH(), HH: j.sealer.HH(), PH: j.payload.Hash, PayloadSize: j.payload.Size, Payload: j.blob, Body: j.body,
 		KeepUntil: keep, ExpiresAt: j.r.ExpiresAt, NotifyOpened: j.r.Notify, Carrier: keyserver.CarrierMail,
 		RemindAt:    j.r.RemindAt,
-		Permissions: j.permissions(),
-		Actor:       keyserver.Actor{UserID: j.r.Sender.UserID, Name: "user:" + j.from.Canonical(), Origin: j.r.Origin},
+		Permissions: j.permissions(), Larges: j.r.Larges,
+		Actor: keyserver.Actor{UserID: j.r.Sender.UserID, Name: "user:" + j.from.Canonical(), Origin: j.r.Origin},
 		Then: func(tx *store.Tx, reg keyserver.Registered) error {
 			if err := j.enqueueOpen(tx); err != nil {
 				return err

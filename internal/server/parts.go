@@ -96,7 +96,7 @@ func (p *Parts) build(c Config) error {
 	p.Accounts = account.New(account.Config{DB: p.DB, Root: p.Root, Origin: conf.PublicURL, SiteName: conf.Name, Post: p.Postman, Wake: p.Outbox.Wake, Log: c.Log,
 		Hash: c.Hash, Hashers: int(conf.Limits.PasswordChecks), BreachedFile: conf.BreachedPasswords, Contact: contact(conf.Support)})
 	p.Keys = keyserver.New(keyserver.Config{DB: p.DB, Root: p.Root, Blobs: p.Blobs, Origin: conf.PublicURL,
-		Post: p.Postman.Keys(), Log: c.Log, KeepTransits: time.Duration(conf.Gateway.KeepDays) * 24 * time.Hour})
+		Post: p.Postman.Keys(), Log: c.Log, MaxLarge: conf.Limits.LargeGiB << 30, KeepTransits: time.Duration(conf.Gateway.KeepDays) * 24 * time.Hour})
 	p.Sealing = sealing.New(sealing.Config{DB: p.DB, Keys: p.Keys, Blobs: p.Blobs, Outbox: p.Outbox, Words: words, Post: p.Postman,
 		Spool: p.spool, Origin: conf.PublicURL, Log: c.Log, MaxFiles: conf.Limits.AttachmentsMiB << 20, Protects: p.way})
 	p.Intakes = intake.New(intake.Config{DB: p.DB, Root: p.Root, Sealing: p.Sealing, Post: p.Postman})

@@ -134,11 +134,12 @@ func (tx *Tx) DropPayload(p KeptPayload) (bool, error) {
 	return n == 1, err
 }
 
-// HasBlob reports whether a message, a stage, a letter or a draft names this blob.
+// HasBlob reports whether a message, a stage, a letter, a draft or a part of a large file names this blob.
 func (tx *Tx) HasBlob(name string) (bool, error) {
 	var n int
 	err := tx.row(`SELECT (SELECT COUNT(*) FROM messages WHERE payload = $1) + (SELECT COUNT(*) FROM stages WHERE blob = $1)
-		+ (SELECT COUNT(*) FROM outbox WHERE blob = $1) + (SELECT COUNT(*) FROM draft_files WHERE blob = $1)`, name).Scan(&n)
+		+ (SELECT COUNT(*) FROM outbox WHERE blob = $1) + (SELECT COUNT(*) FROM draft_files WHERE blob = $1)
+		+ (SELECT COUNT(*) FROM large_parts WHERE blob = $1)`, name).Scan(&n)
 	return n > 0, err
 }
 

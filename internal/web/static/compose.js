@@ -2,6 +2,8 @@
    something has to be corrected. Without this file the form posts itself; the files are then kept in a draft. */
 import { bytes } from './files.js';
 import { chips } from './chips.js';
+import { Larges } from './sendlarge.js';
+import { forget } from './large.js';
 
 const form = document.querySelector('form[data-compose]');
 if (form) {
@@ -17,6 +19,20 @@ if (form) {
   const d = form.dataset;
   const limit = Number(d.max) << 20;
 
+  // A file too large for a mail goes beside it: what opens it is a small file of the message, and "large" names it.
+  const named = form.elements.large;
+  const larges = Number(d.large) > 0 && new Larges(form, (small, id) => {
+    small.large = id;
+    named.value = `${named.value} ${id}`.trim();
+    chosen.push(small);
+    show();
+    touched();
+  });
+  const unlarge = (id) => {
+    named.value = named.value.split(' ').filter((n) => n !== id).join(' ');
+    forget({}, id);
+  };
+
   // The chosen files, gathered over several choices; each can be taken out again.
   let chosen = [];
   const show = () => {
@@ -25,13 +41,13 @@ if (form) {
       row.className = 'file';
       const name = document.createElement('span');
       name.className = 'grow';
-      name.textContent = `${f.name} (${bytes(f.size, d.units)})`;
+      name.textContent = f.shown ?? `${f.name} (${bytes(f.size, d.units)})`;
       const out = document.createElement('button');
       out.type = 'button';
       out.className = 'btn';
       out.textContent = d.remove;
       out.setAttribute('aria-label', `${d.remove} ${f.name}`);
-      out.addEventListener('click', () => { chosen.splice(i, 1); show(); files.focus(); });
+      out.addEventListener('click', () => { chosen.splice(i, 1); if (f.large) unlarge(f.large); show(); files.focus(); });
       row.append(name, out);
       return row;
     }));
@@ -48,7 +64,10 @@ if (form) {
     return sum <= limit;
   };
   files.addEventListener('change', () => {
-    for (const f of files.files) if (!chosen.some((c) => c.name === f.name && c.size === f.size && c.lastModified === f.lastModified)) chosen.push(f);
+    for (const f of files.files) if (larges && f.size > limit) {
+      const wrong = larges.take(f);
+      if (wrong) complain([{ field: 'files', text: wrong }]);
+    } else if (!chosen.some((c) => c.name === f.name && c.size === f.size && c.lastModified === f.lastModified)) chosen.push(f);
     show();
   });
 
@@ -173,6 +192,10 @@ if (form) {
     const save = ev.submitter?.hasAttribute('data-save');
     if (busy) await busy;
     stop();
+    if (larges && larges.busy && !save) {
+      asked = false;
+      return complain([{ field: 'files', text: d.largebusy }]);
+    }
     if (!show()) {
       asked = false;
       return complain([{ field: 'files', text: total.textContent }]);

@@ -219,6 +219,9 @@ async function offerFormatted(manifest, message, source, hasText) {
   button.addEventListener('click', toggle);
 }
 
+// LARGE is the type of what opens a file that was too large for the mail.
+const LARGE = 'application/vnd.pli.large+json';
+
 function listFiles(files, message, date) {
   const row = page.querySelector('template[data-file]');
   const named = files.map((part) => ({ part, name: safeName(part.name, part.type), read: () => decodePart(message, part) }));
@@ -238,12 +241,17 @@ function listFiles(files, message, date) {
     item.querySelector('[data-size]').textContent = bytes(part.size, d.units) + ' · ' + kind(name, part.type);
     item.querySelector('[data-risk]').hidden = !isRisky(name, part.type);
     item.querySelector('[data-which]').textContent = ' ' + name;
-    offer(item.querySelector('button'), read, name);
+    const shown = item.firstElementChild;
+    if (part.type === LARGE && part.size < 8192) {
+      Promise.all([import('./readlarge.js'), read()])
+        .then(([large, content]) => large.offer(shown, content, d, save) || offer(shown.querySelector('button'), read, name))
+        .catch(() => say('altered'));
+    } else offer(item.querySelector('button'), read, name);
     $('files').append(item);
   }
   if (files.length > 1) {
     const when = new Date(date ?? '');
-    const all = async () => (await import('./zip.js')).zip(named, isNaN(when) ? new Date() : when);
+    const all = async () => (await import('./zip.js')).zip(named.filter((n) => n.part.type !== LARGE), isNaN(when) ? new Date() : when);
     offer($('all'), all, 'attachments.zip');
     $('all').hidden = false;
   }

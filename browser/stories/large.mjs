@@ -1,0 +1,113 @@
+// A file too large for a mail: sealed in the sender's browser, its transfer cut and taken up again after a reload,
+// sent with a message, opened, fetched with a cut in the middle, and gone for a reader when it is locked.
+import { writeFileSync, readFileSync } from 'node:fs';
+import { createHash } from 'node:crypto';
+import { demo, users, assert, words, launch, looking, sound, signIn, mail, link, scratch, through } from '../lib.mjs';
+
+const browser = await launch();
+const sha = (b) => createHash('sha256').update(b).digest('hex');
+const SIZE = 27_000_017; // a little over the limit: seven parts
+
+for (const lang of ['en', 'fr']) {
+  const t = words(lang);
+  const file = Buffer.alloc(SIZE);
+  for (let i = 0, x = lang.length; i < SIZE; i += 4) file.writeUInt32LE((x = (x * 48271 + 11) % 2147483647), Math.min(i, SIZE - 4));
+  const name = 'scanner été.dcm';
+  writeFileSync(`${scratch}/${name}`, file);
+  const sender = await looking(browser, { lang, width: lang === 'fr' ? 390 : 1280, dark: lang === 'fr' });
+  const { page } = sender;
+  await signIn(page, users[0], { lang });
+  await page.waitForURL((u) => !u.pathname.startsWith('/signin'));
+  await page.goto(`${demo.url}/compose?lang=${lang}`);
+  await page.getByText(t('large.hint', { n: 5 })).waitFor();
+  await sound(page, `${lang}-large-compose`, { lang });
+
+  // The line breaks at the third part and stays broken; what has come stays.
+  let parts = 0;
+  let held = null;
+  const seen = [];
+  page.on('requestfinished', (r) => { if (r.method() === 'PATCH') seen.push(Number(r.headers()['upload-offset'])); });
+  await page.route('**/api/v1/large/*', async (route) => {
+    const r = route.request();
+    if (r.method() === 'PATCH' && ++parts < 3) {
+      assert.equal((r.postDataBuffer() ?? Buffer.alloc(0)).indexOf(file.subarray(1000, 1032)), -1, 'plain text was sent');
+      return route.continue();
+    }
+    held();
+    return route.abort('connectionreset');
+  });
+  const broken = new Promise((resolve) => { held = resolve; });
+  await page.locator('#f-files').setInputFiles(`${scratch}/${name}`);
+  await broken;
+  await page.getByRole('button', { name: t('new.send'), exact: true }).click();
+  await page.getByText(t('large.busy')).first().waitFor();
+  await sound(page, `${lang}-large-underway`, { lang });
+
+  // A reload, and the same file again: it goes on where it stopped.
+  await page.unrouteAll();
+  await page.goto(`${demo.url}/compose?lang=${lang}`);
+  await page.locator('#f-files').setInputFiles(`${scratch}/${name}`);
+  await page.getByText(t('large.arrived', { file: name })).waitFor({ timeout: 120000 });
+  assert.deepEqual(seen, Array.from({ length: 7 }, (_, n) => n * (4 << 20)), 'a part was sent twice, or left out');
+  await sound(page, `${lang}-large-arrived`, { lang });
+  const to = `rosa.${lang}@example.com`;
+  const subject = `Images ${lang}`;
+  await page.getByLabel(t('new.to'), { exact: true }).fill(to);
+  await page.getByLabel(t('new.subject'), { exact: true }).fill(subject);
+  await page.getByLabel(t('new.body'), { exact: true }).fill('Voici les images.');
+  await page.getByRole('button', { name: t('new.send'), exact: true }).click();
+  await page.waitForURL(/\/sent\/[0-9a-f]{32}/);
+
+  const m = await mail(to, (x) => x.links?.some((u) => /\/m\//.test(u)), 60);
+  assert.ok(m.attachments.every((a) => (a.size ?? 0) < 1e6), 'the mail carries the file');
+  const reader = await looking(browser, { lang, width: lang === 'en' ? 390 : 1280 });
+  // What the browser would ask a person is asked of the test: where to save. English: nowhere to ask, it gathers.
+  await reader.context.addInitScript((ask) => {
+    if (!ask) { delete window.showSaveFilePicker; return; }
+    window.showSaveFilePicker = async ({ suggestedName }) => {
+      window.suggested = suggestedName;
+      return (await navigator.storage.getDirectory()).getFileHandle('picked', { create: true });
+    };
+  }, lang === 'fr');
+  const rp = reader.page;
+  let pieces = 0;
+  await rp.route('**/api/v1/open/large/**', (route) => (++pieces === 2 ? route.abort('connectionreset') : route.continue()));
+  await rp.goto(link(m));
+  await through(rp, { lang, to });
+  await rp.getByRole('heading', { level: 1, name: subject }).waitFor();
+  const row = rp.locator('.file').filter({ hasText: name });
+  await row.waitFor();
+  assert.match(await row.innerText(), /27\s(MB|Mo)/);
+  await sound(rp, `${lang}-large-message`, { lang });
+  const button = row.getByRole('button', { name: new RegExp(t('read.dl')) });
+  if (lang === 'en') {
+    const [got] = await Promise.all([rp.waitForEvent('download', { timeout: 120000 }), button.click()]);
+    assert.equal(got.suggestedFilename(), name);
+    assert.equal(sha(readFileSync(await got.path())), sha(file));
+  } else {
+    await button.click();
+    await row.getByText(t('large.saved')).waitFor({ timeout: 120000 });
+    const saved = await rp.evaluate(async () => {
+      const f = await (await (await navigator.storage.getDirectory()).getFileHandle('picked')).getFile();
+      const sum = new Uint8Array(await crypto.subtle.digest('SHA-256', await f.arrayBuffer()));
+      return { name: window.suggested, sum: [...sum].map((b) => b.toString(16).padStart(2, '0')).join('') };
+    });
+    assert.deepEqual(saved, { name, sum: sha(file) });
+  }
+  await row.getByText(t('large.saved')).waitFor();
+  await sound(rp, `${lang}-large-saved`, { lang });
+  assert.ok(pieces >= 3);
+
+  // Locked: the next piece is refused, also for the page that has the message open.
+  await page.goto(`${demo.url}/sent`);
+  await page.getByRole('row').filter({ hasText: subject }).getByRole('link').first().click();
+  await page.getByRole('button', { name: t('sent.lock') }).first().click();
+  await page.waitForLoadState();
+  const confirm = page.getByRole('main').getByRole('button', { name: t('sent.lock') });
+  if (/lock/.test(new URL(page.url()).pathname)) await confirm.first().click();
+  await button.click();
+  await row.getByText(t('open.locked', { sender: 'X' }).split('X')[0].trim().slice(0, 30)).waitFor();
+  await reader.close();
+  await sender.close();
+}
+await browser.close();
