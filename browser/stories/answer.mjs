@@ -117,8 +117,9 @@ for (const lang of ['en', 'fr']) {
   // Locked while it is being written: not sent, and what was typed is still there.
   await page.goto(`${page.url()}/reply`);
   await page.locator('#f-body').fill('Trop tard');
-  await sender.page.getByRole('button', { name: t('sent.lock'), exact: true }).first().click();
-  await sender.page.waitForLoadState();
+  await sender.page.goto(`${demo.url}/sent`);
+  await sender.page.getByRole('row').filter({ hasText: subject }).getByRole('button', { name: t('sent.lock') }).first().click();
+  await sender.page.getByText(t('sent.locked', { subject })).waitFor();
   await page.getByRole('button', { name: t('reply.send') }).click();
   await page.getByText(t('open.locked', { sender: 'X' }).split('X')[0].trim().slice(0, 40)).first().waitFor();
   assert.equal(await page.locator('#f-body').inputValue(), 'Trop tard');

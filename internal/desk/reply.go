@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net/url"
 	"strings"
 
 	"github.com/pli-mail/pli/internal/fault"
@@ -26,6 +27,7 @@ type answerPage struct {
 	Max      int64    // MB of all files together
 	InClear  bool     // it may go as plain mail to the account's own server
 	Download string   // address of the kept ciphertext, "" when it is not kept
+	Second   string   // where a high level's second factor is proved, "" where none is asked for
 
 	FilesLost bool // after a form came back: a browser does not give its files back
 }
@@ -37,15 +39,21 @@ func (p *answerPage) Forward() bool { return p.Kind == keyserver.Forward }
 func (p *answerPage) Path() string { return "/e/" + p.Ref }
 
 // Action is where the form goes.
-func (p *answerPage) Action() string {
-	switch p.Kind {
+func (p *answerPage) Action() string { return action(p.Ref, p.Kind) }
+
+func action(ref, kind string) string {
+	switch kind {
 	case keyserver.Forward:
-		return p.Path() + "/forward"
+		return "/e/" + ref + "/forward"
 	case keyserver.ReplyAll:
-		return p.Path() + "/reply?to=all"
+		return "/e/" + ref + "/reply?to=all"
 	}
-	return p.Path() + "/reply"
+	return "/e/" + ref + "/reply"
 }
+
+// secondPage is where a second factor is proved before an answer to an envelope of
+// high level: opening it has used up the one before.
+func secondPage(ref, kind string) string { return "/second?next=" + url.QueryEscape(action(ref, kind)) }
 
 func (d *desk) reply(r *web.Request) error     { return d.answer(r, replyKind(r)) }
 func (d *desk) forward(r *web.Request) error   { return d.answer(r, keyserver.Forward) }
@@ -68,6 +76,8 @@ func (d *desk) answer(r *web.Request, kind string) error {
 	}
 	o, err := d.Keys.Answerable(r.Context(), r.Visitor(), ref, kind)
 	switch {
+	case fault.HasKey(err, "release.level.second"):
+		return r.Redirect(secondPage(ref, kind))
 	case fault.HasKey(err, "answer.denied") || fault.HasKey(err, "reply.limit"):
 		return err
 	case err != nil && !fault.Is(err, fault.Internal) && !fault.Is(err, fault.Unavailable):
@@ -112,6 +122,9 @@ func (d *desk) answerPage(r *web.Request, kind string, o keyserver.Original) *an
 	p.InClear = kind != keyserver.Forward && o.Settings.Replies == policy.RepliesTLS
 	if o.Kept {
 		p.Download = "/api/v1/open/envelope/" + o.Slot.String()
+	}
+	if o.Permissions.Under(o.Settings).Level == policy.High {
+		p.Second = secondPage(o.Ref, kind)
 	}
 	p.Base = r.Base(p.Heading)
 	return p

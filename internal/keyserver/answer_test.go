@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/pli-mail/pli/internal/fault"
+	"github.com/pli-mail/pli/internal/id"
 	"github.com/pli-mail/pli/internal/keyserver"
 	"github.com/pli-mail/pli/internal/mailaddr"
 	"github.com/pli-mail/pli/internal/policy"
@@ -261,5 +262,41 @@ func TestAnswerUndone(t *testing.T) {
 	o, err := h.Answerable(t.Context(), v, m.ref(0), keyserver.Reply)
 	if err != nil || o.Left != keyserver.MaxAnswers || len(h.audit(t, m, "envelope.reply")) != 0 {
 		t.Errorf("%d left, %v", o.Left, err)
+	}
+}
+
+// AT-29: at a high level an answer asks for what an opening asks for. It does not use
+// the second factor up: nothing leaves by it.
+func TestAnswerHigh(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, storetest.Open(t))
+	m := h.sealAt(t, policy.High, "bob@x.example")
+	bob := h.user(t, 0, "bob@x.example")
+	h.update(t, func(tx *store.Tx) error {
+		return tx.InsertPasskey(store.Passkey{ID: id.New(), UserID: bob, CredentialID: "c", Record: []byte("{}")})
+	})
+	for name, c := range map[string]struct {
+		session []func(*store.Session)
+		key     string
+	}{
+		"a code alone":       {[]func(*store.Session){proven("bob@x.example")}, "release.level.account"},
+		"an old second one":  {[]func(*store.Session){as(bob, store.ScopeFull), second(h.clock().Add(-6 * time.Minute))}, "release.level.second"},
+		"a fresh second one": {[]func(*store.Session){as(bob, store.ScopeFull), second(h.clock())}, ""},
+	} {
+		v := h.visitor(t, c.session...)
+		h.prove(t, v, m, 0)
+		for range 2 {
+			err := h.reply(t, v, m, 0, keyserver.Reply, "ana@health.example")
+			if c.key == "" && err != nil {
+				t.Errorf("%s: %v", name, err)
+			} else if c.key != "" {
+				wantKey(t, name, err, fault.Denied, c.key)
+			}
+		}
+	}
+	v := h.visitor(t, as(bob, store.ScopeFull), second(h.clock()))
+	h.prove(t, v, m, 0)
+	if o, err := h.Answerable(t.Context(), v, m.ref(0), keyserver.Reply); err != nil || o.UserID != bob {
+		t.Errorf("%+v, %v", o, err)
 	}
 }
