@@ -222,3 +222,22 @@ func TestSameWarnings(t *testing.T) {
 		t.Errorf("the script has %v, the server %v", script, server)
 	}
 }
+
+// A message that is not to be passed on says so, and offers no copy of itself.
+func TestNotToBePassedOn(t *testing.T) {
+	t.Parallel()
+	h := house(t)
+	yes, no := true, false
+	for _, c := range []struct {
+		forward *bool
+		asked   bool
+	}{{nil, false}, {&yes, false}, {&no, true}} {
+		e := h.Send(t, webtest.Mail{To: jean, Raw: raw, Forward: c.forward})
+		b := h.Browser(t)
+		opened(t, h, b, e)
+		page := b.Get(t, "/e/"+e.Ref+"/message?lang=en").Body
+		if says, copies := strings.Contains(page, "The sender asked you not to forward this."), strings.Contains(page, "data-eml"); says != c.asked || copies == c.asked {
+			t.Errorf("forward %v: it says so: %v, offers a copy: %v", c.forward, says, copies)
+		}
+	}
+}

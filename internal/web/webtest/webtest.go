@@ -211,6 +211,7 @@ type Mail struct {
 	Expires time.Time // zero: never
 	Origin  string    // of the key server; the house's when empty
 	Level   string    // policy.Low and so on
+	Forward *bool     // whether recipients may pass it on; nil: not said
 }
 
 // Send seals a message from User and registers it.
@@ -249,7 +250,7 @@ func (h *House) Send(t testing.TB, m Mail) Envelope {
 		AccountID: Account, Sender: keyserver.Sender{UserID: claire.ID, Address: User, Name: "Claire Roux", Verified: true},
 		Subject: m.Subject, Note: m.Note, MH: sealer.MH(), HH: sealer.HH(), PH: p.Hash, PayloadSize: p.Size,
 		Payload: name, KeepUntil: time.Now().AddDate(0, 0, 14), ExpiresAt: m.Expires, Carrier: keyserver.CarrierMail,
-		Permissions: policy.Permissions{Level: m.Level},
+		Permissions: policy.Permissions{Level: m.Level, Forward: m.Forward},
 		Slots:       []keyserver.NewSlot{{ID: slot.ID, Address: mailaddr.MustParse(m.To), RH: slot.RH, Wrap: slot.Wrap, S: slot.S, Pop: slot.Pop}},
 		Actor:       keyserver.Actor{UserID: claire.ID, Name: "user:" + User, Origin: "test"},
 	}
