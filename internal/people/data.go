@@ -164,9 +164,22 @@ func (p *People) about(ctx context.Context, s *account.Session) ([]member, error
 	for _, a := range aliases {
 		addresses = append(addresses, map[string]any{"address": a.Address, "proved_at": a.Since})
 	}
+	sending, err := p.accounts.Sending(ctx, s)
+	if err != nil {
+		return nil, err
+	}
+	people, err := p.accounts.Contacts(ctx, s, "")
+	if err != nil {
+		return nil, err
+	}
+	contacts := []any{}
+	for _, c := range people {
+		contacts = append(contacts, map[string]any{"address": c.DisplayAddress, "name": c.Name, "opens_signed_in": c.Enrolled, "last_used": c.UsedAt})
+	}
 	return []member{
 		{"exported_at", time.Now().UTC()}, {"profile", profile}, {"groups", append([]string{}, groups...)}, {"addresses", addresses},
 		{"devices", devices}, {"passkeys", passkeys}, {"authenticator", factors.Authenticator != nil},
+		{"sending", map[string]any{"signature": sending.Signature, "expiry_days": sending.ExpiryDays, "language": sending.Language}}, {"contacts", contacts},
 	}, nil
 }
 
