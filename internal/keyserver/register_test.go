@@ -253,8 +253,22 @@ func TestSweep(t *testing.T) {
 		}
 		_, _, err := h.Ciphertext(t.Context(), h.reader(t, never, 0), never.slot(0))
 		wantKey(t, "kept for its mails only", err, fault.Gone, "release.notkept")
-		h.update(t, func(tx *store.Tx) error { return tx.DeleteOutbox("1") })
-		if got := sweep(); got.Payloads != 1 {
+		// It bounced, and its letter is held for a correction: then it is kept on.
+		h.update(t, func(tx *store.Tx) error {
+			if _, err := tx.ClaimOutbox("", 1, h.clock().Add(time.Minute)); err != nil {
+				return err
+			}
+			ok, err := tx.HoldOutbox("1", 1, h.clock().Add(time.Hour), "550")
+			if err == nil && !ok {
+				t.Error("not held")
+			}
+			return err
+		})
+		if got := sweep(); got != (keyserver.Swept{}) {
+			t.Errorf("while its letter is held: %+v", got)
+		}
+		h.wait(time.Hour)
+		if got := sweep(); got.Letters != 1 || got.Payloads != 1 {
 			t.Errorf("after its last mail: %+v", got)
 		}
 		if _, _, err := h.blobs.Open(never.Payload); err == nil {
