@@ -2,7 +2,6 @@ package intake
 
 import (
 	"context"
-	"crypto/rand"
 	"crypto/subtle"
 	"encoding/hex"
 	"errors"
@@ -165,6 +164,17 @@ func (s *Service) admit(tx *store.Tx, token id.Token, counters ...counter) (row 
 	return row, nil, nil
 }
 
+// live is the session found, if it has not ended and is one that may prove an
+// address: not one that has a password to set or a second factor to prove first.
+func live(sess store.Session, err error) func(*store.Tx) (store.Session, error) {
+	return func(tx *store.Tx) (store.Session, error) {
+		if errors.Is(err, store.ErrNotFound) || err == nil && (!sess.ExpiresAt.After(tx.Now) || sess.Scope != store.ScopeVisitor && sess.Scope != store.ScopeFull) {
+			return sess, fault.New(fault.Unauthenticated, "sess.h1")
+		}
+		return sess, err
+	}
+}
+
 // SendCode mails a code to an address that an outsider typed, for this session
 // and link. Faults: err.email, sess.h1, e404.h1, e429.p{n}, intake.is….
 func (s *Service) SendCode(ctx context.Context, token id.Token, v keyserver.Visitor, address string) error {
@@ -175,11 +185,7 @@ func (s *Service) SendCode(ctx context.Context, token id.Token, v keyserver.Visi
 	var refused error
 	err = s.c.DB.Update(ctx, func(tx *store.Tx) error {
 		refused = nil
-		sess, err := tx.FindSession(v.Session)
-		if errors.Is(err, store.ErrNotFound) || err == nil && !sess.ExpiresAt.After(tx.Now) {
-			return fault.New(fault.Unauthenticated, "sess.h1")
-		}
-		if err != nil {
+		if _, err := live(tx.FindSession(v.Session))(tx); err != nil {
 			return err
 		}
 		row, no, err := s.admit(tx, token, counter{"intake-code:" + store.Network(v.Origin), codesPerNetwork},
@@ -224,10 +230,7 @@ func (s *Service) VerifyCode(ctx context.Context, token id.Token, v keyserver.Vi
 	var refused error
 	err = s.c.DB.Update(ctx, func(tx *store.Tx) error {
 		out, refused = id.Token{}, nil
-		sess, err := tx.LockSession(v.Session)
-		if errors.Is(err, store.ErrNotFound) || err == nil && !sess.ExpiresAt.After(tx.Now) {
-			return fault.New(fault.Unauthenticated, "sess.h1")
-		}
+		sess, err := live(tx.LockSession(v.Session))(tx)
 		if err != nil {
 			return err
 		}
@@ -253,7 +256,7 @@ func (s *Service) VerifyCode(ctx context.Context, token id.Token, v keyserver.Vi
 		if err := tx.EndCode(c.ID, store.CodeUsed); err != nil {
 			return err
 		}
-		out, err = rotate(tx, sess, c.Address)
+		out, err = keyserver.Rotate(tx, sess, c.Address)
 		return err
 	})
 	return out, errors.Join(err, refused)
@@ -269,21 +272,6 @@ func wrongCode(tx *store.Tx, c store.Code) (refused, err error) {
 	}
 	args := fault.Args{"n": codeTries - n}
 	return fault.New(fault.Invalid, "code.wrong").With("n", codeTries-n).In("code", "code.wrong", args), nil
-}
-
-// rotate gives a session, whose rights have grown, a new token (AT-43).
-func rotate(tx *store.Tx, sess store.Session, address string) (id.Token, error) {
-	token, nonce := id.NewToken(), make([]byte, 32)
-	rand.Read(nonce) // never fails (crypto/rand)
-	old := sess.TokenHash
-	if sess.UserID == "" {
-		if sess.Address == "" { // it was short for having proved nothing
-			sess.ExpiresAt = tx.Now.Add(store.SessionLimit)
-		}
-		sess.Method = "code"
-	}
-	sess.TokenHash, sess.Nonce, sess.Address = token.Hash(), hex.EncodeToString(nonce), address
-	return token, tx.RotateSession(old, sess)
 }
 
 // Answer is what an outsider sends, sealed in their browser.

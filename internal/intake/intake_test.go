@@ -400,6 +400,26 @@ func TestProve(t *testing.T) {
 			t.Errorf("the answers are %+v", got)
 		}
 
+		// Another address takes no second factor over, and a session that may not do anything yet proves nothing.
+		storetest.Exec(t, db, "UPDATE sessions SET second_at = 1 WHERE token_hash = '"+v.Session+"'")
+		if err := h.svc.SendCode(ctx, i.Token, v, "eve@example.net"); err != nil {
+			t.Fatal(err)
+		}
+		code = h.code(t, v, i, "eve@example.net")
+		if token, err = h.svc.VerifyCode(ctx, i.Token, v, code); err != nil {
+			t.Fatal(err)
+		}
+		if s := must(t, db, func(tx *store.Tx) (store.Session, error) { return tx.FindSession(token.Hash()) }); s.Address != "eve@example.net" || !s.SecondAt.IsZero() {
+			t.Errorf("the session is %+v", s)
+		}
+		for _, scope := range []string{store.ScopeSecond, store.ScopeSetPassword} {
+			w := h.visitor(t, "198.51.100.8")
+			storetest.Exec(t, db, "UPDATE sessions SET scope = '"+scope+"' WHERE token_hash = '"+w.Session+"'")
+			wantKey(t, h.svc.SendCode(ctx, i.Token, w, "x@example.net"), "sess.h1")
+			_, err = h.svc.VerifyCode(ctx, i.Token, w, "123456")
+			wantKey(t, err, "sess.h1")
+		}
+
 		// Five wrong codes end one, and an old one is none.
 		w := h.visitor(t, "198.51.100.9")
 		if err := h.svc.SendCode(ctx, i.Token, w, "rosa@example.net"); err != nil {

@@ -285,7 +285,7 @@ func (s *Service) verify(tx *store.Tx, v Visitor, ref, code string) (token id.To
 	if err := tx.EndCode(c.ID, store.CodeUsed); err != nil {
 		return token, d, err
 	}
-	token, err = rotate(tx, sess, c.Address)
+	token, err = Rotate(tx, sess, c.Address)
 	return token, d, err
 }
 
@@ -317,8 +317,10 @@ func countTry(tx *store.Tx, v Visitor, c store.Code) (*fault.Error, error) {
 	return tooMany(c.ExpiresAt.Sub(tx.Now)), err
 }
 
-// rotate gives a session, whose rights have grown, a new token (AT-43).
-func rotate(tx *store.Tx, sess store.Session, address string) (id.Token, error) {
+// Rotate gives a session that has proved an address by a code a new token (AT-43).
+// The old token is dead; what it had proved before goes over, but for the second
+// factor of another person.
+func Rotate(tx *store.Tx, sess store.Session, address string) (id.Token, error) {
 	token, nonce := id.NewToken(), make([]byte, 32)
 	rand.Read(nonce) // never fails (crypto/rand)
 	old := sess.TokenHash
