@@ -10,6 +10,7 @@ import (
 	"encoding/json"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"testing"
 
 	"github.com/pli-mail/pli/internal/keyserver"
@@ -51,6 +52,30 @@ func TestBrowserSealsLarge(t *testing.T) {
 	}
 	if n < 10 {
 		t.Errorf("only %d sizes", n)
+	}
+}
+
+// Two changes that each are right can make a script that no browser runs.
+func TestScriptsParse(t *testing.T) {
+	t.Parallel()
+	node, err := exec.LookPath("node")
+	if err != nil {
+		t.Fatal("this test reads JavaScript and needs Node 20 or newer: install nodejs, or put node in PATH")
+	}
+	scripts, err := filepath.Glob("static/*.js")
+	if err != nil || len(scripts) < 10 {
+		t.Fatalf("%d scripts, %v", len(scripts), err)
+	}
+	for _, s := range scripts {
+		raw, err := os.ReadFile(s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		cmd := exec.CommandContext(t.Context(), node, "--input-type=module", "--check")
+		cmd.Stdin = bytes.NewReader(raw)
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Errorf("%s: %v\n%.500s", s, err, out)
+		}
 	}
 }
 

@@ -219,8 +219,8 @@ async function offerFormatted(manifest, message, source, hasText) {
   button.addEventListener('click', toggle);
 }
 
-// LARGE is the type of what opens a file that was too large for the mail.
-const LARGE = 'application/vnd.pli.large+json';
+// BESIDE is the type of what opens a file that was too large for the mail.
+const BESIDE = 'application/vnd.pli.large+json';
 
 function listFiles(files, message, date) {
   const row = page.querySelector('template[data-file]');
@@ -242,7 +242,7 @@ function listFiles(files, message, date) {
     item.querySelector('[data-risk]').hidden = !isRisky(name, part.type);
     item.querySelector('[data-which]').textContent = ' ' + name;
     const shown = item.firstElementChild;
-    if (part.type === LARGE && part.size < 8192) {
+    if (part.type === BESIDE && part.size < 8192) {
       Promise.all([import('./readlarge.js'), read()])
         .then(([large, content]) => large.offer(shown, content, d, save) || offer(shown.querySelector('button'), read, name))
         .catch(() => say('altered'));
@@ -251,7 +251,7 @@ function listFiles(files, message, date) {
   }
   if (files.length > 1) {
     const when = new Date(date ?? '');
-    const all = async () => (await import('./zip.js')).zip(named.filter((n) => n.part.type !== LARGE), isNaN(when) ? new Date() : when);
+    const all = async () => (await import('./zip.js')).zip(named.filter((n) => n.part.type !== BESIDE), isNaN(when) ? new Date() : when);
     offer($('all'), all, 'attachments.zip');
     $('all').hidden = false;
   }
