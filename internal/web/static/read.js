@@ -10,7 +10,7 @@ const page = document.querySelector('[data-ref]');
 const d = page?.dataset;
 const $ = (name) => page.querySelector(`[data-${name}]`);
 const LIMIT = 150 * 2 ** 20; // bytes of an envelope
-const LARGE = 2 ** 20; // bytes from which an envelope is opened in a thread of its own
+const APART = 2 ** 20; // bytes from which an envelope is opened in a thread of its own
 const MOST_TEXT = 1e6; // characters that a browser lays out without stopping
 
 function say(name, why) {
@@ -117,7 +117,7 @@ async function show(record) {
 
 // unseal is open, for a large envelope in a thread of its own. It lends that its bytes.
 function unseal(record, head, s, onRecord, tell) {
-  if (record.bytes.length < LARGE) return open(record.bytes, head, s, record.e, onRecord, tell);
+  if (record.bytes.length < APART) return open(record.bytes, head, s, record.e, onRecord, tell);
   const policy = window.trustedTypes?.createPolicy('pli-thread', { createScriptURL: () => d.thread });
   const thread = new Worker(policy ? policy.createScriptURL('') : d.thread, { type: 'module' });
   return new Promise((resolve, reject) => {
