@@ -161,6 +161,9 @@ type claims struct {
 	// Microsoft Entra has no email_verified, and lets a tenant's administrator write
 	// any address; this claim says that its domain is the tenant's own.
 	Owned any `json:"xms_edov"`
+	// Google has accounts under addresses of other mail services, verified once at
+	// most; only of its own and of those of a Workspace, which it names here, does it know whose they are.
+	Hosted string `json:"hd"`
 }
 
 // yes reads a claim that providers write as a boolean, a string or a number.
@@ -176,7 +179,10 @@ func yes(claim any) bool {
 	return false
 }
 
-const entra = "https://login.microsoftonline.com/"
+const (
+	entra  = "https://login.microsoftonline.com/"
+	google = "https://accounts.google.com"
+)
 
 func (p *Provider) vouched(subject string, c claims) (Identity, error) {
 	if !yes(c.Verified) && !(yes(c.Owned) && c.Verified == nil && strings.HasPrefix(p.Issuer, entra)) {
@@ -185,6 +191,9 @@ func (p *Provider) vouched(subject string, c claims) (Identity, error) {
 	a, err := mailaddr.Parse(c.Email)
 	if err != nil {
 		return Identity{}, p.fault(fault.Denied, "sso.unverified", err)
+	}
+	if p.Issuer == google && c.Hosted == "" && a.Domain() != "gmail.com" {
+		return Identity{}, p.fault(fault.Denied, "sso.unverified", errors.New("not an account of a Google Workspace"))
 	}
 	if !p.Vouches(a.Domain()) {
 		return Identity{}, p.fault(fault.Denied, "sso.domain", fmt.Errorf("%s is not a domain of this provider's", a.Domain()))

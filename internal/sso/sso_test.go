@@ -119,3 +119,28 @@ func TestIdentifyCode(t *testing.T) {
 		t.Errorf("a provider that is down: %v", err)
 	}
 }
+
+// What two large providers say in words of their own.
+func TestVouched(t *testing.T) {
+	t.Parallel()
+	const google, entra = "https://accounts.google.com", "https://login.microsoftonline.com/t/v2.0"
+	for _, c := range []struct{ issuer, claims, key string }{
+		{google, `{"email":"ada@example.org","email_verified":true,"hd":"example.org"}`, ""},
+		{google, `{"email":"ada@example.org","email_verified":true}`, "sso.unverified"},
+		{google, `{"email":"ada@gmail.com","email_verified":true}`, ""},
+		{google, `{"email":"ada@example.org","hd":"example.org"}`, "sso.unverified"},
+		{entra, `{"email":"ada@example.org","xms_edov":true}`, ""},
+		{entra, `{"email":"ada@example.org","xms_edov":"1"}`, ""},
+		{entra, `{"email":"ada@example.org","xms_edov":false}`, "sso.unverified"},
+		{entra, `{"email":"ada@example.org"}`, "sso.unverified"},
+		{entra, `{"email":"ada@example.org","xms_edov":true,"email_verified":false}`, "sso.unverified"},
+		{entra, `{"email":"ada@evil.example","xms_edov":true}`, "sso.domain"},
+		{entra + ".evil.example", `{"email":"ada@example.org"}`, "sso.unverified"},
+		{"https://login.microsoftonline.com.evil.example/t", `{"email":"ada@example.org","xms_edov":true}`, "sso.unverified"},
+	} {
+		id, err := sso.Vouched(sso.New(sso.Config{Issuer: c.issuer, Domains: []string{"example.org", "gmail.com"}}), c.claims)
+		if c.key == "" && (err != nil || id.Issuer != c.issuer || id.Subject != "u-1") || c.key != "" && !fault.HasKey(err, c.key) {
+			t.Errorf("%s %s: %+v, %v", c.issuer, c.claims, id, err)
+		}
+	}
+}
