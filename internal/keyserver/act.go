@@ -57,7 +57,8 @@ const (
 )
 
 // Act does one thing to a message, or to the slot of it that slotID names where
-// that is not "". The sender may, and an administrator of the message's account.
+// that is not "". The sender may, and but for ActReaddress an administrator of
+// the message's account.
 // It holds what a release holds: once it has answered, no release commits that
 // it forbids. Its audit record is in the same transaction.
 //
@@ -168,10 +169,14 @@ func (s *Service) ActOnSent(ctx context.Context, a Actor, act Act, find SentSear
 }
 
 // mayAct asks the database again whether an administrator still is one. Who
-// has no user (the operator's commands) is taken at their word.
-func mayAct(tx *store.Tx, a Actor, m store.Message) (bool, error) {
+// has no user (the operator's commands) is taken at their word. Another address
+// is the sender's alone to give: whoever gives it chooses who reads the message.
+func mayAct(tx *store.Tx, a Actor, kind string, m store.Message) (bool, error) {
 	if a.UserID != "" && a.UserID == m.SenderID {
 		return true, nil
+	}
+	if kind == ActReaddress {
+		return false, nil
 	}
 	if !slices.Contains(a.AdminOf, m.AccountID) || a.UserID == "" {
 		return slices.Contains(a.AdminOf, m.AccountID), nil
@@ -190,7 +195,7 @@ func (s *Service) act(tx *store.Tx, a Actor, act Act, messageID, slotID string) 
 	row := store.AuditRow{
 		AccountID: m.AccountID, Actor: a.Name, Action: act.Kind, Target: m.ID, Origin: a.Origin, Detail: map[string]string{},
 	}
-	may, err := mayAct(tx, a, m)
+	may, err := mayAct(tx, a, act.Kind, m)
 	if err != nil {
 		return out, false, err
 	}

@@ -1,6 +1,7 @@
 package keyserver_test
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"sync"
@@ -167,6 +168,30 @@ func TestActRights(t *testing.T) {
 			t.Errorf("many: %+v, %v", many, err)
 		}
 		h.released(t, "after all that", m, 0)
+		// What could not be delivered is not for an administrator to send to themselves.
+		ada := keyserver.Actor{UserID: h.user(t, account, "ada@health.example"), Name: "user:ada@health.example", AdminOf: []int64{account}}
+		h.update(t, func(tx *store.Tx) error {
+			g := store.Group{ID: id.New(), AccountID: account, Name: "Account Administrators", NameKey: "account administrators", Builtin: true}
+			if err := tx.InsertGroup(g); err != nil {
+				return err
+			}
+			_, err := tx.InsertMembership(g.ID, ada.UserID)
+			return errors.Join(err, tx.SetDelivery(m.slot(0).String(), store.DeliveryBounced, "550"))
+		})
+		h.post.there = true
+		for _, a := range []keyserver.Actor{ada, {Name: "operator:root", AdminOf: []int64{account}}} {
+			_, err := h.Act(t.Context(), a, keyserver.Act{Kind: keyserver.ActReaddress, To: mailaddr.MustParse("ada@health.example")}, m.id(), slotOf(m, 0))
+			wantKey(t, "readdress by "+a.Name, err, fault.NotFound, "e404.h1")
+			if r := h.audit(t, m, keyserver.ActReaddress)[0]; r.Actor != a.Name || r.Outcome != store.Refused || r.Detail["reason"] != keyserver.ReasonRights {
+				t.Errorf("readdress by %s: %+v", a.Name, r)
+			}
+		}
+		if h.act(t, keyserver.Act{Kind: keyserver.ActLock}, m, 0); len(h.post.resent) != 0 {
+			t.Errorf("sent to %+v", h.post.resent)
+		}
+		if _, err := h.Act(t.Context(), ada, keyserver.Act{Kind: keyserver.ActUnlock}, m.id(), slotOf(m, 0)); err != nil {
+			t.Errorf("an administrator unlocks: %v", err)
+		}
 		operator := keyserver.Actor{Name: "operator:root", Origin: "terminal", AdminOf: []int64{account}}
 		if got, err := h.Act(t.Context(), operator, keyserver.Act{Kind: keyserver.ActRecall}, m.id(), ""); err != nil || got.Subject != "" || !got.Changed {
 			t.Errorf("an administrator: %+v, %v", got, err)
