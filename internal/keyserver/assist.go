@@ -63,8 +63,16 @@ func (s *Service) checkAssisted(tx *store.Tx, o *store.Opening, v Visitor, half 
 	if err != nil || len(o.Message.HH) != 32 {
 		return nil, errors.Join(err, errors.New("a slot or its message is damaged"))
 	}
-	pop := envelope.Pop(half, slot, [32]byte(o.Message.HH))
-	o.Possession = hmac.Equal(pop[:], o.Slot.Pop)
+	// Where a passphrase masks E, this would tell right guesses from wrong ones,
+	// and not count them as Prove does. Online refuses those anyway.
+	guessed, err := guessable(*o)
+	if err != nil {
+		return nil, err
+	}
+	if !guessed {
+		pop := envelope.Pop(half, slot, [32]byte(o.Message.HH))
+		o.Possession = hmac.Equal(pop[:], o.Slot.Pop)
+	}
 	if r := checkAccess(*o, asOf(tx, *o)); r != nil {
 		return r, nil
 	}

@@ -557,3 +557,24 @@ func TestProveGuesses(t *testing.T) {
 		wantKey(t, "the right one from a network that guesses", try(one, other), fault.TooMany, "e429.p")
 	})
 }
+
+// Nor does the server's own opening tell a right guess from a wrong one, which
+// are not counted there.
+func TestAssistGuesses(t *testing.T) {
+	t.Parallel()
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		h := newHouse(t, db)
+		m := h.prepare(t, "bob@x.example")
+		m.Permissions.Passphrase = true
+		m = h.register(t, m)
+		for _, v := range []keyserver.Visitor{h.visitor(t), h.visitor(t, proven("bob@x.example"))} {
+			_, _, right := h.Assist(t.Context(), v, m.ref(0), m.e[0])
+			_, _, wrong := h.Assist(t.Context(), v, m.ref(0), envelope.Secret(random(32)))
+			if right == nil || wrong == nil || fault.Of(right).Key != fault.Of(wrong).Key {
+				t.Errorf("the right half gives %v, a wrong one %v", right, wrong)
+			}
+		}
+		_, _, err := h.Assist(t.Context(), h.reader(t, m, 0), m.ref(0), m.e[0])
+		wantKey(t, "after the proof", err, fault.Denied, "online.refused")
+	})
+}
