@@ -124,8 +124,9 @@ func (s *Service) Factors(ctx context.Context, sess *Session) (Factors, error) {
 }
 
 // fresh reports whether a session's last proof is recent enough to change what
-// proves who its person is. Each proof gives a new session (AT-43), so that its
-// age is that of the proof; who has a second factor must have proved that.
+// proves who its person is. Each proof of it gives a new session (AT-43), so that
+// its age is that of the proof: an address that was proved besides does not make
+// it younger. Who has a second factor must have proved that.
 func fresh(tx *store.Tx, row store.Session) (bool, error) {
 	if tx.Now.Sub(row.CreatedAt) >= FreshLimit {
 		return false, nil
@@ -299,11 +300,11 @@ func (s *Service) proved(tx *store.Tx, sess *Session, u store.User, row store.Se
 func renew(tx *store.Tx, row store.Session) (*Session, error) {
 	old := row.TokenHash
 	token, next := newSession(tx.Now, 0, row.Client)
-	row.TokenHash, row.Nonce = next.TokenHash, next.Nonce
+	row.TokenHash, row.Nonce, row.CreatedAt = next.TokenHash, next.Nonce, tx.Now
 	if err := tx.RotateSession(old, row); err != nil {
 		return nil, err
 	}
-	row.CreatedAt, row.SeenAt = tx.Now, tx.Now
+	row.SeenAt = tx.Now
 	return view(tx, token, row)
 }
 

@@ -62,6 +62,16 @@ func TestSSO(t *testing.T) {
 		if v.User != nil || v.Address != "guest@example.org" || v.ExpiresAt.Sub(w.db.Now()) != store.SessionLimit {
 			w.Errorf("a visitor: %+v", v)
 		}
+		// An address that a person proves besides says nothing of who sits there.
+		in := w.signIn("lea@example.org", better)
+		w.pass(account.FreshLimit)
+		in = get[*account.Session](w)(w.Session(ctx, in.Token))
+		in.Origin = faraway
+		also, _, err := w.FinishSSO(ctx, in, p, begin(in, "guest@example.org", "3"))
+		w.ok(err)
+		if also.UserID != in.UserID || also.Address != "guest@example.org" || get[bool](w)(w.Fresh(ctx, also)) {
+			w.Errorf("somebody else's address proves who may change factors: %+v", also)
+		}
 		get[store.User](w)(w.BlockUser(ctx, ada.Actor(here), 100042, s.UserID))
 		_, err = finish("lea@example.org", "1")
 		w.fails(err, fault.Denied, "sso.failed")

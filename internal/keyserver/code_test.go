@@ -75,6 +75,23 @@ func TestCodeIsBound(t *testing.T) {
 		}
 		_, err = h.Release(t.Context(), v, m.slot(1))
 		wantKey(t, "the other slot", err, fault.Denied, "release.address")
+
+		// Nor does it prove again who signed in: a code that goes to another mailbox
+		// would otherwise let whoever finds the browser change what proves its person.
+		begun := h.clock()
+		v = h.visitor(t, as(h.user(t, 0, "lea@example.net"), store.ScopeFull))
+		h.wait(time.Hour)
+		h.prove(t, v, m, 0)
+		if token, err = h.VerifyCode(t.Context(), v, m.ref(0), h.sendCode(t, v, m, 0)); err != nil {
+			t.Fatal(err)
+		}
+		h.update(t, func(tx *store.Tx) error {
+			s, err := tx.FindSession(token.Hash())
+			if !s.CreatedAt.Equal(begun) || s.Address != "bob@x.example" {
+				t.Errorf("the session is of %v and not of %v: %+v", s.CreatedAt, begun, s)
+			}
+			return err
+		})
 	})
 }
 

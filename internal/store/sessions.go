@@ -34,7 +34,7 @@ type Session struct {
 	Client    string
 	Method    string    // code, password, passkey, oidc: what it was proved by; "" = nothing
 	SecondAt  time.Time // when a second factor was last proved in it
-	CreatedAt time.Time
+	CreatedAt time.Time // when it began: when its person last proved who they are
 	SeenAt    time.Time
 	ExpiresAt time.Time // absolute end
 }
@@ -49,10 +49,15 @@ func scanSession(scan func(...any) error) (s Session, err error) {
 	return s, found(err)
 }
 
-// InsertSession writes s; CreatedAt and SeenAt are the transaction's time.
+// InsertSession writes s; SeenAt is the transaction's time, and CreatedAt where s
+// has none.
 func (tx *Tx) InsertSession(s Session) error {
+	created := s.CreatedAt
+	if created.IsZero() {
+		created = tx.Now
+	}
 	_, err := tx.exec(`INSERT INTO sessions (`+sessionColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`,
-		s.TokenHash, text(s.UserID), s.Scope, s.Address, s.Nonce, s.Client, ms(tx.Now), ms(tx.Now), ms(s.ExpiresAt), s.Method, ms(s.SecondAt))
+		s.TokenHash, text(s.UserID), s.Scope, s.Address, s.Nonce, s.Client, ms(created), ms(tx.Now), ms(s.ExpiresAt), s.Method, ms(s.SecondAt))
 	return err
 }
 
