@@ -59,6 +59,25 @@ func TestAliases(t *testing.T) {
 		if list := get[[]account.Alias](w)(w.Aliases(ctx, lea)); len(list) != 0 {
 			t.Errorf("still %+v", list)
 		}
+		// So has whoever an account made or invited, from when they prove it.
+		w.ok(w.alias(lea, "made@old.example"))
+		w.ok(w.alias(lea, "invited@old.example"))
+		w.user(100042, "made@old.example")
+		w.signIn("made@old.example", better) // a password that somebody gave them proves nothing
+		if list := get[[]account.Alias](w)(w.Aliases(ctx, lea)); len(list) != 2 {
+			t.Errorf("taken without a proof: %+v", list)
+		}
+		v := w.visit()
+		w.ok(w.SendSignInCode(ctx, v, "made@old.example", here))
+		l, _ = last[account.CodeLetter](w.mail)
+		get[*account.Session](w)(w.SignInWithCode(ctx, v, l.Code, here, "Firefox"))
+		get[account.Pending](w)(w.Invite(ctx, w.root, 100042, "", "invited@old.example"))
+		i, _ := last[account.InvitationLetter](w.mail)
+		get[*account.Session](w)(w.AcceptInvitation(ctx, w.visit(), i.Token, account.Enrolment{FirstName: "Ina", Password: better, Confirm: better}))
+		if list := get[[]account.Alias](w)(w.Aliases(ctx, lea)); len(list) != 0 {
+			t.Errorf("still %+v", list)
+		}
+
 		w.ok(w.alias(lea, "new@old.example"))
 		w.ok(w.RemoveAlias(ctx, eve, "new@old.example"))
 		if list := get[[]account.Alias](w)(w.Aliases(ctx, lea)); len(list) != 1 {

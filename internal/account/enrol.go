@@ -138,9 +138,6 @@ func (s *Service) Enrol(ctx context.Context, sess *Session, e Enrolment) (*Sessi
 		if err := record(tx, actor, "user.enrol", 0, u.Address); err != nil {
 			return nil, err
 		}
-		if err := moveAlias(tx, actor, u.Address); err != nil {
-			return nil, err
-		}
 		out, err = signIn(tx, sess, u, proof{method: store.MethodCode, mailbox: true}, sess.Client)
 		return nil, err
 	})

@@ -191,6 +191,15 @@ func signIn(tx *store.Tx, prev *Session, u store.User, p proof, client string) (
 	if p.mailbox || !u.Managed {
 		row.Address = u.Address
 	}
+	if p.mailbox {
+		actor := Actor{Kind: KindUser, UserID: u.ID, Address: u.Address, Name: u.Name()}
+		if prev != nil {
+			actor.Origin = prev.Origin
+		}
+		if err := moveAlias(tx, actor, u.Address); err != nil {
+			return nil, err
+		}
+	}
 	if p.second {
 		row.SecondAt = tx.Now
 	}
