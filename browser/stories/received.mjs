@@ -69,7 +69,7 @@ for (const lang of ['en', 'fr']) {
   const own = await mail(users[0].email, (m) => m.links.some((x) => /\/m\//.test(x)) && Number(m.id) > 0);
   await signIn(u.page, users[0], { lang });
   await u.page.waitForURL((x) => !x.pathname.startsWith('/signin'));
-  await u.page.getByRole('link', { name: t('in.h1') }).click();
+  await u.page.getByRole('link', { name: t('web.received'), exact: true }).click();
   await u.page.getByText(t('in.unproved', { address: users[0].email })).waitFor();
   await sound(u.page, `${lang}-inbox-unproved`, { lang });
   const ownRef = new URL(link(own)).pathname.split('/').pop();

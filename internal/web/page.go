@@ -106,6 +106,7 @@ type Base struct {
 	Plain   bool   // no navigation, no scripts of the layout: the entry pages
 	Nav     []Link
 	Address string // of the person who signed in, "" for nobody
+	Sends   bool   // they belong to an account
 	Version string // for administrators, "" for others
 	Level   string // of accessibility
 	Demo    string // catalogue key of the demonstration's banner, "" for none
@@ -170,10 +171,13 @@ func (r *Request) Base(title ...string) Base {
 	if u.AccountID != 0 {
 		add("/compose", "new.h1")
 		add("/drafts", "dr.h1")
-		add("/sent", "sent.h1")
-		add("/requests", "intake.nav")
+		add("/sent", "web.sent")
 	}
-	add("/inbox", "in.h1")
+	add("/inbox", "web.received")
+	if u.AccountID != 0 {
+		add("/requests", "intake.nav")
+		b.Sends = true
+	}
 	if len(r.Session.AdminOf) > 0 {
 		add("/admin/accounts", "seed.accounts")
 		b.Version = k.conf.Version
