@@ -253,12 +253,12 @@ func (s *Service) hold(tx *store.Tx, messageID, slotID string, dropLetters, take
 		return nil, err
 	}
 	h := &held{s: s, tx: tx, now: later(tx.Now, mark), detail: map[string]string{}}
+	var ids []string
 	if dropLetters {
 		slots, err := tx.ListSlots(messageID)
 		if err != nil {
 			return nil, err
 		}
-		var ids []string
 		for _, slot := range slots {
 			if slotID == "" || slot.ID == slotID {
 				ids = append(ids, slot.ID)
@@ -277,6 +277,15 @@ func (s *Service) hold(tx *store.Tx, messageID, slotID string, dropLetters, take
 		return nil, notFound()
 	} else if err != nil {
 		return nil, err
+	}
+	// A letter that was written anew while the first look waited for the old one
+	// was not to be seen then. From here on none is.
+	late, err := tx.DeleteLetters(ids)
+	if err != nil {
+		return nil, err
+	}
+	for id, waited := range late {
+		h.unsent[id] = h.unsent[id] || waited
 	}
 	if slotID == "" {
 		return h, nil

@@ -565,3 +565,53 @@ func TestSentSearch(t *testing.T) {
 		}
 	})
 }
+
+// What is withdrawn while its mail is sent again does not leave: the withdrawal
+// waits for the new letter, and removes it too.
+func TestRecallRacingResend(t *testing.T) {
+	t.Parallel()
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		h := newHouse(t, db)
+		m := h.seal(t, "bob@x.example")
+		row := store.OutboxRow{ID: id.New(), AccountID: account, Kind: "envelope", SlotID: m.slot(0).String(), Recipient: "bob@x.example", Letter: []byte{1},
+			NextAt: h.clock(), GiveUpAt: h.clock().Add(time.Hour), CreatedAt: h.clock()}
+		h.update(t, func(tx *store.Tx) error {
+			_, err := tx.DeleteLetters([]string{row.SlotID})
+			if err = errors.Join(err, tx.InsertOutbox(row), tx.SetDelivery(row.SlotID, store.DeliveryBounced, "550")); err != nil {
+				return err
+			}
+			_, err = tx.HoldOutbox(row.ID, 0, h.clock().Add(time.Hour), "550")
+			return err
+		})
+		writing := make(chan struct{}, 10)
+		h.post.write = func(tx *store.Tx, _ keyserver.ResendLetter) error {
+			if err := tx.DeleteOutbox(row.ID); err != nil {
+				return err
+			}
+			writing <- struct{}{}
+			time.Sleep(100 * time.Millisecond) // the withdrawal comes to where it waits
+			again := row
+			again.ID = id.New()
+			return tx.InsertOutbox(again)
+		}
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			if _, err := h.Act(t.Context(), h.actor(), keyserver.Act{Kind: keyserver.ActResend}, m.id(), slotOf(m, 0)); err != nil {
+				t.Error(err)
+			}
+		})
+		<-writing
+		got := h.act(t, keyserver.Act{Kind: keyserver.ActRecall}, m, -1)
+		wg.Wait()
+		h.update(t, func(tx *store.Tx) error {
+			state, err := tx.FindLetterState(row.SlotID)
+			if state != "" || got.Unsent != 1 {
+				t.Errorf("its letter is %q, and %d are said not to leave", state, got.Unsent)
+			}
+			return err
+		})
+		if d := h.detail(t, m); d.Recipients[0].Delivery != store.DeliveryWithdrawn {
+			t.Errorf("its mail is %s", d.Recipients[0].Delivery)
+		}
+	})
+}

@@ -42,7 +42,8 @@ type letters struct {
 	resent  []keyserver.ResendLetter
 	remind  []keyserver.ReminderLetter
 	unread  []keyserver.UnreadLetter
-	there   bool // whether Resend finds a letter
+	there   bool                                          // whether Resend finds a letter
+	write   func(*store.Tx, keyserver.ResendLetter) error // what Resend does with it, if not nil
 	reports []keyserver.ReportLetter
 	wakes   int
 	fail    error
@@ -62,10 +63,13 @@ func (l *letters) Opened(_ *store.Tx, o keyserver.OpenedLetter) error {
 	return l.fail
 }
 
-func (l *letters) Resend(_ *store.Tx, r keyserver.ResendLetter) (bool, error) {
+func (l *letters) Resend(tx *store.Tx, r keyserver.ResendLetter) (bool, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.resent = append(l.resent, r)
+	if l.write != nil {
+		return true, l.write(tx, r)
+	}
 	return l.there, l.fail
 }
 
