@@ -81,7 +81,7 @@ func TestNameIsNoAddress(t *testing.T) {
 func TestDeleteOwn(t *testing.T) {
 	each(t, func(w *world) {
 		ctx := w.Context()
-		ada, _ := w.account(100042, "ada@example.org")
+		w.account(100042, "ada@example.org")
 		lea := w.enrolled(100042, "lea@example.net")
 		w.ok(w.alias(lea, "lea@other.example"))
 		w.fails(w.DeleteOwn(ctx, lea, "ada@example.org"), fault.Invalid, "data.typed")
@@ -109,7 +109,7 @@ func TestDeleteOwn(t *testing.T) {
 		}
 		w.enrolled(100042, "lea@example.net") // the address is free again
 
-		ada = w.signIn("ada@example.org", good)
+		ada := w.signIn("ada@example.org", good)
 		w.fails(w.DeleteOwn(ctx, ada, "ada@example.org"), fault.Conflict, "m.last")
 		if n := w.audit(100042, "user.delete_own", store.Refused); n != 1 {
 			t.Errorf("%d refusals recorded", n)

@@ -159,7 +159,7 @@ func TestOrganisationRefuses(t *testing.T) {
 	proved("mix-up", b, 0)
 	wantBack(t, "the same state again", b, back(t, b, "work", code, state), "/signin", stale)
 
-	b, code, state = start()
+	b, _, state = start()
 	second, _ := other.Arrive(t, away(t, b, "other"), "new@staff.example", "u-1")
 	wantBack(t, "mix-up: the other's code", b, back(t, b, "work", second, state), "/help/check", "the work did not confirm who you are. Try again, or ask for a code by e-mail.")
 	proved("the other's code", b, 0)
