@@ -67,7 +67,7 @@ func (s *Service) SendAliasCode(ctx context.Context, sess *Session, address stri
 			return answer, err
 		}
 		if ok, wait, err := tx.Hit("alias-codes:"+sess.UserID, time.Hour, aliasCodes); err != nil || !ok {
-			return tooManyCodes(wait), err
+			return fault.Wait("code.toomany", wait), err
 		}
 		return s.mailCode(tx, sess.Hash, store.CodeAlias, address, sess.Origin)
 	})

@@ -52,10 +52,6 @@ func countWrongCode(tx *store.Tx, t tries) error {
 	return err
 }
 
-func tooManyCodes(wait time.Duration) error {
-	return fault.New(fault.TooMany, "code.toomany").With("n", minutes(wait))
-}
-
 // SendSignInCode mails a code that signs the person of an address in, in this
 // session. It answers the same whether or not there is such a person.
 func (s *Service) SendSignInCode(ctx context.Context, sess *Session, address, origin string) error {
@@ -99,10 +95,10 @@ func (s *Service) mailCode(tx *store.Tx, session, purpose, address, origin strin
 	canonical, counter := typed(address)
 	net := store.Network(origin)
 	if wait, err := codeStop(tx, triesOf(counter, net)); err != nil || wait > 0 {
-		return tooManyCodes(wait), err
+		return fault.Wait("code.toomany", wait), err
 	}
 	if ok, wait, err := tx.Hit("codes:"+net, time.Hour, codesPerNetwork); err != nil || !ok {
-		return tooManyCodes(wait), err
+		return fault.Wait("code.toomany", wait), err
 	}
 	known, err := tx.FindThrottle(triesOf(counter, net).known)
 	if err != nil {
@@ -113,7 +109,7 @@ func (s *Service) mailCode(tx *store.Tx, session, purpose, address, origin strin
 		name, limit = "code:"+counter+":known", codesForKnown
 	}
 	if ok, wait, err := tx.Hit(name, time.Hour, limit); err != nil || !ok {
-		return tooManyCodes(wait), err
+		return fault.Wait("code.toomany", wait), err
 	}
 	code := id.NewCode()
 	until := tx.Now.Add(CodeLimit)
@@ -174,7 +170,7 @@ func (s *Service) tryCode(tx *store.Tx, sess *Session, purpose, code, origin str
 	_, counter := typed(c.Address)
 	t := triesOf(counter, store.Network(origin))
 	if wait, err := codeStop(tx, t); err != nil || wait > 0 {
-		return c, tooManyCodes(wait), err
+		return c, fault.Wait("code.toomany", wait), err
 	}
 	if !c.ExpiresAt.After(tx.Now) {
 		if answer, err = s.mailCode(tx, sess.Hash, purpose, c.Address, origin); answer == nil {

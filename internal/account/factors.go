@@ -244,7 +244,7 @@ func (s *Service) ProveSecond(ctx context.Context, sess *Session, code string) (
 			return nil, err
 		}
 		if wait > 0 {
-			return fault.New(fault.TooMany, "second.locked").With("n", minutes(wait)), nil
+			return fault.Wait("second.locked", wait), nil
 		}
 		how, wrong := "authenticator", "second.wrong"
 		if recovery {
@@ -449,7 +449,7 @@ func (s *Service) ConfirmAuthenticator(ctx context.Context, sess *Session, code 
 			return err
 		}
 		if wait > 0 {
-			refused = fault.New(fault.TooMany, "second.locked").With("n", minutes(wait))
+			refused = fault.Wait("second.locked", wait)
 			return nil
 		}
 		err = s.useStep(tx, u, strings.ReplaceAll(strings.TrimSpace(code), " ", ""), false)

@@ -80,7 +80,7 @@ func (s *Service) sendInvitation(tx *store.Tx, actor Actor, a store.Account, i s
 			return Pending{}, err
 		}
 		if !ok {
-			return Pending{}, fault.New(fault.TooMany, "e429.p").With("n", minutes(wait))
+			return Pending{}, fault.Wait("e429.p", wait)
 		}
 	}
 	language := actor.Language

@@ -104,7 +104,7 @@ func (s *Service) PasskeyChallenge(ctx context.Context, sess *Session, add bool)
 	}
 	err := s.decide(ctx, func(tx *store.Tx) (answer, err error) {
 		if ok, wait, err := tx.Hit("passkey:"+sess.Hash, ChallengeLimit, challengesPerSession); err != nil || !ok {
-			return fault.New(fault.TooMany, "e429.p").With("n", minutes(wait)), err
+			return fault.Wait("e429.p", wait), err
 		}
 		if _, err := tx.LockSession(sess.Hash); err != nil {
 			return nil, orEnded(err)

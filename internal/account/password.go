@@ -322,7 +322,7 @@ func (s *Service) checkCurrent(ctx context.Context, sess *Session, phc, current 
 	err := s.decide(ctx, func(tx *store.Tx) (answer, err error) {
 		ok, wait, err := tx.Hit("current:"+sess.UserID, passwordWindow, 10)
 		if !ok {
-			answer = fault.New(fault.TooMany, "si.locked").With("n", minutes(wait))
+			answer = fault.Wait("si.locked", wait)
 		}
 		return answer, err
 	})

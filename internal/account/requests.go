@@ -70,7 +70,7 @@ func (s *Service) RequestAccess(ctx context.Context, sess *Session, number int64
 			return nil, err
 		}
 		if ok, wait, err := tx.Hit("request:"+u.ID, 24*time.Hour, 3); err != nil || !ok {
-			return fault.New(fault.TooMany, "e429.p").With("n", minutes(wait)), err
+			return fault.Wait("e429.p", wait), err
 		}
 		if err := tx.InsertRequest(store.AccessRequest{ID: id.New(), UserID: u.ID, AccountID: number, Reason: reason}); err != nil {
 			return nil, err

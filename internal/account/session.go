@@ -64,7 +64,7 @@ func (s *Service) Visit(ctx context.Context, client, origin string) (*Session, e
 	err := s.decide(ctx, func(tx *store.Tx) (answer, err error) {
 		out = nil
 		if ok, wait, err := tx.Hit("visit:"+store.Network(origin), time.Hour, visitsPerNetwork); err != nil || !ok {
-			return fault.New(fault.TooMany, "e429.p").With("n", minutes(wait)), err
+			return fault.Wait("e429.p", wait), err
 		}
 		token, row := newSession(tx.Now, VisitLimit, client)
 		if err := tx.InsertSession(row); err != nil {

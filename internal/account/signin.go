@@ -104,8 +104,6 @@ func know(tx *store.Tx, t tries) error {
 	return tx.PutThrottle(store.Throttle{Name: t.known, Count: 1, Since: tx.Now, Until: tx.Now.Add(knownFor)})
 }
 
-func minutes(d time.Duration) int { return max(1, int((d+time.Minute-1)/time.Minute)) }
-
 func badPassword() *fault.Error { return fault.New(fault.Unauthenticated, "si.bad") }
 
 // SignIn signs a person in with a password, in place of prev, their visitor's
@@ -126,7 +124,7 @@ func (s *Service) SignIn(ctx context.Context, prev *Session, address, password, 
 			return nil, err
 		}
 		if wait > 0 {
-			return fault.New(fault.TooMany, "si.locked").With("n", minutes(wait)), nil
+			return fault.Wait("si.locked", wait), nil
 		}
 		u, err = tx.FindUserByAddress(canonical)
 		if errors.Is(err, store.ErrNotFound) {

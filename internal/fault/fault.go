@@ -4,7 +4,10 @@
 // once; nobody else writes a status or an exit status.
 package fault
 
-import "errors"
+import (
+	"errors"
+	"time"
+)
 
 // Kind is what a failure means to whoever asked.
 type Kind int
@@ -45,6 +48,12 @@ type Error struct {
 
 // New returns a failure of kind k whose text to show is key.
 func New(k Kind, key string) *Error { return &Error{Kind: k, Key: key} }
+
+// Wait returns a failure of kind TooMany whose text says after how many minutes to
+// try again: {n}, rounded up, so that who waits that long is not refused again.
+func Wait(key string, d time.Duration) *Error {
+	return New(TooMany, key).With("n", max(1, int((d+time.Minute-1)/time.Minute)))
+}
 
 // With returns e with a placeholder filled.
 func (e *Error) With(name string, value any) *Error {

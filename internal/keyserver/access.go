@@ -447,7 +447,7 @@ func heldProof(tx *store.Tx, counts []proofCount) (*fault.Error, error) {
 			return nil, err
 		}
 		if wait := t.Since.Add(c.window).Sub(tx.Now); t.Count >= c.limit && wait > 0 {
-			return fault.New(fault.TooMany, c.key).With("n", minutes(wait)), nil
+			return fault.Wait(c.key, wait), nil
 		}
 	}
 	return nil, nil
@@ -462,14 +462,11 @@ func countProof(tx *store.Tx, counts []proofCount) (*fault.Error, error) {
 			return nil, err
 		}
 		if !allowed {
-			refused = fault.New(fault.TooMany, c.key).With("n", minutes(wait))
+			refused = fault.Wait(c.key, wait)
 		}
 	}
 	return refused, nil
 }
-
-// minutes rounds up, so that who waits that long is not refused again.
-func minutes(d time.Duration) int { return max(1, int((d+time.Minute-1)/time.Minute)) }
 
 // Landing returns the card of the envelope with that reference. Before the
 // session has proved possession it says nothing, not even whether there is one,

@@ -88,7 +88,7 @@ func (s *Service) checkAssisted(tx *store.Tx, o *store.Opening, v Visitor, half 
 		return nil, err
 	}
 	if !ok {
-		return &refusal{ReasonOften, fault.New(fault.TooMany, "e429.p").With("n", minutes(wait))}, nil
+		return &refusal{ReasonOften, fault.Wait("e429.p", wait)}, nil
 	}
 	return nil, tx.InsertPossession(v.Session, o.Slot.ID, v.Device)
 }

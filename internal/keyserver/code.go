@@ -110,10 +110,6 @@ type delivery struct {
 	refused    *fault.Error
 }
 
-func tooMany(wait time.Duration) *fault.Error {
-	return fault.New(fault.TooMany, "code.toomany").With("n", minutes(wait))
-}
-
 // deliver makes a code and mails it, within the limits.
 func (s *Service) deliver(tx *store.Tx, v Visitor, a ask) (delivery, error) {
 	d := delivery{possession: a.possession}
@@ -122,7 +118,7 @@ func (s *Service) deliver(tx *store.Tx, v Visitor, a ask) (delivery, error) {
 		return d, err
 	}
 	if block.Until.After(tx.Now) {
-		d.refused = tooMany(block.Until.Sub(tx.Now))
+		d.refused = fault.Wait("code.toomany", block.Until.Sub(tx.Now))
 		return d, nil
 	}
 	allowed, wait, err := tx.Hit("code-session:"+v.Session, codeEvery, 1)
@@ -130,7 +126,7 @@ func (s *Service) deliver(tx *store.Tx, v Visitor, a ask) (delivery, error) {
 		return d, err
 	}
 	if !allowed {
-		d.refused = tooMany(wait)
+		d.refused = fault.Wait("code.toomany", wait)
 		return d, nil
 	}
 	mail := false
@@ -143,7 +139,7 @@ func (s *Service) deliver(tx *store.Tx, v Visitor, a ask) (delivery, error) {
 			return d, err
 		}
 		if !mail {
-			d.refused = tooMany(wait)
+			d.refused = fault.Wait("code.toomany", wait)
 			return d, nil
 		}
 	} else if mail, err = trickle(tx, v, a); err != nil {
@@ -296,7 +292,7 @@ func noCode(tx *store.Tx, v Visitor, a ask) (*fault.Error, error) {
 		return nil, err
 	}
 	if block.Until.After(tx.Now) {
-		return tooMany(block.Until.Sub(tx.Now)), nil
+		return fault.Wait("code.toomany", block.Until.Sub(tx.Now)), nil
 	}
 	return fault.New(fault.Invalid, "code.none").In("code", "code.none", nil), nil
 }
@@ -314,7 +310,7 @@ func countTry(tx *store.Tx, v Visitor, c store.Code) (*fault.Error, error) {
 		return nil, err
 	}
 	err = tx.PutThrottle(store.Throttle{Name: blockName(v, c.SlotID), Count: n, Since: tx.Now, Until: c.ExpiresAt})
-	return tooMany(c.ExpiresAt.Sub(tx.Now)), err
+	return fault.Wait("code.toomany", c.ExpiresAt.Sub(tx.Now)), err
 }
 
 // Rotate gives a session that has proved an address by a code a new token (AT-43).

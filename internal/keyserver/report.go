@@ -79,7 +79,7 @@ func (s *Service) Report(ctx context.Context, v Visitor, ref, typedAddress, reas
 			return fault.New(fault.Invalid, "err.email").In("email", "err.email", nil)
 		}
 		if ok, wait, err := tx.Hit("report:"+store.Network(v.Origin), time.Hour, reportsNetwork); err != nil || !ok {
-			refused = fault.New(fault.TooMany, "e429.p").With("n", minutes(wait))
+			refused = fault.Wait("e429.p", wait)
 			return err
 		}
 		if !proved && (!known || a.Canonical() != o.Slot.Address) {

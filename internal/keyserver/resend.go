@@ -99,7 +99,7 @@ func (h *held) resend(act Act, out *Acted) error {
 			return err
 		}
 		if !allowed {
-			return fault.New(fault.TooMany, "sent.often").With("n", (minutes(wait)+59)/60)
+			return fault.New(fault.TooMany, "sent.often").With("n", int((wait+time.Hour-1)/time.Hour))
 		}
 		out.Reminded = true
 		return h.s.c.Post.Reminder(h.tx, ReminderLetter{to, about})

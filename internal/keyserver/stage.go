@@ -62,7 +62,7 @@ func (s *Service) admitStage(ctx context.Context, network string) error {
 		refused = nil
 		allowed, wait, err := tx.Hit("stage:"+network, stageWindow, stagesHour)
 		if !allowed {
-			refused = fault.New(fault.TooMany, "e429.p").With("n", minutes(wait))
+			refused = fault.Wait("e429.p", wait)
 		}
 		return err
 	})
@@ -84,7 +84,7 @@ func (s *Service) reserveStage(ctx context.Context, row store.Stage) error {
 			return err
 		}
 		if over(all, s.staged.all, row.Size) || over(ours, s.staged.network, row.Size) {
-			return fault.New(fault.TooMany, "e429.p").With("n", minutes(stageLife))
+			return fault.Wait("e429.p", stageLife)
 		}
 		row.ExpiresAt = tx.Now.Add(stagePost)
 		return tx.InsertStage(row)
