@@ -45,7 +45,7 @@ func (c *Console) newUserPage(r *web.Request, from url.Values) (*newUserPage, er
 	groups, err := c.groupOptions(r, a.ID, from.Get("group"))
 	return &newUserPage{
 		head: headOf(r, a, r.T("seed.add_user"), usersLink(r, a.ID)), Prefill: from.Get("user"), Rest: from.Get("rest"), Enforce: true,
-		Languages: languageOptions(r.Printer, r.Printer.Lang), GroupOptions: groups,
+		Languages: r.Languages(r.Printer.Lang), GroupOptions: groups,
 	}, err
 }
 

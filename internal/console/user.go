@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/pli-mail/pli/internal/account"
-	"github.com/pli-mail/pli/internal/i18n"
 	"github.com/pli-mail/pli/internal/store"
 	"github.com/pli-mail/pli/internal/web"
 )
@@ -278,12 +277,4 @@ func (c *Console) groupOptions(r *web.Request, number int64, chosen string) ([]w
 		out = append(out, web.Option{Value: g.ID, Text: groupName(r.Printer, g), Selected: g.ID == chosen})
 	}
 	return out, nil
-}
-
-func languageOptions(p i18n.Printer, chosen string) []web.Option {
-	var out []web.Option
-	for _, l := range i18n.Languages {
-		out = append(out, web.Option{Value: l, Text: p.T("me.lang." + l), Selected: l == chosen})
-	}
-	return out
 }

@@ -112,8 +112,9 @@ func (d *desk) composePage(r *web.Request) (*composePage, error) {
 // LargeGiB is Large as texts say it.
 func (p *composePage) LargeGiB() int64 { return p.Large >> 30 }
 
+// languages are those of a mail: one, or both.
 func languages(r *web.Request) []web.Option {
-	return []web.Option{{Value: "en", Text: r.T("me.lang.en")}, {Value: "fr", Text: r.T("me.lang.fr")}, {Value: "both", Text: r.T("desk.both")}}
+	return append(r.Languages(""), web.Option{Value: "both", Text: r.T("desk.both")})
 }
 
 // blank is the form before anything has been typed: what the sender prefers.
@@ -202,7 +203,7 @@ func (d *desk) post(r *web.Request, send bool) error {
 	if f == nil {
 		return err
 	}
-	scripted := strings.Contains(r.Header.Get("Accept"), "application/json")
+	scripted := r.WantsJSON()
 	page.Input = f.values
 	page.Draft = sealing.Draft{ID: f.values.Get("draft")}
 	page.Draft.Version, _ = strconv.ParseInt(f.values.Get("version"), 10, 64) // of no form of ours: no such version

@@ -8,7 +8,6 @@ import (
 	"strings"
 
 	"github.com/pli-mail/pli/internal/fault"
-	"github.com/pli-mail/pli/internal/id"
 	"github.com/pli-mail/pli/internal/keyserver"
 	"github.com/pli-mail/pli/internal/mailaddr"
 	"github.com/pli-mail/pli/internal/policy"
@@ -70,7 +69,7 @@ func replyKind(r *web.Request) string {
 }
 
 func (d *desk) answer(r *web.Request, kind string) error {
-	ref, err := reference(r)
+	ref, err := r.Reference()
 	if err != nil {
 		return err
 	}
@@ -86,14 +85,6 @@ func (d *desk) answer(r *web.Request, kind string) error {
 		return err
 	}
 	return r.Render(d.pages, "reply", d.answerPage(r, kind, o))
-}
-
-func reference(r *web.Request) (string, error) {
-	ref, ok := id.ParseReference(r.PathValue("ref"))
-	if !ok {
-		return "", fault.New(fault.NotFound, "home.err")
-	}
-	return ref, nil
 }
 
 func (d *desk) answerPage(r *web.Request, kind string, o keyserver.Original) *answerPage {
@@ -131,11 +122,11 @@ func (d *desk) answerPage(r *web.Request, kind string, o keyserver.Original) *an
 }
 
 func (d *desk) sendAnswer(r *web.Request, kind string) error {
-	ref, err := reference(r)
+	ref, err := r.Reference()
 	if err != nil {
 		return err
 	}
-	scripted := strings.Contains(r.Header.Get("Accept"), "application/json")
+	scripted := r.WantsJSON()
 	r.Self = "/e/" + ref
 	// Before anything is read: who may not answer uploads nothing.
 	o, err := d.Keys.MayAnswer(r.Context(), keyserver.AnswerAct{Visitor: r.Visitor(), Ref: ref, Kind: kind})

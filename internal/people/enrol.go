@@ -14,7 +14,7 @@ type enrolPage struct {
 }
 
 func newEnrolPage(r *web.Request) *enrolPage {
-	page := &enrolPage{Base: r.Base(r.T("enrol.h1")), Next: r.Next("/"), Languages: languages(r, r.Printer.Lang)}
+	page := &enrolPage{Base: r.Base(r.T("enrol.h1")), Next: r.Next("/"), Languages: r.Languages(r.Printer.Lang)}
 	if r.Session != nil {
 		page.Proven = r.Session.Address
 	}

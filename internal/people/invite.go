@@ -45,7 +45,7 @@ func (p *People) invitationOf(r *web.Request) (id.Token, *invitationPage, error)
 	page := &invitationPage{
 		Base:  r.Base(r.T("inv.h1", "admin", v.Admin, "org", v.Organisation)),
 		Admin: v.Admin, Organisation: v.Organisation, Number: v.Number, Group: v.Group, Administrators: v.Builtin,
-		Invited: v.Address, Until: v.Until, Known: v.Exists, Languages: languages(r, r.Printer.Lang),
+		Invited: v.Address, Until: v.Until, Known: v.Exists, Languages: r.Languages(r.Printer.Lang),
 	}
 	if v.Builtin {
 		page.Group = r.T("seed.admins")

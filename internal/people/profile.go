@@ -19,20 +19,12 @@ type preferences struct {
 func preferencesOf(r *web.Request, u *store.User) preferences {
 	p := preferences{
 		FirstName: u.FirstName, LastName: u.LastName, Notify: u.NotifyOpened,
-		Languages: languages(r, u.Language), Zones: zones(u.TimeZone),
+		Languages: r.Languages(u.Language), Zones: zones(u.TimeZone),
 	}
 	for _, t := range []string{"auto", "light", "dark"} {
 		p.Themes = append(p.Themes, web.Option{Value: t, Text: r.T("me.theme." + t), Selected: t == u.Theme})
 	}
 	return p
-}
-
-func languages(r *web.Request, chosen string) []web.Option {
-	var out []web.Option
-	for _, l := range i18n.Languages {
-		out = append(out, web.Option{Value: l, Text: r.T("me.lang." + l), Selected: l == chosen})
-	}
-	return out
 }
 
 // save keeps what was typed, and uses it in this browser at once.
@@ -67,7 +59,7 @@ func newWelcomePage(r *web.Request) *welcomePage {
 	if page.Name == "" {
 		page.Name = u.DisplayAddress
 	}
-	page.Languages = languages(r, r.Printer.Lang) // what they read now, not what somebody chose for them
+	page.Languages = r.Languages(r.Printer.Lang) // what they read now, not what somebody chose for them
 	page.Base = r.Base(r.T("me.welcome", "name", page.Name))
 	return page
 }

@@ -67,7 +67,7 @@ func (p *portal) open(r *web.Request) error {
 // mail is the link of the mail. The server is not asked anything here: a link
 // scanner learns and changes nothing (AT-49).
 func (p *portal) mail(r *web.Request) error {
-	ref, err := reference(r)
+	ref, err := r.Reference()
 	if err != nil {
 		return err
 	}

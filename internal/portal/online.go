@@ -109,7 +109,7 @@ func readHandedOver(r *web.Request) (handedOver, error) {
 // Every showing is a release with its record, so this is the answer to a POST
 // and no page to come back to.
 func (p *portal) online(r *web.Request) error {
-	ref, err := reference(r)
+	ref, err := r.Reference()
 	if err != nil {
 		return err
 	}
@@ -313,7 +313,7 @@ func size(r *web.Request, n int64) string {
 // onlinePart gives one file of a message that the server opened before: by the
 // same rules, with a record of its own. The type is never the file's own (AT-78).
 func (p *portal) onlinePart(r *web.Request) error {
-	ref, err := reference(r)
+	ref, err := r.Reference()
 	if err != nil {
 		return err
 	}

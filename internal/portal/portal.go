@@ -1,7 +1,8 @@
 // Package portal is the recipients' pages: from a link, a file or a typed
 // reference to the message, which the browser decrypts. The server hands over
-// the pages, the service's half of the key and the ciphertext; it never sees
-// the other half or the message.
+// the pages, the service's half of the key and the ciphertext, and sees neither
+// the other half nor the message, but where a reader without script asks it to
+// open the envelope (online.go).
 package portal
 
 import (
@@ -66,16 +67,6 @@ func Register(c Config) error {
 	return nil
 }
 
-// reference is the one in the path, as people type it. One that cannot be is a
-// page not found; whether a possible one exists is not told (R1).
-func reference(r *web.Request) (string, error) {
-	ref, ok := id.ParseReference(r.PathValue("ref"))
-	if !ok {
-		return "", fault.New(fault.NotFound, "home.err")
-	}
-	return ref, nil
-}
-
 type homePage struct{ web.Base }
 
 func (p *portal) home(r *web.Request) error {
@@ -135,7 +126,7 @@ func (p *landingPage) SenderDomain() string {
 }
 
 func (p *portal) landingPage(r *web.Request) (*landingPage, error) {
-	ref, err := reference(r)
+	ref, err := r.Reference()
 	if err != nil {
 		return nil, err
 	}
@@ -193,7 +184,7 @@ func (p *portal) landing(r *web.Request) error {
 // whoever holds the mail, or if it is the one typed for whoever does not. The
 // answer is the same either way.
 func (p *portal) sendCode(r *web.Request) error {
-	ref, err := reference(r)
+	ref, err := r.Reference()
 	if err != nil {
 		return err
 	}
@@ -233,7 +224,7 @@ func (p *portal) code(r *web.Request) error {
 // verify checks the code. The session it was asked from ends, and the one that
 // begins has proved the address (AT-43).
 func (p *portal) verify(r *web.Request) error {
-	ref, err := reference(r)
+	ref, err := r.Reference()
 	if err != nil {
 		return err
 	}
@@ -266,7 +257,7 @@ func (p *portal) verify(r *web.Request) error {
 
 // forget ends that this browser is remembered, for every address.
 func (p *portal) forget(r *web.Request) error {
-	ref, err := reference(r)
+	ref, err := r.Reference()
 	if err != nil {
 		return err
 	}

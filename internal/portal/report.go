@@ -37,7 +37,7 @@ func (p *portal) report(r *web.Request) error {
 }
 
 func (p *portal) sendReport(r *web.Request) error {
-	ref, err := reference(r)
+	ref, err := r.Reference()
 	if err != nil {
 		return err
 	}

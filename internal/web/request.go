@@ -67,6 +67,25 @@ func (r *Request) Visitor() keyserver.Visitor {
 	return v
 }
 
+// Reference is the envelope's reference in the path, {ref}, as people type it. One
+// that cannot be is a page not found; whether a possible one exists is not told.
+func (r *Request) Reference() (string, error) {
+	ref, ok := id.ParseReference(r.PathValue("ref"))
+	if !ok {
+		return "", fault.New(fault.NotFound, "home.err")
+	}
+	return ref, nil
+}
+
+// Languages are the choices of a language, in the catalogue's words.
+func (r *Request) Languages(chosen string) []Option {
+	var out []Option
+	for _, l := range i18n.Languages {
+		out = append(out, Option{Value: l, Text: r.T("me.lang." + l), Selected: l == chosen})
+	}
+	return out
+}
+
 func (r *Request) answer() http.Header { return r.W.Header() }
 
 // Redirect answers 303 to a path of this site.
@@ -199,6 +218,11 @@ func (r *Request) render(status int, p *Pages, name string, page Page) error {
 		r.W.Write(body)
 	}
 	return nil
+}
+
+// WantsJSON reports whether a page's script asks, and not the browser for a page.
+func (r *Request) WantsJSON() bool {
+	return strings.Contains(r.Header.Get("Accept"), "application/json")
 }
 
 // JSON answers 200 with v.
