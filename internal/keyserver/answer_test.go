@@ -100,16 +100,17 @@ func TestAnswerRights(t *testing.T) {
 			h.prove(t, v, m, 0)
 			return v
 		}, change: func(h *house, m sealed) { h.wait(31 * 24 * time.Hour) }, kindOf: fault.Closed, key: "open.expired", reason: keyserver.ReasonExpired},
-		"forbidden by the message":      {who: reader, message: policy.Permissions{Reply: &no}, kindOf: fault.Denied, key: "answer.denied", reason: keyserver.ReasonAnswer},
-		"forbidden by the account":      {who: reader, account: policy.Settings{NoReply: true}, after: policy.Settings{NoReply: true}, kindOf: fault.Denied, key: "answer.denied", reason: keyserver.ReasonAnswer},
-		"the account became stricter":   {who: reader, message: policy.Permissions{Reply: &yes}, after: policy.Settings{NoReply: true}, kindOf: fault.Denied, key: "answer.denied", reason: keyserver.ReasonAnswer},
-		"not to all":                    {who: reader, message: policy.Permissions{ReplyAll: &no}, kind: keyserver.ReplyAll, to: []string{sender, "carol@y.example"}, kindOf: fault.Denied, key: "answer.denied", reason: keyserver.ReasonAnswer},
-		"passed on, the account silent": {who: reader, message: policy.Permissions{Forward: &yes}, kind: keyserver.Forward, to: []string{"dan@z.example"}, kindOf: fault.Denied, key: "answer.denied", reason: keyserver.ReasonAnswer},
-		"passed on against the message": {who: reader, message: policy.Permissions{Forward: &no}, after: policy.Settings{Forward: true}, kind: keyserver.Forward, to: []string{"dan@z.example"}, kindOf: fault.Denied, key: "answer.denied", reason: keyserver.ReasonAnswer},
-		"a reply to somebody else":      {who: reader, to: []string{"dan@z.example"}, kindOf: fault.Denied, key: "answer.denied", reason: keyserver.ReasonAnswer, page: true},
-		"a reply to another recipient":  {who: reader, to: []string{sender, "carol@y.example"}, kindOf: fault.Denied, key: "answer.denied", reason: keyserver.ReasonAnswer, page: true},
-		"to all, and to a blind copy":   {who: reader, kind: keyserver.ReplyAll, to: []string{sender, "carol@y.example", "blind@b.example"}, kindOf: fault.Denied, key: "answer.denied", reason: keyserver.ReasonAnswer, page: true},
-		"no such kind":                  {who: reader, kind: "bounce", kindOf: fault.Denied, key: "answer.denied", reason: keyserver.ReasonAnswer},
+		"forbidden by the message":         {who: reader, message: policy.Permissions{Reply: &no}, kindOf: fault.Denied, key: "answer.denied", reason: keyserver.ReasonAnswer},
+		"forbidden by the account":         {who: reader, account: policy.Settings{NoReply: true}, after: policy.Settings{NoReply: true}, kindOf: fault.Denied, key: "answer.denied", reason: keyserver.ReasonAnswer},
+		"the account became stricter":      {who: reader, message: policy.Permissions{Reply: &yes}, after: policy.Settings{NoReply: true}, kindOf: fault.Denied, key: "answer.denied", reason: keyserver.ReasonAnswer},
+		"not to all":                       {who: reader, message: policy.Permissions{ReplyAll: &no}, kind: keyserver.ReplyAll, to: []string{sender, "carol@y.example"}, kindOf: fault.Denied, key: "answer.denied", reason: keyserver.ReasonAnswer},
+		"passed on, the account silent":    {who: reader, message: policy.Permissions{Forward: &yes}, kind: keyserver.Forward, to: []string{"dan@z.example"}, kindOf: fault.Denied, key: "answer.denied", reason: keyserver.ReasonAnswer},
+		"passed on against the message":    {who: reader, message: policy.Permissions{Forward: &no}, after: policy.Settings{Forward: true}, kind: keyserver.Forward, to: []string{"dan@z.example"}, kindOf: fault.Denied, key: "answer.denied", reason: keyserver.ReasonAnswer},
+		"passed on without its passphrase": {who: reader, message: policy.Permissions{Forward: &yes, Passphrase: true}, after: policy.Settings{Forward: true}, kind: keyserver.Forward, to: []string{"dan@z.example"}, kindOf: fault.Denied, key: "answer.denied", reason: keyserver.ReasonAnswer},
+		"a reply to somebody else":         {who: reader, to: []string{"dan@z.example"}, kindOf: fault.Denied, key: "answer.denied", reason: keyserver.ReasonAnswer, page: true},
+		"a reply to another recipient":     {who: reader, to: []string{sender, "carol@y.example"}, kindOf: fault.Denied, key: "answer.denied", reason: keyserver.ReasonAnswer, page: true},
+		"to all, and to a blind copy":      {who: reader, kind: keyserver.ReplyAll, to: []string{sender, "carol@y.example", "blind@b.example"}, kindOf: fault.Denied, key: "answer.denied", reason: keyserver.ReasonAnswer, page: true},
+		"no such kind":                     {who: reader, kind: "bounce", kindOf: fault.Denied, key: "answer.denied", reason: keyserver.ReasonAnswer},
 		"a suspended account": {who: reader, change: func(h *house, m sealed) {
 			h.update(t, func(tx *store.Tx) error { return tx.SetAccountState(account, store.AccountSuspended) })
 		}, kindOf: fault.Denied, key: "answer.denied", reason: keyserver.ReasonAnswer},

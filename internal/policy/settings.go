@@ -169,7 +169,9 @@ func (p Permissions) Encode() string {
 }
 
 // Under are the permissions of a message of an account: an account may only
-// tighten what the message says, and where that says nothing, decides.
+// tighten what the message says, and where that says nothing, decides. What a
+// passphrase protects the server does not open, nor is it passed on: it would
+// come through the server, and be sealed without one.
 func (p Permissions) Under(s Settings) Allowed {
 	yes := func(b *bool, otherwise bool) bool {
 		if b == nil {
@@ -183,7 +185,7 @@ func (p Permissions) Under(s Settings) Allowed {
 	}
 	return Allowed{
 		Level: Stricter(level, s.Level), Reply: !s.NoReply && yes(p.Reply, true), ReplyAll: !s.NoReply && yes(p.ReplyAll, yes(p.Reply, true)),
-		Forward: s.Forward && yes(p.Forward, true), Online: !s.NoOnline && !p.Passphrase, Lease: s.LeaseDays,
+		Forward: s.Forward && yes(p.Forward, true) && !p.Passphrase, Online: !s.NoOnline && !p.Passphrase, Lease: s.LeaseDays,
 	}
 }
 

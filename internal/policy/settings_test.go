@@ -43,6 +43,8 @@ func TestUnder(t *testing.T) {
 			policy.Allowed{Level: policy.Medium, Online: true}},
 		{"reply to all alone", policy.Permissions{ReplyAll: &no}, policy.Settings{Forward: true, LeaseDays: 2},
 			policy.Allowed{Level: policy.Medium, Reply: true, Forward: true, Online: true, Lease: 2}},
+		{"a passphrase", policy.Permissions{Passphrase: true, Forward: &yes}, policy.Settings{Forward: true},
+			policy.Allowed{Level: policy.Medium, Reply: true, ReplyAll: true}},
 	} {
 		if got := c.p.Under(c.s); got != c.want {
 			t.Errorf("%s: %+v, want %+v", c.name, got, c.want)
