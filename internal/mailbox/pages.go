@@ -45,7 +45,7 @@ func parsePages() (*pages, error) {
 		return nil, err
 	}
 	p := &pages{style: template.CSS(style), script: template.JS(script)}
-	p.policy = fmt.Sprintf("default-src 'none'; style-src '%s'; script-src '%s'; connect-src 'self'; frame-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+	p.policy = fmt.Sprintf("default-src 'none'; style-src '%s'; script-src '%s'; connect-src 'self'; frame-src 'self'; img-src data:; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
 		digest(style), digest(script))
 	for name, t := range map[string]**template.Template{"list": &p.list, "mail": &p.mail, "missing": &p.missing} {
 		if *t, err = template.ParseFS(files, "pages/layout.html", "pages/"+name+".html"); err != nil {
