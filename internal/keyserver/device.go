@@ -12,8 +12,9 @@ import (
 // Remember remembers the visitor's browser for the address of the slot with that
 // reference, which this session has proved: envelopes of a low level that are
 // sealed to it open there without a code, until the browser was not used for
-// store.RememberLimit. device is the token that the browser is to be known by,
-// client its name. Faults: home.err, sess.h1, e404.h1; release.level.code for an
+// store.RememberLimit. device is the token that the browser is to be known by
+// from now on, for what it was remembered for before too: whoever used it before
+// may have kept the old one. client is its name. Faults: home.err, sess.h1, e404.h1; release.level.code for an
 // envelope of another level, or a session that did not prove the address itself.
 func (s *Service) Remember(ctx context.Context, v Visitor, ref string, device id.Token, client string) error {
 	ref, err := parseRef(ref)
@@ -35,6 +36,11 @@ func (s *Service) Remember(ctx context.Context, v Visitor, ref string, device id
 		}
 		if !o.Possession || o.Proven != o.Slot.Address || level(o) != policy.Low {
 			return levelRefusal(o, "release.level.code", "/e/"+o.Slot.Ref).fault
+		}
+		if v.Device != "" {
+			if err := tx.MoveRemembered(v.Device, device.Hash()); err != nil {
+				return err
+			}
 		}
 		if err := tx.PutRemembered(store.Remembered{TokenHash: device.Hash(), Address: o.Slot.Address, Client: client}); err != nil {
 			return err

@@ -160,6 +160,36 @@ func TestAccountsLevel(t *testing.T) {
 	})
 }
 
+// Whoever used a browser before, and kept the token by which it was known, does
+// not have it remembered for those who come after.
+func TestRememberedAnew(t *testing.T) {
+	t.Parallel()
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		h := newHouse(t, db)
+		m := h.sealAt(t, policy.Low, "eve@evil.example", "bob@x.example")
+		was, is := id.NewToken(), id.NewToken()
+		in := func(i int, device string, mod ...func(*store.Session)) keyserver.Visitor {
+			v := h.visitor(t, mod...)
+			v.Device = device
+			h.prove(t, v, m, i)
+			return v
+		}
+		if err := h.Remember(t.Context(), in(0, "", proven("eve@evil.example")), m.ref(0), was, ""); err != nil {
+			t.Fatal(err)
+		}
+		if err := h.Remember(t.Context(), in(1, was.Hash(), proven("bob@x.example")), m.ref(1), is, ""); err != nil {
+			t.Fatal(err)
+		}
+		for i := range 2 {
+			_, err := h.Release(t.Context(), in(i, was.Hash()), m.slot(i))
+			wantKey(t, "with the old token", err, fault.Denied, "release.code")
+			if _, err := h.Release(t.Context(), in(i, is.Hash()), m.slot(i)); err != nil {
+				t.Errorf("with the new one: %v", err)
+			}
+		}
+	})
+}
+
 // A device that is remembered for an address opens a low envelope of that
 // address without a code, and nothing else; until it is forgotten or unused.
 func TestRemembered(t *testing.T) {

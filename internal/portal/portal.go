@@ -248,9 +248,11 @@ func (p *portal) verify(r *web.Request) error {
 	if r.PostFormValue("remember") != "" {
 		v := r.Visitor()
 		v.Session = token.Hash()
-		if err := p.Keys.Remember(r.Context(), v, ref, r.Device(), r.UserAgent()); err != nil {
+		device := id.NewToken()
+		if err := p.Keys.Remember(r.Context(), v, ref, device, r.UserAgent()); err != nil {
 			return err
 		}
+		r.SetDevice(device)
 	}
 	return r.Redirect("/e/" + ref + "/message")
 }

@@ -24,6 +24,12 @@ func (tx *Tx) PutRemembered(r Remembered) error {
 	return err
 }
 
+// MoveRemembered gives a device another token, which no device has.
+func (tx *Tx) MoveRemembered(from, to string) error {
+	_, err := tx.exec(`UPDATE remembered SET token_hash = $2 WHERE token_hash = $1`, from, to)
+	return err
+}
+
 // TouchRemembered notes that a device which is remembered for an address was
 // used now. One that is not, or was not used for too long, stays as it is.
 func (tx *Tx) TouchRemembered(tokenHash, address string) error {

@@ -70,15 +70,10 @@ func (r *Request) device() id.Token {
 	return token
 }
 
-// Device is the token that this browser is remembered by from now on. How long
+// SetDevice makes token what this browser is remembered by from now on. How long
 // that counts is the database's to say.
-func (r *Request) Device() id.Token {
-	token := r.device()
-	if token.IsZero() {
-		token = id.NewToken()
-	}
+func (r *Request) SetDevice(token id.Token) {
 	r.kit.setCookie(r.W, r.kit.deviceCookie(), token.Reveal(), year, http.SameSiteStrictMode)
-	return token
 }
 
 // ForgetDevice takes that token from the browser. Forgetting it in the database
