@@ -15,9 +15,10 @@ import (
 	"github.com/pli-mail/pli/internal/store"
 )
 
-// The kinds of acts on a message that was sent, as the audit log names them.
+// The kinds of acts on a message that was sent, as the audit log names them. A
+// slot and its message are locked independently: what one of them locks stays locked.
 const (
-	ActLock      = "envelope.lock"
+	ActLock      = "envelope.lock" // no further openings
 	ActUnlock    = "envelope.unlock"
 	ActExpire    = "envelope.expire"    // now, and for good: S is destroyed
 	ActEnd       = "envelope.end"       // another end date
@@ -83,17 +84,6 @@ func (s *Service) Act(ctx context.Context, a Actor, act Act, messageID, slotID s
 		s.c.Post.Wake()
 	}
 	return out, nil
-}
-
-// Lock stops further openings, without a reason: Act with ActLock.
-func (s *Service) Lock(ctx context.Context, a Actor, messageID, slotID string) (Acted, error) {
-	return s.Act(ctx, a, Act{Kind: ActLock}, messageID, slotID)
-}
-
-// Unlock undoes Lock: Act with ActUnlock. A slot and its message are locked
-// independently: what one of them locks stays locked.
-func (s *Service) Unlock(ctx context.Context, a Actor, messageID, slotID string) (Acted, error) {
-	return s.Act(ctx, a, Act{Kind: ActUnlock}, messageID, slotID)
 }
 
 // Many is what an act on many messages came to.

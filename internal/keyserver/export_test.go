@@ -1,6 +1,7 @@
 package keyserver
 
 import (
+	"context"
 	"time"
 
 	"github.com/pli-mail/pli/internal/store"
@@ -12,6 +13,16 @@ func SetPause(s *Service, d time.Duration) { s.pause = d }
 // SetStageLimits sets how many bytes may be staged at once, in all and by one
 // network, and how many stages.
 func SetStageLimits(s *Service, all, network store.Staged) { s.staged = stageLimits{all, network} }
+
+// Lock is Act with ActLock and no reason.
+func (s *Service) Lock(ctx context.Context, a Actor, messageID, slotID string) (Acted, error) {
+	return s.Act(ctx, a, Act{Kind: ActLock}, messageID, slotID)
+}
+
+// Unlock is Act with ActUnlock.
+func (s *Service) Unlock(ctx context.Context, a Actor, messageID, slotID string) (Acted, error) {
+	return s.Act(ctx, a, Act{Kind: ActUnlock}, messageID, slotID)
+}
 
 // Limits that tests walk up to.
 const (

@@ -132,7 +132,7 @@ func TestOpenOnline(t *testing.T) {
 		}
 		// A lock reaches what the server had opened.
 		claire := claireOf(t, h)
-		if _, err := h.Keys.Lock(t.Context(), claire, h.MessageOf(t, e), ""); err != nil {
+		if _, err := h.Keys.Act(t.Context(), claire, keyserver.Act{Kind: keyserver.ActLock}, h.MessageOf(t, e), ""); err != nil {
 			t.Fatal(err)
 		}
 		if f := b.Post(t, action); f.Status == 200 {

@@ -271,7 +271,7 @@ func TestClosed(t *testing.T) {
 	opened(t, h, b, e)
 	claire := h.Browser(t).SignIn(t, webtest.User)
 	actor := keyserver.Actor{UserID: claire.UserID, Name: "user:" + webtest.User, Origin: "192.0.2.1"}
-	if _, err := h.Keys.Lock(t.Context(), actor, h.MessageOf(t, e), ""); err != nil {
+	if _, err := h.Keys.Act(t.Context(), actor, keyserver.Act{Kind: keyserver.ActLock}, h.MessageOf(t, e), ""); err != nil {
 		t.Fatal(err)
 	}
 	a := b.Get(t, "/e/"+e.Ref+"?lang=en")
@@ -283,7 +283,7 @@ func TestClosed(t *testing.T) {
 		t.Errorf("message page of a locked envelope: %d", a.Status)
 	}
 	has(t, release(t, b, e), 403, `"key":"open.locked"`, "Contact Claire Roux.")
-	if _, err := h.Keys.Unlock(t.Context(), actor, h.MessageOf(t, e), ""); err != nil {
+	if _, err := h.Keys.Act(t.Context(), actor, keyserver.Act{Kind: keyserver.ActUnlock}, h.MessageOf(t, e), ""); err != nil {
 		t.Fatal(err)
 	}
 	if a := release(t, b, e); a.Status != 200 {
