@@ -1,19 +1,31 @@
 package keyserver
 
 import (
-	"context"
-	"crypto/hmac"
-	"encoding/hex"
 	"errors"
-	"fmt"
 	"time"
 
-	"github.com/pli-mail/pli/envelope"
 	"github.com/pli-mail/pli/internal/fault"
 	"github.com/pli-mail/pli/internal/id"
 	"github.com/pli-mail/pli/internal/mailaddr"
 	"github.com/pli-mail/pli/internal/policy"
 	"github.com/pli-mail/pli/internal/store"
+)
+
+// The states of a slot; the strictest of the slot's and the message's counts.
+const (
+	StateActive  = "active"
+	StateLocked  = "locked"
+	StateExpired = "expired"
+	StateGone    = "gone" // the key has been destroyed
+
+	StateRecalled = "recalled" // the sender has withdrawn it
+)
+
+// What a high level asks of somebody who proved the address.
+const (
+	StepAccount = "account" // to sign in, or to have an account at all
+	StepSetUp   = "set-up"  // to have a second factor
+	StepSecond  = "second"  // to prove it now
 )
 
 // Why a release, or an act on a message, was refused, as its audit record says it. The pages
@@ -273,285 +285,10 @@ func openSession(tx *store.Tx, v Visitor) (store.Session, error) {
 	return sess, nil
 }
 
-// What stands for a slot that does not exist. It is made from what was asked
-// alone, so that asking twice shows no difference to a real one.
-
-func (s *Service) fakeSlot(ref string) (slot envelope.SlotID) {
-	copy(slot[:], s.c.Root.MAC("fake slot", []byte(ref)))
-	return slot
-}
-
-func (s *Service) fakeChallenge(slot envelope.SlotID) Challenge {
-	c := Challenge{Slot: slot}
-	copy(c.Message[:], s.c.Root.MAC("fake message", slot[:]))
-	copy(c.HH[:], s.c.Root.MAC("fake hh", slot[:]))
-	return c
-}
-
-func (s *Service) fakePop(slot envelope.SlotID) []byte { return s.c.Root.MAC("fake pop", slot[:]) }
-
-// Challenge returns what a proof of possession of that slot's mail is made for.
-// A slot that does not exist gets one that looks like any other, always the
-// same. Faults: sess.h1, si.mustchange.
-func (s *Service) Challenge(ctx context.Context, v Visitor, slot envelope.SlotID) (Challenge, error) {
-	return s.challenge(ctx, v, s.fakeChallenge(slot), func(tx *store.Tx) (store.Opening, error) {
-		return tx.FindOpening(slot.String(), v.Session)
-	})
-}
-
-// ChallengeRef is Challenge for the slot with that reference, as people type
-// it. Faults: also home.err for what cannot be a reference.
-func (s *Service) ChallengeRef(ctx context.Context, v Visitor, ref string) (Challenge, error) {
-	ref, err := parseRef(ref)
-	if err != nil {
-		return Challenge{}, err
-	}
-	return s.challenge(ctx, v, s.fakeChallenge(s.fakeSlot(ref)), func(tx *store.Tx) (store.Opening, error) {
-		return tx.FindOpeningByRef(ref, v.Session)
-	})
-}
-
-func (s *Service) challenge(ctx context.Context, v Visitor, fake Challenge, find func(*store.Tx) (store.Opening, error)) (c Challenge, err error) {
-	err = s.c.DB.View(ctx, func(tx *store.Tx) error {
-		sess, err := openSession(tx, v)
-		if err != nil {
-			return err
-		}
-		c = fake
-		if c.Nonce, err = hex.DecodeString(sess.Nonce); err != nil {
-			return fmt.Errorf("read nonce: %w", err)
-		}
-		o, err := find(tx)
-		if errors.Is(err, store.ErrNotFound) {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		if c.Slot, err = envelope.ParseSlotID(o.Slot.ID); err == nil {
-			c.Message, err = envelope.ParseMessageID(o.Message.ID)
-		}
-		copy(c.HH[:], o.Message.HH)
-		return err
-	})
-	if err != nil {
-		return Challenge{}, unavailable(err)
-	}
-	return c, nil
-}
-
 func parseRef(ref string) (string, error) {
 	parsed, ok := id.ParseReference(ref)
 	if !ok {
 		return "", fault.New(fault.Invalid, "home.err").In("ref", "home.err", nil)
 	}
 	return parsed, nil
-}
-
-// Wrong proofs before one must wait. E cannot be guessed, but a passphrase that
-// masks it can, by who holds the mail: so the proofs count for the session, the
-// network and the slot. A stranger may know a slot by a reference that they
-// guessed; what they get wrong does not count against who has proved the address.
-const (
-	proofLimit, proofWindow               = 10, 10 * time.Minute
-	proofNetworkLimit, proofNetworkWindow = 100, time.Hour
-	proofSlotLimit, proofSlotWindow       = 50, 24 * time.Hour
-)
-
-type proofCount struct {
-	name   string
-	limit  int
-	window time.Duration
-	key    string // of the text that refuses
-}
-
-// proofCounts are the counters of a proof for a slot, in the order in which
-// their rows are held.
-func proofCounts(v Visitor, slot envelope.SlotID, o store.Opening, known bool) []proofCount {
-	name := "proof:slot:" + slot.String()
-	if known && addressed(o) {
-		name += ":addressed"
-	}
-	return []proofCount{
-		{"proof:network:" + store.Network(v.Origin), proofNetworkLimit, proofNetworkWindow, "e429.p"},
-		{name, proofSlotLimit, proofSlotWindow, "pp.toomany"},
-		{"proof:" + v.Session, proofLimit, proofWindow, "e429.p"},
-	}
-}
-
-// Prove checks that the visitor holds the mail of a slot: proof is
-// envelope.Possession of the slot's pop over the session's nonce. It remembers
-// that for the session and returns the slot's reference. Faults: sess.h1,
-// si.mustchange, possession.failed, e429.p, pp.toomany.
-func (s *Service) Prove(ctx context.Context, v Visitor, slot envelope.SlotID, proof []byte) (ref string, err error) {
-	var refused *fault.Error
-	err = s.c.DB.Update(ctx, func(tx *store.Tx) error {
-		ref, refused = "", nil
-		sess, err := openSession(tx, v)
-		if err != nil {
-			return err
-		}
-		nonce, err := hex.DecodeString(sess.Nonce)
-		if err != nil {
-			return fmt.Errorf("read nonce: %w", err)
-		}
-		o, err := tx.FindOpening(slot.String(), v.Session)
-		if err != nil && !errors.Is(err, store.ErrNotFound) {
-			return err
-		}
-		known, pop := err == nil, s.fakePop(slot)
-		if known {
-			pop = o.Slot.Pop
-		}
-		counts := proofCounts(v, slot, o, known)
-		if guessed, err := guessable(o); err != nil {
-			return err
-		} else if guessed {
-			// The right one is refused too: otherwise there would be no limit.
-			if refused, err = heldProof(tx, counts); err != nil || refused != nil {
-				return err
-			}
-		}
-		want := envelope.Possession([32]byte(pop), nonce)
-		if !hmac.Equal(want[:], proof) || !known {
-			refused, err = countProof(tx, counts)
-			return err
-		}
-		ref = o.Slot.Ref
-		if err := tx.InsertPossession(v.Session, o.Slot.ID, v.Device); err != nil || v.Device == "" {
-			return err
-		}
-		return tx.TouchRemembered(v.Device, o.Slot.Address)
-	})
-	if err == nil && refused != nil {
-		err = refused
-	}
-	if err != nil {
-		return "", unavailable(err)
-	}
-	return ref, nil
-}
-
-// guessable reports whether what proves possession can be guessed.
-func guessable(o store.Opening) (bool, error) {
-	p, err := policy.ReadPermissions(o.Message.Policy)
-	return p.Passphrase, err
-}
-
-// heldProof refuses where too many were wrong already, and holds the counters so
-// that of many at once none is over the limit.
-func heldProof(tx *store.Tx, counts []proofCount) (*fault.Error, error) {
-	for _, c := range counts {
-		t, err := tx.LockThrottle(c.name)
-		if err != nil {
-			return nil, err
-		}
-		if wait := t.Since.Add(c.window).Sub(tx.Now); t.Count >= c.limit && wait > 0 {
-			return fault.Wait(c.key, wait), nil
-		}
-	}
-	return nil, nil
-}
-
-// countProof counts a wrong proof. A slot that does not exist is counted like any other.
-func countProof(tx *store.Tx, counts []proofCount) (*fault.Error, error) {
-	refused := fault.New(fault.Denied, "possession.failed")
-	for _, c := range counts {
-		allowed, wait, err := tx.Hit(c.name, c.window, c.limit)
-		if err != nil {
-			return nil, err
-		}
-		if !allowed {
-			refused = fault.Wait(c.key, wait)
-		}
-	}
-	return refused, nil
-}
-
-// Landing returns the card of the envelope with that reference. Before the
-// session has proved possession it says nothing, not even whether there is one,
-// but to who has proved the address what the list of received envelopes says.
-// Faults: home.err, sess.h1, si.mustchange.
-func (s *Service) Landing(ctx context.Context, v Visitor, ref string) (Landing, error) {
-	ref, err := parseRef(ref)
-	if err != nil {
-		return Landing{}, err
-	}
-	var l Landing
-	err = s.c.DB.View(ctx, func(tx *store.Tx) error {
-		l = Landing{Ref: ref}
-		if _, err := openSession(tx, v); err != nil {
-			return err
-		}
-		o, known, err := findRef(tx, ref, v.Session)
-		if err != nil || !known {
-			return err
-		}
-		if o.Possession {
-			return s.describe(tx, o, &l)
-		}
-		if addressed(o) && o.Slot.Listed() {
-			l.Listed, l.Sender, l.Masked, l.State = true, sender(o), masked(o.Slot), stateOf(o, asOf(tx, o))
-			l.SealedAt, l.ExpiresAt = o.Message.SealedAt, endOf(o.Message, o.Slot)
-		}
-		if addressed(o) && stateOf(o, asOf(tx, o)) == StateActive {
-			l.Online, err = online(o) // whoever has the address may know that there is one
-		}
-		return err
-	})
-	if err != nil {
-		return Landing{}, unavailable(err)
-	}
-	return l, nil
-}
-
-func (s *Service) describe(tx *store.Tx, o store.Opening, l *Landing) (err error) {
-	now := asOf(tx, o)
-	if l.Slot, err = envelope.ParseSlotID(o.Slot.ID); err != nil {
-		return err
-	}
-	l.Possession, l.Device, l.Level = true, known(o) && !addressed(o), level(o)
-	l.Proven = addressed(o) || l.Device
-	if l.Proven {
-		if l.Step, err = stepOf(tx, o, now); err != nil {
-			return err
-		}
-	}
-	l.Sender, l.Masked = sender(o), masked(o.Slot)
-	l.SealedAt, l.ExpiresAt = o.Message.SealedAt, endOf(o.Message, o.Slot)
-	l.State, l.Kept = stateOf(o, now), kept(o.Message, now)
-	if l.State == StateGone || l.State == StateRecalled {
-		return nil
-	}
-	if l.Online, err = online(o); err != nil {
-		return err
-	}
-	p, err := policy.ReadPermissions(o.Message.Policy)
-	if err != nil {
-		return err
-	}
-	l.NoCopy = p.Forward != nil && !*p.Forward
-	if l.Proven && l.State == StateActive {
-		if l.Answers, err = answersTo(tx, o); err != nil {
-			return err
-		}
-	}
-	key, err := s.openEpoch(o.AccountKey, o.Epoch)
-	if err != nil {
-		return err
-	}
-	c, err := key.openCard(o.Message)
-	if err != nil {
-		return err
-	}
-	l.Note = c.Note
-	epoch := openedEpoch{epochKey: key}
-	if l.Reason, err = epoch.openReason(o.Slot.ID, o.Slot.LockBox); err == nil && l.Reason == "" {
-		l.Reason, err = epoch.openReason(o.Message.ID, o.Message.LockBox)
-	}
-	return err
-}
-
-func kept(m store.Message, now time.Time) bool {
-	return m.Payload != "" && m.PayloadUntil.After(now)
 }

@@ -15,6 +15,17 @@ import (
 	"github.com/pli-mail/pli/internal/store"
 )
 
+// CodeLetter is a code to be mailed to a recipient.
+type CodeLetter struct {
+	AccountID    int64
+	To           mailaddr.Address
+	Ref          string
+	Code         string
+	SenderName   string
+	Organisation string
+	Language     string // en, fr: of the page that asked; "" where it is not known
+}
+
 // A code proves that somebody reads the slot's mailbox now. It is bound to the
 // session that asked and to the slot, and is hashed at rest.
 const (

@@ -12,8 +12,71 @@ import (
 	"github.com/pli-mail/pli/envelope"
 	"github.com/pli-mail/pli/internal/fault"
 	"github.com/pli-mail/pli/internal/id"
+	"github.com/pli-mail/pli/internal/mailaddr"
+	"github.com/pli-mail/pli/internal/policy"
 	"github.com/pli-mail/pli/internal/store"
 )
+
+// NewMessage is a sealed message to be registered. The blob named Payload stays
+// the caller's until Register returns nil, and is the service's from then on. A
+// small payload is given as Body instead.
+type NewMessage struct {
+	AccountID    int64
+	Sender       Sender
+	Subject      string // kept encrypted, for the sender's list
+	Note         string // kept encrypted, shown to whoever holds the mail
+	MH           []byte
+	HH, PH       [32]byte
+	PayloadSize  int64     // bytes
+	Payload      string    // name of the blob, "" where the sender holds the file, or with Body
+	Body         []byte    // the payload itself, or nil
+	KeepUntil    time.Time // how long the link serves the payload; zero: only until the mails have left
+	ExpiresAt    time.Time // zero: never
+	NotifyOpened bool
+	RemindAt     time.Time          // when the sender is told who has not opened it; zero: not
+	Carrier      string             // CarrierMail, CarrierFile or CarrierThrough
+	Transit      string             // trace id of the gateway, or ""
+	Permissions  policy.Permissions // what the sender or a rule allows
+	Intake       string             // id of the intake that it answers, or ""
+	Larges       []string           // ids of the sender's large files whose keys are in it
+	Slots        []NewSlot
+	Actor        Actor
+	Answers      *AnswerAct // the envelope that this one answers, or passes on; nil: none
+	// Then, if not nil, runs in the same transaction, perhaps more than once: it
+	// enqueues the mails. Its error undoes everything.
+	Then func(tx *store.Tx, r Registered) error
+}
+
+// How the envelopes travel.
+const (
+	CarrierMail    = store.CarrierMail    // the outbox delivers them
+	CarrierFile    = store.CarrierFile    // the sender holds the files
+	CarrierThrough = store.CarrierThrough // the gateway hands it on, and then says Passed or Withdraw
+)
+
+// NewSlot is one recipient's half.
+type NewSlot struct {
+	ID      envelope.SlotID
+	Address mailaddr.Address
+	RH      []byte
+	Wrap    [48]byte
+	S       envelope.Secret
+	Pop     [32]byte
+	Shown   bool // the message names the address in To or Cc
+}
+
+// Registered is what Register adds to the envelopes.
+type Registered struct {
+	MessageID envelope.MessageID
+	Seal      [64]byte
+	Slots     []RegisteredSlot // in the order given
+}
+
+// RegisteredSlot is one recipient's reference.
+type RegisteredSlot struct {
+	SlotID envelope.SlotID
+	Ref    string // six characters, as id.NewReference makes them
+}
 
 // Limits of one message.
 const (

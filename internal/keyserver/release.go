@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"time"
 
 	"github.com/pli-mail/pli/envelope"
 	"github.com/pli-mail/pli/internal/blob"
@@ -13,6 +14,28 @@ import (
 	"github.com/pli-mail/pli/internal/policy"
 	"github.com/pli-mail/pli/internal/store"
 )
+
+// Release is what opens one recipient's envelope together with its mail.
+type Release struct {
+	S         envelope.Secret
+	HH, PH    [32]byte
+	Ref       string
+	Sender    Sender
+	SealedAt  time.Time
+	ExpiresAt time.Time // zero: never
+	Kept      bool      // Ciphertext has it
+}
+
+// OpenedLetter tells a sender of the first opening of one recipient's envelope.
+type OpenedLetter struct {
+	AccountID     int64
+	SenderUserID  string
+	SenderAddress string
+	MessageID     string
+	Ref           string
+	Recipient     string // address as the sender wrote it
+	At            time.Time
+}
 
 // Release hands S to a visitor who has proved to hold the slot's mail and to
 // have its address as strongly as the message asks, while the envelope is
