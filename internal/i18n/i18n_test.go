@@ -127,3 +127,16 @@ func TestSizeInText(t *testing.T) {
 		}
 	}
 }
+
+// In French no line breaks before : ; ? ! % » or after «.
+func TestFrenchSpaces(t *testing.T) {
+	bad := regexp.MustCompile(`\S [:;?!%»]([\s".,)]|$)|« `)
+	for k, v := range texts(t, "fr") {
+		raw, _ := json.Marshal(v)
+		for _, s := range regexp.MustCompile(`"(?:[^"\\]|\\.)*"`).FindAllString(string(raw), -1) {
+			if bad.MatchString(s) {
+				t.Errorf("%s: %s", k, s)
+			}
+		}
+	}
+}
