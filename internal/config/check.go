@@ -155,6 +155,13 @@ func (r *reading) checkMail() {
 			r.add("mail.from", "config.address", "value", m.From)
 		}
 	}
+	if r.ok("mail.open_address") && m.OpenAddress != "" {
+		if _, err := mailaddr.Parse(m.OpenAddress); err != nil {
+			r.add("mail.open_address", "config.address", "value", m.OpenAddress)
+		} else if len(r.Gateway.Listen) == 0 && r.ok("gateway.listen") {
+			r.add("gateway.listen", "config.together", "other", "mail.open_address", "example", findKey("gateway.listen").example)
+		}
+	}
 	r.together("mail.dkim.domain", "mail.dkim.selector", "mail.dkim.key_file")
 	if m.DKIM.Domain != "" && r.ok("mail.dkim.domain") {
 		if _, err := mailaddr.ParseDomain(m.DKIM.Domain); err != nil {

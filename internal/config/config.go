@@ -63,6 +63,7 @@ type Mail struct {
 	CAFile       string // empty: the system's
 	From         string // of the service's own mails: an address, or Name <address>
 	DKIM         DKIM
+	OpenAddress  string // that recipients may forward envelopes to; empty: none
 	DKIMDir      string // files of further keys, SELECTOR._domainkey.DOMAIN.pem; empty: none
 }
 

@@ -71,6 +71,9 @@ var keys = []key{
 	{name: "mail.from", required: true, example: `"Example Health <envelopes@example.org>"`, field: func(c *Config) any { return &c.Mail.From },
 		doc: "Sender of the service's own mails: an address, or a name with an address."},
 
+	{name: "mail.open_address", example: `"open@pli.example.org"`, field: func(c *Config) any { return &c.Mail.OpenAddress },
+		doc: "Where recipients may forward an envelope that nothing on their device opens. The gateway takes mail for it from anyone and answers with a link, only to the address that the envelope was made for. Left out, there is none. Whoever forwards shows the service both halves of the key for a moment."},
+
 	{name: "mail.dkim.domain", example: `"example.org"`, field: func(c *Config) any { return &c.Mail.DKIM.Domain },
 		doc: "Domain of the signature (d=)."},
 	{name: "mail.dkim.selector", example: `"pli"`, field: func(c *Config) any { return &c.Mail.DKIM.Selector },

@@ -255,6 +255,7 @@ func sentence(r *web.Request, e keyserver.Event) string {
 		"envelope.seal":              "desk.ev.seal",
 		"envelope.release":           "desk.ev.release",
 		"envelope.released_assisted": "desk.ev.assisted",
+		"envelope.assisted_upload":   "forwarded.ev",
 		"envelope.release_denied":    "desk.ev.denied",
 		"device.remember":            "desk.ev.device",
 		keyserver.ActLock:            "desk.ev.lock",
@@ -273,7 +274,7 @@ func sentence(r *web.Request, e keyserver.Event) string {
 		return e.Action
 	}
 	switch e.Action {
-	case "envelope.seal", "envelope.release", "envelope.released_assisted", "envelope.release_denied", "device.remember":
+	case "envelope.seal", "envelope.release", "envelope.released_assisted", "envelope.assisted_upload", "envelope.release_denied", "device.remember":
 	case "envelope.reply", "envelope.forward":
 		if e.Refused {
 			key += "denied"

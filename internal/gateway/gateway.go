@@ -53,6 +53,9 @@ type Config struct {
 	// sender's domain has no DKIM key here; else From stays as it came.
 	RewriteFrom bool
 	MaxPerMin   int // messages of one upstream in a minute; 0: no limit
+
+	// Open is the address that anybody may forward an envelope to; zero: there is none.
+	Open mailaddr.Address
 }
 
 // Gateway is an smtpd.Handler. Run must be running while it is served.
@@ -60,6 +63,7 @@ type Gateway struct {
 	c        Config
 	admitted admitted
 	limits   limits
+	opening  opening
 	recorder recorder
 	buffers  sync.Pool // of *[]byte, to receive with
 }
@@ -69,6 +73,7 @@ func New(c Config) *Gateway {
 	g := &Gateway{c: c}
 	g.admitted.load = c.Accounts.Admission
 	g.limits.perMinute = c.MaxPerMin
+	g.opening = opening{limits: limits{perMinute: forwardedPerMinute}, places: make(chan struct{}, forwardedAtOnce)}
 	g.recorder = recorder{db: c.DB, log: c.Log, in: make(chan record, recordsMost)}
 	return g
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"io"
 	"log/slog"
 	"net/netip"
@@ -31,6 +32,10 @@ type session struct {
 	to    []outbox.Receiver
 	seen  map[string]bool // recipients, canonical
 	state *account.Admission
+
+	stranger *smtpd.Reply // who may send nothing is told this, unless it is for the open address
+	refused  int          // times on this connection
+	open     bool         // the message is for the open address
 }
 
 // Connect begins a session. Who is nobody's upstream is told so at MAIL, since
@@ -72,7 +77,16 @@ func (s *session) certificate() string {
 func (s *session) Mail(ctx context.Context, from smtpd.Path, o smtpd.MailOptions) error {
 	s.Reset()
 	if err := s.admit(ctx, from); err != nil {
-		return err
+		var r *smtpd.Reply
+		if s.g.c.Open.IsZero() || !errors.As(err, &r) || r.Code < 500 {
+			return err
+		}
+		if s.refused >= mostRefused {
+			return sentAway()
+		}
+		s.refused++
+		s.stranger, s.from, s.opts = r, from, o // until it is known to whom
+		return nil
 	}
 	// Of one that shows a token, the message must come first: else strangers from
 	// the same network would use its number up.
@@ -124,7 +138,22 @@ func sendsFor(state *account.Admission, may []store.Upstream, domain string) []s
 	return slices.DeleteFunc(slices.Clone(may), func(u store.Upstream) bool { return u.AccountID != owner.ID })
 }
 
+// Rcpt takes the open address from everybody, and alone: that mail goes no further.
 func (s *session) Rcpt(_ context.Context, to mailaddr.Address, o smtpd.RcptOptions) error {
+	alone := reply(452, "4.5.3", "this address and others in messages of their own, please")
+	switch isOpen := !s.g.c.Open.IsZero() && to.Canonical() == s.g.c.Open.Canonical(); {
+	case isOpen && len(s.to) > 0:
+		return alone
+	case isOpen:
+		return s.rcptOpen()
+	case s.stranger != nil:
+		if s.refused++; s.refused > mostRefused {
+			return sentAway()
+		}
+		return s.stranger
+	case s.open:
+		return alone
+	}
 	if s.seen[to.Canonical()] {
 		return nil // one mail is enough
 	}
@@ -138,12 +167,19 @@ func (s *session) Rcpt(_ context.Context, to mailaddr.Address, o smtpd.RcptOptio
 
 func (s *session) Reset() {
 	s.from, s.opts, s.may, s.to, s.seen, s.state = smtpd.Path{}, smtpd.MailOptions{}, nil, nil, nil, nil
+	s.stranger, s.open = nil, false
 }
 
 func (s *session) Close() {}
 
 // Data takes the message. Its answer is given when it is certain.
 func (s *session) Data(ctx context.Context, body io.Reader) (*smtpd.Reply, error) {
+	if s.open {
+		return s.takeForwarded(ctx, body)
+	}
+	if s.stranger != nil {
+		return s.stranger, nil
+	}
 	t := &transfer{g: s.g, s: s, trace: id.Ordered(), begun: time.Now(), cut: ctx}
 	t.log = s.g.c.Log.With("trace", t.trace, "peer", s.peer.Addr)
 	t.in = newIntake(s.g.c.Spool)

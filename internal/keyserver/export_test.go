@@ -10,9 +10,11 @@ import (
 // SetPause sets how long an answer to a request without possession takes at least.
 func SetPause(s *Service, d time.Duration) { s.pause = d }
 
-// SetStageLimits sets how many bytes may be staged at once, in all and by one
-// network, and how many stages.
-func SetStageLimits(s *Service, all, network store.Staged) { s.staged = stageLimits{all, network} }
+// SetStageLimits sets how many bytes may be staged at once, in all, by one
+// network and by what is forwarded, and how many stages.
+func SetStageLimits(s *Service, all, network store.Staged) {
+	s.staged = stageLimits{all, network, network}
+}
 
 // Lock is Act with ActLock and no reason.
 func (s *Service) Lock(ctx context.Context, a Actor, messageID, slotID string) (Acted, error) {

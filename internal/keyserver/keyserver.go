@@ -40,6 +40,7 @@ type Post interface {
 	Reminder(tx *store.Tx, r ReminderLetter) error
 	Unread(tx *store.Tx, u UnreadLetter) error
 	Reported(tx *store.Tx, r ReportLetter) error
+	Forwarded(tx *store.Tx, f ForwardedLetter) error
 	Wake()
 }
 

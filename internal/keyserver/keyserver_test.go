@@ -36,17 +36,18 @@ const (
 // letters is a Post that keeps what it is given once its transaction commits
 // or not: a test that needs the difference looks at the database.
 type letters struct {
-	mu      sync.Mutex
-	codes   []keyserver.CodeLetter
-	opened  []keyserver.OpenedLetter
-	resent  []keyserver.ResendLetter
-	remind  []keyserver.ReminderLetter
-	unread  []keyserver.UnreadLetter
-	there   bool                                          // whether Resend finds a letter
-	write   func(*store.Tx, keyserver.ResendLetter) error // what Resend does with it, if not nil
-	reports []keyserver.ReportLetter
-	wakes   int
-	fail    error
+	mu        sync.Mutex
+	codes     []keyserver.CodeLetter
+	opened    []keyserver.OpenedLetter
+	resent    []keyserver.ResendLetter
+	remind    []keyserver.ReminderLetter
+	unread    []keyserver.UnreadLetter
+	there     bool                                          // whether Resend finds a letter
+	write     func(*store.Tx, keyserver.ResendLetter) error // what Resend does with it, if not nil
+	reports   []keyserver.ReportLetter
+	forwarded []keyserver.ForwardedLetter
+	wakes     int
+	fail      error
 }
 
 func (l *letters) Code(_ *store.Tx, c keyserver.CodeLetter) error {
@@ -91,6 +92,13 @@ func (l *letters) Reported(_ *store.Tx, r keyserver.ReportLetter) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.reports = append(l.reports, r)
+	return l.fail
+}
+
+func (l *letters) Forwarded(_ *store.Tx, f keyserver.ForwardedLetter) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.forwarded = append(l.forwarded, f)
 	return l.fail
 }
 

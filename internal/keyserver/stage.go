@@ -25,9 +25,11 @@ const (
 
 // stageLimits bound what is staged at once: the bytes are on the disk before
 // anybody has proved anything. One network alone reaches none of the service's.
-type stageLimits struct{ all, network store.Staged }
+type stageLimits struct{ all, network, forwarded store.Staged }
 
-var staged = stageLimits{all: store.Staged{Count: 1000, Bytes: 2 << 30}, network: store.Staged{Count: 60, Bytes: 300 << 20}}
+var staged = stageLimits{
+	all: store.Staged{Count: 1000, Bytes: 2 << 30}, network: store.Staged{Count: 60, Bytes: 300 << 20},
+	forwarded: store.Staged{Count: 500, Bytes: 1 << 30}}
 
 func over(have, most store.Staged, size int64) bool {
 	return have.Count >= most.Count || have.Bytes+size > most.Bytes
@@ -45,7 +47,7 @@ func (s *Service) Stage(ctx context.Context, origin string, r io.Reader, limit i
 	}
 	stage, token = id.New(), id.NewToken()
 	row := store.Stage{ID: stageID(stage), TokenHash: token.Hash(), Network: network}
-	name, err := s.writeStage(ctx, r, limit, row)
+	name, err := s.writeStage(ctx, r, limit, row, func(*envelope.Envelope) error { return nil })
 	if err != nil {
 		return "", id.Token{}, unavailable(err)
 	}
@@ -83,7 +85,11 @@ func (s *Service) reserveStage(ctx context.Context, row store.Stage) error {
 		if err != nil {
 			return err
 		}
-		if over(all, s.staged.all, row.Size) || over(ours, s.staged.network, row.Size) {
+		most := s.staged.network
+		if row.Network == forwardedNetwork {
+			most = s.staged.forwarded
+		}
+		if over(all, s.staged.all, row.Size) || over(ours, most, row.Size) {
 			return fault.Wait("e429.p", stageLife)
 		}
 		row.ExpiresAt = tx.Now.Add(stagePost)
@@ -97,8 +103,8 @@ func (s *Service) dropStage(ctx context.Context, row store.Stage) error {
 }
 
 // writeStage lets through envelopes only, and not a byte more than one says it
-// has. What it says is reserved before the payload is read.
-func (s *Service) writeStage(ctx context.Context, r io.Reader, limit int64, row store.Stage) (name string, err error) {
+// has. What it says is reserved before the payload is read, if check lets it.
+func (s *Service) writeStage(ctx context.Context, r io.Reader, limit int64, row store.Stage, check func(*envelope.Envelope) error) (name string, err error) {
 	w, err := s.c.Blobs.Create(ctx)
 	if err != nil {
 		return "", err
@@ -108,6 +114,9 @@ func (s *Service) writeStage(ctx context.Context, r io.Reader, limit int64, row 
 	e, err := envelope.Parse(io.TeeReader(r, io.MultiWriter(w, &head)), limit)
 	if err != nil {
 		return "", stageFault(err)
+	}
+	if err := check(e); err != nil {
+		return "", err
 	}
 	row.Size = int64(head) + e.PayloadSize
 	if err := s.reserveStage(ctx, row); err != nil {
@@ -188,9 +197,13 @@ func (s *Service) TakeStage(ctx context.Context, stage string, token id.Token) (
 // ReadStage is TakeStage that leaves it there, for who may need it again before
 // it ends. Faults: e404.h1.
 func (s *Service) ReadStage(ctx context.Context, stage string, token id.Token) (io.ReadCloser, int64, error) {
+	return s.readStage(ctx, stage, token.Hash())
+}
+
+func (s *Service) readStage(ctx context.Context, stage, tokenHash string) (io.ReadCloser, int64, error) {
 	var name string
 	err := s.c.DB.View(ctx, func(tx *store.Tx) (err error) {
-		name, err = tx.FindStage(stageID(stage), token.Hash())
+		name, err = tx.FindStage(stageID(stage), tokenHash)
 		return err
 	})
 	if errors.Is(err, store.ErrNotFound) {

@@ -69,6 +69,7 @@ type Mail struct {
 	Trace      []Field   // Received and the like, before all others
 	Fields     []Field   // further header fields, after the ones above
 	Auto       bool      // sent by a program: Auto-Submitted (RFC 3834) and X-Auto-Response-Suppress
+	AutoReply  bool      // and because a mail came: auto-replied
 
 	Text, HTML  string // UTF-8; either may be empty, both make multipart/alternative
 	Attachments []Attachment
@@ -203,9 +204,9 @@ func (m *Mail) header(h *bytes.Buffer) error {
 	f.ids("Message-ID", []string{id})
 	f.ids("In-Reply-To", m.InReplyTo)
 	f.ids("References", m.References)
-	if m.Auto || m.Report != nil {
+	if m.Auto || m.AutoReply || m.Report != nil {
 		kind := "auto-generated"
-		if m.Report != nil {
+		if m.AutoReply || m.Report != nil {
 			kind = "auto-replied"
 		}
 		f.put("Auto-Submitted", kind)

@@ -4,6 +4,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/pli-mail/pli/envelope"
 	"github.com/pli-mail/pli/internal/i18n"
 	"github.com/pli-mail/pli/internal/id"
 )
@@ -36,6 +37,39 @@ func (w *Writer) Reminder(l Languages, r Reminder) (Mail, error) {
 		}
 		if !r.ExpiresAt.IsZero() {
 			s.Before = append(s.Before, p.T("mail.remind.until", "date", p.Date(r.ExpiresAt)))
+		}
+		return title, s
+	})
+}
+
+// Forwarded answers an envelope that was forwarded to the open address.
+type Forwarded struct {
+	Sender, SenderAddress, Organisation string
+	Ref                                 string // six characters
+	SentAt                              time.Time
+	Until                               time.Time // how long the link leads to it
+	Stage                               string    // where it waits
+	Part                                envelope.KeyPart
+}
+
+// Forwarded writes the mail with the link that opens what was forwarded. The
+// recipient need not be who forwarded it, so it says what to do then.
+func (w *Writer) Forwarded(l Languages, f Forwarded) (Mail, error) {
+	return w.write(l, nil, func(p i18n.Printer) (string, section) {
+		ref, sender := id.ShowReference(f.Ref), line(f.Sender, 100)
+		title := p.T("forwarded.subject", "ref", ref)
+		s := section{
+			Brand:   line(f.Organisation, 100),
+			Heading: title,
+			Facts:   []string{p.T("mail.from", "value", sender+" <"+line(f.SenderAddress, 254)+">"), p.T("mail.ref", "ref", ref)},
+			Before:  []string{p.T("forwarded.body", "date", p.Time(f.SentAt)), p.T("forwarded.until", "date", p.Time(f.Until))},
+			Button:  link{Text: p.T("mail.envelope.button"), URL: w.origin + "/s/" + f.Stage + "#e=" + f.Part.Text()},
+			After:   []string{p.T("forwarded.notyou")},
+			Small:   []string{p.T("mail.never")},
+			Links:   []link{{Text: p.T("mail.check"), URL: w.origin + "/help/check"}},
+		}
+		if f.Part.Masked() {
+			s.Before = append(s.Before, p.T("mail.envelope.passphrase"))
 		}
 		return title, s
 	})

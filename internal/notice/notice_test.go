@@ -76,6 +76,8 @@ func mails(t *testing.T) map[string]notice.Mail {
 		add("opened-" + lang)(w.Opened(l, notice.Opened{Ref: "7KQ42F", Recipient: "jean@example.net", MessageID: strings.Repeat("ab", 16), At: at}))
 		add("remind-" + lang)(w.Reminder(l, notice.Reminder{Sender: "Claire Roux", SenderAddress: "claire@example.org", Organisation: "Example Health", Ref: "7KQ42F",
 			SentAt: at, ExpiresAt: at.AddDate(0, 0, 7)}))
+		add("forwarded-" + lang)(w.Forwarded(l, notice.Forwarded{Sender: "Claire Roux", SenderAddress: "claire@example.org", Organisation: "Example Health", Ref: "7KQ42F",
+			SentAt: at, Until: at.AddDate(0, 0, 8), Stage: "01a217bb-c1d1-714e-8dde-40067ef5078b", Part: envelope.KeyPart{E: half}}))
 		add("unread-" + lang)(w.Unread(l, notice.Unread{Ref: "7KQ42F", Recipients: []string{"jean@example.net", "rosa@example.com"}, MessageID: strings.Repeat("ab", 16), SentAt: at}))
 		add("bounce-" + lang)(w.Bounce(l, notice.Bounce{Ref: "7KQ42F", MessageID: strings.Repeat("ab", 16), Recipient: "jean@example.net", SentAt: at,
 			Reason: "550 5.1.1 <jean@example.net>: user unknown"}))

@@ -48,11 +48,12 @@ type Letter struct {
 	NotBefore time.Time // of the first attempt; zero: at once
 
 	From, ReplyTo message.Mailbox  // ReplyTo may be zero
-	Bounces       mailaddr.Address // the return path; zero, the null sender, with Report and Raw only
+	Bounces       mailaddr.Address // the return path; zero, the null sender, with AutoReply, Report and Raw only
 	To            message.Mailbox
 	Subject       string
 	Body          Body
 	Auto          bool   // a code or a notice: says so in its header
+	AutoReply     bool   // as in message.Mail
 	MessageID     string // without angle brackets; "": made by Enqueue
 	InReplyTo     string // without angle brackets; may be ""
 	Attach        *Attach
@@ -139,7 +140,7 @@ func (o *Outbox) parcel(l *Letter, boundary string) Parcel {
 	m := message.Mail{
 		From: l.From, To: h.To, Cc: h.Cc, ReplyTo: h.ReplyTo, Subject: l.Subject,
 		Date: h.Date, MessageID: l.MessageID, InReplyTo: h.InReplyTo, References: h.References, Trace: h.Trace, Fields: h.Fields,
-		Auto: l.Auto, Text: l.Body.Text, HTML: l.Body.HTML, Report: l.Report, Boundary: boundary,
+		Auto: l.Auto, AutoReply: l.AutoReply, Text: l.Body.Text, HTML: l.Body.HTML, Report: l.Report, Boundary: boundary,
 	}
 	if l.InReplyTo != "" {
 		m.InReplyTo, m.References = []string{l.InReplyTo}, []string{l.InReplyTo}

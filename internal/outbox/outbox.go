@@ -97,7 +97,7 @@ func (e *Error) Unwrap() error { return e.Cause }
 func (o *Outbox) Enqueue(tx *store.Tx, letters ...Letter) error {
 	for i := range letters {
 		l := letters[i]
-		nobody := l.Bounces.IsZero() && l.Report == nil && l.Raw == nil
+		nobody := l.Bounces.IsZero() && !l.AutoReply && l.Report == nil && l.Raw == nil
 		if l.To.Addr.IsZero() || nobody || l.From.Addr.IsZero() && l.Raw == nil {
 			return errors.New("enqueue letter: an address is missing")
 		}

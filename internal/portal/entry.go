@@ -130,27 +130,35 @@ func (p *portal) staged(r *web.Request) error {
 	return p.show(r, &entryPage{Way: "stage", Stage: "/s/" + url.PathEscape(r.PathValue("id")) + "/data"})
 }
 
-// stagedData gives a staged envelope to the browser that posted it, once (AT-23).
-// Taking it removes it, so this is a POST.
+// stagedData gives a staged envelope to the browser that posted it, once (AT-23),
+// and what was forwarded to the open address to whoever has the link. Taking
+// may remove it, so this is a POST.
 func (p *portal) stagedData(r *web.Request) error {
-	missing := fault.New(fault.NotFound, "portal.say.unstaged")
-	c, err := r.Cookie(p.stageCookie())
-	if err != nil {
-		return missing
+	file, size, err := p.takeStage(r)
+	if fault.Is(err, fault.NotFound) {
+		file, size, err = p.Keys.ReadForwarded(r.Context(), r.PathValue("id"))
 	}
-	token, err := id.ParseToken(c.Value)
-	if err != nil {
-		return missing
+	if fault.Is(err, fault.NotFound) {
+		return fault.New(fault.NotFound, "portal.say.unstaged").Because(err)
 	}
-	file, size, err := p.Keys.TakeStage(r.Context(), r.PathValue("id"), token)
 	if err != nil {
-		if fault.Is(err, fault.NotFound) {
-			return missing.Because(err)
-		}
 		return err
 	}
 	defer file.Close()
 	return r.Stream(file, size)
+}
+
+func (p *portal) takeStage(r *web.Request) (io.ReadCloser, int64, error) {
+	missing := fault.New(fault.NotFound, "portal.say.unstaged")
+	c, err := r.Cookie(p.stageCookie())
+	if err != nil {
+		return nil, 0, missing
+	}
+	token, err := id.ParseToken(c.Value)
+	if err != nil {
+		return nil, 0, missing
+	}
+	return p.Keys.TakeStage(r.Context(), r.PathValue("id"), token)
 }
 
 // setStageCookie keeps a staged envelope for the browser that posted it.

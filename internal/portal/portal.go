@@ -30,6 +30,7 @@ type Config struct {
 	Spool   string   // directory of the encrypted scratch files, for what the server opens itself
 	From    []string // the addresses that our messages come from, for the page that tells how to check one
 	Signed  []string // the domains that our messages are signed for (DKIM), for the same page
+	Open    string   // the open address, for the same page; "" for none
 	SSO     []*sso.Provider
 	Contact string // address of whoever runs the site, for the accessibility statement; may be empty
 }
@@ -325,11 +326,12 @@ type helpPage struct {
 	web.Base
 	From    []string
 	Signed  []string
+	Open    string
 	Contact string
 }
 
 func (p *portal) help(r *web.Request) error {
-	return r.Render(p.pages, "help", &helpPage{Base: r.Base(r.T("help.h1")), From: p.From, Signed: p.Signed})
+	return r.Render(p.pages, "help", &helpPage{Base: r.Base(r.T("help.h1")), From: p.From, Signed: p.Signed, Open: p.Open})
 }
 
 func (p *portal) accessibility(r *web.Request) error {

@@ -47,22 +47,48 @@ func (k keyPost) Resend(tx *store.Tx, r keyserver.ResendLetter) (bool, error) {
 	return true, k.p.Outbox.Enqueue(tx, *l)
 }
 
-// Reminder tells a recipient to look for the mail that they have.
-func (k keyPost) Reminder(tx *store.Tx, r keyserver.ReminderLetter) error {
-	zone, lang := accountZone(tx, r.AccountID)
+// recipientLanguages are those of a mail to a recipient who may be a user.
+func recipientLanguages(tx *store.Tx, account int64, address mailaddr.Address) (notice.Languages, error) {
+	zone, lang := accountZone(tx, account)
 	choice := lang
-	u, err := tx.FindUserByAddress(r.To.Canonical())
+	u, err := tx.FindUserByAddress(address.Canonical())
 	switch {
 	case err == nil:
 		choice = u.Language
 	case !errors.Is(err, store.ErrNotFound):
-		return err
+		return notice.Languages{}, err
 	case !i18n.Known(choice):
 		choice = ""
 	}
-	m, err := k.p.Words.Reminder(notice.In(choice, lang, zone), notice.Reminder{
+	return notice.In(choice, lang, zone), nil
+}
+
+// Reminder tells a recipient to look for the mail that they have.
+func (k keyPost) Reminder(tx *store.Tx, r keyserver.ReminderLetter) error {
+	langs, err := recipientLanguages(tx, r.AccountID, r.To)
+	if err != nil {
+		return err
+	}
+	m, err := k.p.Words.Reminder(langs, notice.Reminder{
 		Sender: r.Sender.Name, SenderAddress: r.Sender.Address, Organisation: r.Sender.Organisation, Ref: r.Ref, SentAt: r.SealedAt, ExpiresAt: r.ExpiresAt})
 	return k.p.enqueue(tx, outbox.Letter{Kind: outbox.Notice, AccountID: r.AccountID, To: to(r.To), InReplyTo: k.p.thread(r.Ref)}, m, err)
+}
+
+// Forwarded answers what was forwarded to the open address. Nothing answers it:
+// it has no return path, and says that a program sent it.
+func (k keyPost) Forwarded(tx *store.Tx, f keyserver.ForwardedLetter) error {
+	langs, err := recipientLanguages(tx, f.AccountID, f.To)
+	if err != nil {
+		return err
+	}
+	m, err := k.p.Words.Forwarded(langs, notice.Forwarded{
+		Sender: f.Sender.Name, SenderAddress: f.Sender.Address, Organisation: f.Sender.Organisation, Ref: f.Ref, SentAt: f.SealedAt, Until: f.Until, Stage: f.Stage, Part: f.Part})
+	if err != nil {
+		return err
+	}
+	l := k.p.finish(outbox.Letter{Kind: outbox.Notice, AccountID: f.AccountID, To: to(f.To), InReplyTo: k.p.thread(f.Ref), AutoReply: true}, m)
+	l.Bounces = mailaddr.Address{}
+	return k.p.Outbox.Enqueue(tx, l)
 }
 
 // Unread tells a sender who has not opened a message.

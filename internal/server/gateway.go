@@ -10,6 +10,7 @@ import (
 	"github.com/pli-mail/pli/internal/config"
 	"github.com/pli-mail/pli/internal/gateway"
 	"github.com/pli-mail/pli/internal/keyserver"
+	"github.com/pli-mail/pli/internal/mailaddr"
 	"github.com/pli-mail/pli/internal/mx"
 	"github.com/pli-mail/pli/internal/outbox"
 	"github.com/pli-mail/pli/internal/relay"
@@ -28,10 +29,17 @@ type door struct {
 func (s *Server) newDoor() (*door, error) {
 	conf := s.conf.Config
 	d := &door{}
+	var open mailaddr.Address
+	if conf.Mail.OpenAddress != "" {
+		var err error
+		if open, err = mailaddr.Parse(conf.Mail.OpenAddress); err != nil {
+			return nil, fmt.Errorf("configure gateway: %w", err)
+		}
+	}
 	d.gateway = gateway.New(gateway.Config{
 		DB: s.DB, Accounts: s.Accounts, Keys: s.Keys, Sealing: s.Sealing, Outbox: s.Outbox, Post: s.Postman, Next: s.exits.next,
 		Spool: s.spool, Hostname: conf.Gateway.Hostname, Log: s.conf.Log,
-		RewriteFrom: conf.Gateway.RewriteFrom, MaxPerMin: int(conf.Gateway.PerMinute),
+		RewriteFrom: conf.Gateway.RewriteFrom, MaxPerMin: int(conf.Gateway.PerMinute), Open: open,
 	})
 	c := smtpd.Config{
 		Hostname: conf.Gateway.Hostname, MaxSize: conf.Gateway.MessageMiB << 20, MaxRecipients: keyserver.MaxRecipients, MaxConnections: int(conf.Gateway.Connections),

@@ -48,7 +48,7 @@ func (s *Server) handler() (http.Handler, error) {
 	if err := console.New(kit, s.Accounts); err != nil {
 		return nil, err
 	}
-	if err := portal.Register(portal.Config{Kit: kit, Keys: s.Keys, Spool: s.spool, From: []string{from.String()}, Signed: signed, SSO: providers, Contact: contact(conf.Support).Address}); err != nil {
+	if err := portal.Register(portal.Config{Kit: kit, Keys: s.Keys, Spool: s.spool, From: []string{from.String()}, Signed: signed, Open: conf.Mail.OpenAddress, SSO: providers, Contact: contact(conf.Support).Address}); err != nil {
 		return nil, err
 	}
 	if err := desk.Register(desk.Config{Kit: kit, Accounts: s.Accounts, Keys: s.Keys, Sealing: s.Sealing, Now: s.DB.Now,

@@ -1,7 +1,12 @@
 package storetest
 
 import (
+	"bytes"
 	"database/sql"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -51,4 +56,24 @@ func behind(t testing.TB, db *store.DB) *sql.DB {
 		t.Fatal(err)
 	}
 	return raw
+}
+
+// Holds reports whether the files of an SQLite database have b in them, anywhere.
+func Holds(t testing.TB, db *store.DB, b []byte) bool {
+	t.Helper()
+	address, _ := addresses.Load(db)
+	path, ok := strings.CutPrefix(fmt.Sprint(address), "sqlite:")
+	if !ok {
+		t.Fatal("storetest: not an SQLite database that this package opened")
+	}
+	for _, suffix := range []string{"", "-wal"} {
+		content, err := os.ReadFile(path + suffix)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			t.Fatal(err)
+		}
+		if bytes.Contains(content, b) {
+			return true
+		}
+	}
+	return false
 }

@@ -175,6 +175,7 @@ func (keyPost) Reminder(*store.Tx, keyserver.ReminderLetter) error     { return 
 func (keyPost) Unread(*store.Tx, keyserver.UnreadLetter) error         { return nil }
 func (keyPost) Resend(*store.Tx, keyserver.ResendLetter) (bool, error) { return true, nil }
 func (keyPost) Reported(*store.Tx, keyserver.ReportLetter) error       { return nil }
+func (keyPost) Forwarded(*store.Tx, keyserver.ForwardedLetter) error   { return nil }
 func (keyPost) Wake()                                                  {}
 
 type accountPost struct{ h *House }
