@@ -85,7 +85,7 @@ var keys = []key{
 		doc: "Directory with the keys of several domains, one file each: SELECTOR._domainkey.DOMAIN.pem, as the public key's name in DNS."},
 
 	{name: "gateway.listen", example: `["localhost:10025"]`, field: func(c *Config) any { return &c.Gateway.Listen },
-		doc: "Addresses where the gateway takes mail, host:port each. Without one there is no gateway. Do not show it to the Internet: it takes mail from known mail servers only, but needs nobody else's connections."},
+		doc: "Addresses where the gateway takes mail, host:port each. Without one there is no gateway. Do not show it to the Internet, unless for mail.open_address: it takes mail from known mail servers only, but needs nobody else's connections."},
 	{name: "gateway.hostname", example: `"gateway.example.org"`, field: func(c *Config) any { return &c.Gateway.Hostname },
 		doc: "Name of the gateway in its greeting and in Received fields. Left out, it is the host of public_url."},
 	{name: "gateway.cert", path: true, example: `"/etc/pli/tls/gateway.pem"`, field: func(c *Config) any { return &c.Gateway.Cert },

@@ -161,6 +161,24 @@ func TestOpenAddress(t *testing.T) {
 	}
 }
 
+// An upstream may forward too, in a message of its own.
+func TestOpenAddressOfUpstream(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, storetest.Open(t), func(c *gateway.Config, _ *smtpd.Config) { c.Open = mailaddr.MustParse(openAddress) })
+	h.sent(h.send("ana@example.org", letter("[secure] hi", "x\r\n"), "bob@x.test"))
+	mine := file(t, h.hop.to(t, "bob@x.test", 1)[0].raw)
+	for _, to := range [][]string{{"eve@x.test", openAddress}, {openAddress, "eve@x.test"}} {
+		if r := h.send("ana@example.org", letter("hi", "x\r\n"), to...); !strings.HasPrefix(r, "452 4.5.3 ") {
+			t.Errorf("%v: %q", to, r)
+		}
+	}
+	h.sent(h.send("ana@example.org", forwarded("", mine), openAddress))
+	h.hop.to(t, "bob@x.test", 2)
+	if n := len(h.hop.all()); n != 2 {
+		t.Errorf("%d mails", n)
+	}
+}
+
 // The open address opens no relay: whoever is not admitted reaches it and
 // nothing else, and not too often (AT-69).
 func TestOpenAddressIsNoRelay(t *testing.T) {

@@ -22,6 +22,7 @@ import (
 	"github.com/pli-mail/pli/internal/account"
 	"github.com/pli-mail/pli/internal/gateway"
 	"github.com/pli-mail/pli/internal/keyserver"
+	"github.com/pli-mail/pli/internal/mailaddr"
 	"github.com/pli-mail/pli/internal/policy"
 	"github.com/pli-mail/pli/internal/relay"
 	"github.com/pli-mail/pli/internal/smtpd"
@@ -139,7 +140,16 @@ func TestPlain(t *testing.T) {
 // there is no open relay, whatever is configured (AT-69, I16).
 func TestNoOpenRelay(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t, storetest.Open(t), func(_ *gateway.Config, c *smtpd.Config) { c.TLS = certificate(t) })
+	for name, open := range map[string]mailaddr.Address{"closed": {}, "with the open address": mailaddr.MustParse(openAddress)} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			noOpenRelay(t, open)
+		})
+	}
+}
+
+func noOpenRelay(t *testing.T, open mailaddr.Address) {
+	h := newHouse(t, storetest.Open(t), func(g *gateway.Config, c *smtpd.Config) { g.Open, c.TLS = open, certificate(t) })
 	if err := h.accounts.RemoveUpstream(t.Context(), h.root, 100042, "local"); err != nil {
 		t.Fatal(err)
 	}

@@ -18,6 +18,7 @@ type sealed struct {
 	Subject           string          `json:",omitempty"`
 	Body              Body            `json:",omitzero"`
 	Auto              bool            `json:",omitempty"`
+	AutoReply         bool            `json:",omitempty"`
 	MessageID         string          `json:",omitempty"`
 	InReplyTo         string          `json:",omitempty"`
 	Boundary          string          `json:",omitempty"`
@@ -84,7 +85,7 @@ func (l *Letter) encode(boundary string) ([]byte, error) {
 	h := l.Header
 	s := &sealed{
 		From: keepBox(l.From), ReplyTo: keepBox(l.ReplyTo), To: keepBox(l.To), Bounces: l.Bounces.Wire(),
-		Subject: l.Subject, Body: l.Body, Auto: l.Auto, MessageID: l.MessageID, InReplyTo: l.InReplyTo, Boundary: boundary,
+		Subject: l.Subject, Body: l.Body, Auto: l.Auto, AutoReply: l.AutoReply, MessageID: l.MessageID, InReplyTo: l.InReplyTo, Boundary: boundary,
 		Header: &keptHeader{keepBoxes(h.To), keepBoxes(h.Cc), keepBoxes(h.ReplyTo), h.Date, h.InReplyTo, h.References, h.Trace, h.Fields},
 		Report: l.Report, Protected: l.Protected, Transit: l.Transit, EnvelopeID: l.EnvelopeID, Notify: l.Notify, Original: l.Original,
 	}
@@ -112,7 +113,7 @@ func decode(plain []byte) (l *Letter, boundary string, err error) {
 	var r reader
 	l = &Letter{
 		From: r.box(s.From), ReplyTo: r.box(s.ReplyTo), To: r.box(s.To), Bounces: r.address(s.Bounces),
-		Subject: s.Subject, Body: s.Body, Auto: s.Auto, MessageID: s.MessageID, InReplyTo: s.InReplyTo,
+		Subject: s.Subject, Body: s.Body, Auto: s.Auto, AutoReply: s.AutoReply, MessageID: s.MessageID, InReplyTo: s.InReplyTo,
 		Report: s.Report, Protected: s.Protected, Transit: s.Transit, EnvelopeID: s.EnvelopeID, Notify: s.Notify, Original: s.Original,
 	}
 	if h := s.Header; h != nil {

@@ -419,6 +419,33 @@ func TestStage(t *testing.T) {
 	}
 }
 
+// What was forwarded to the open address is for whoever has the link, as often
+// as they like, and only a post gives it.
+func TestForwarded(t *testing.T) {
+	t.Parallel()
+	h := house(t)
+	e := send(t, h)
+	if _, told, err := h.Keys.Forward(t.Context(), "192.0.2.7", bytes.NewReader(e.File), envelope.KeyPart{E: e.Slot.E}, 1<<20); err != nil || !told {
+		t.Fatal(told, err)
+	}
+	to := "/s/" + h.Code(t)
+	for range 2 {
+		b := h.Browser(t)
+		if a := b.Get(t, to); a.Status != 200 || !strings.Contains(a.Body, `data-stage="`+to+`/data"`) {
+			t.Errorf("%d %s", a.Status, a.Body)
+		}
+		if a := b.Post(t, to+"/data"); a.Status != 200 || a.Body != string(e.File) {
+			t.Errorf("%d, %d bytes of %d", a.Status, len(a.Body), len(e.File))
+		}
+	}
+	if a := h.Browser(t).Post(t, to+"x/data"); a.Status != 404 {
+		t.Errorf("another id: %d", a.Status)
+	}
+	if a := release(t, h.Browser(t), e); a.Status < 400 {
+		t.Errorf("released to who only has the link: %d", a.Status)
+	}
+}
+
 // Unknown envelopes are challenged like known ones, and the proof fails alike.
 func TestUnknownEnvelope(t *testing.T) {
 	t.Parallel()
@@ -437,6 +464,16 @@ func TestUnknownEnvelope(t *testing.T) {
 func TestHelpPages(t *testing.T) {
 	t.Parallel()
 	b := house(t).Browser(t)
+	if a := b.Get(t, "/help/check?lang=en"); strings.Contains(a.Body, "Forward the mail") {
+		t.Error("it names an open address that there is not")
+	}
+	h := webtest.New(t)
+	if err := portal.Register(portal.Config{Kit: h.Kit, Keys: h.Keys, Spool: t.TempDir(), From: []string{"envelopes@example.org"}, Open: "open@example.org"}); err != nil {
+		t.Fatal(err)
+	}
+	for lang, want := range map[string]string{"en": "Forward the mail with its file to open@example.org", "fr": "avec son fichier à open@example.org"} {
+		has(t, h.Browser(t).Get(t, "/help/check?lang="+lang), 200, want)
+	}
 	has(t, b.Get(t, "/help/check?lang=en"), 200, "How to check a message", "envelopes@example.org", "or from its sender's own address", "not a qualified registered delivery service")
 	has(t, b.Get(t, "/help/check?lang=fr"), 200, "Comment vérifier un message", "recommandé électronique qualifié")
 	has(t, b.Get(t, "/help/accessibility?lang=fr"), 200, "partiellement conforme", "help@example.org")

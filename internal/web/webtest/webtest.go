@@ -169,13 +169,17 @@ func (h *House) Logged() string {
 
 type keyPost struct{ h *House }
 
+// The id of what was forwarded is found as a code is.
+func (p keyPost) Forwarded(_ *store.Tx, f keyserver.ForwardedLetter) error {
+	return p.h.mailed(f.Stage)
+}
+
 func (p keyPost) Code(_ *store.Tx, c keyserver.CodeLetter) error       { return p.h.mailed(c.Code) }
 func (keyPost) Opened(*store.Tx, keyserver.OpenedLetter) error         { return nil }
 func (keyPost) Reminder(*store.Tx, keyserver.ReminderLetter) error     { return nil }
 func (keyPost) Unread(*store.Tx, keyserver.UnreadLetter) error         { return nil }
 func (keyPost) Resend(*store.Tx, keyserver.ResendLetter) (bool, error) { return true, nil }
 func (keyPost) Reported(*store.Tx, keyserver.ReportLetter) error       { return nil }
-func (keyPost) Forwarded(*store.Tx, keyserver.ForwardedLetter) error   { return nil }
 func (keyPost) Wake()                                                  {}
 
 type accountPost struct{ h *House }
