@@ -33,3 +33,17 @@ func TestRefusalsAreTold(t *testing.T) {
 		}
 	}
 }
+
+// What the service could read is told as that (security.md 1.5).
+func TestForwardedIsTold(t *testing.T) {
+	cat, err := i18n.Load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for lang, want := range map[string]string{"en": "held everything needed to read it", "fr": "détenait alors tout ce qu'il faut pour la lire"} {
+		e := keyserver.Event{Actor: "visitor", Recipient: "bob@x.test", Action: "envelope.assisted_upload"}
+		if s := sentence(&web.Request{Printer: cat.Printer(lang, nil)}, e); !strings.Contains(s, want) || !strings.Contains(s, "bob@x.test") {
+			t.Errorf("%s: %q", lang, s)
+		}
+	}
+}
