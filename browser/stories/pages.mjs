@@ -1,11 +1,11 @@
 // Every page, in both languages, at 390 and 1280 px, in light and dark: accessible, not scrolling sideways,
 // with a picture. Then the wide French ones again at 320 px and with large text.
-import { demo, admin, users, assert, words, launch, looking, sound, signIn, send, mail, link } from '../lib.mjs';
+import { demo, admin, users, assert, words, launch, looking, sound, signIn, send, mail, link, through } from '../lib.mjs';
 
 const browser = await launch();
 const a = `/admin/accounts/${demo.account}`;
-const open = ['/', '/signin', '/recover', '/help/check', '/up', '/no-such-page', '/e/222222'];
-const own = ['/compose', '/drafts', '/settings', '/sent', '/profile', '/welcome'];
+const open = ['/', '/signin', '/signin/code', '/recover', '/enrol', '/help/check', '/help/accessibility', '/up', '/open', '/no-such-page', '/e/222222', '/e/222222/report'];
+const own = ['/compose', '/drafts', '/settings', '/sent', '/inbox', '/requests', '/requests/new', '/profile', '/profile/security', '/profile/addresses', '/profile/data', '/password', '/welcome'];
 const console_ = ['/admin/accounts', a, `${a}/groups`, `${a}/users`, `${a}/users/new`, `${a}/audit`, `${a}/requests`];
 
 { // something to look at
@@ -37,6 +37,12 @@ for (const lang of ['en', 'fr']) {
     await sender.page.locator('tbody th a').first().click();
     await sender.page.waitForURL(/\/sent\/./);
     await sound(sender.page, `${lang}-${width}${dark ? '-dark' : ''}_sent_detail`, { lang });
+    const detail = new URL(sender.page.url()).pathname;
+    for (const act of ['lock', 'expiry', 'expire', 'recall']) {
+      await sender.page.goto(`${demo.url}${detail}/${act}`);
+      await sound(sender.page, `${lang}-${width}${dark ? '-dark' : ''}_sent_${act}`, { lang });
+      seen++;
+    }
     await sender.close();
     const adm = await look(admin, console_);
     for (const sub of ['groups', 'users']) { // the first row's own pages
@@ -50,10 +56,24 @@ for (const lang of ['en', 'fr']) {
     }
     await adm.close();
     const reader = await looking(browser, { lang, width, dark });
-    const m = await mail('lou@example.net');
+    const m = await mail('lou@example.net', (x) => x.links.some((l) => l.includes('/m/')));
     await reader.page.goto(link(m).replace('#', `?lang=${lang}#`));
     await reader.page.waitForURL(/\/e\//);
     await sound(reader.page, `${lang}-${width}${dark ? '-dark' : ''}_card`, { lang });
+    if (dark === (width === 390)) { // the message and its pages, once wide in the light and once narrow in the dark
+      await through(reader.page, { lang, to: 'lou@example.net' });
+      await reader.page.getByRole('link', { name: words(lang)('read.reply'), exact: true }).waitFor();
+      await sound(reader.page, `${lang}-${width}${dark ? '-dark' : ''}_message`, { lang });
+      for (const page of ['reply', 'report']) {
+        await reader.page.locator(`main a[href$="/${page}"]:visible`).click();
+        await reader.page.waitForURL(new RegExp(`/${page}$`));
+        await reader.page.locator('main textarea:visible').first().waitFor();
+        await sound(reader.page, `${lang}-${width}${dark ? '-dark' : ''}_${page}`, { lang });
+        await reader.page.goBack();
+        await reader.page.locator('main .btn.pri:visible').first().waitFor();
+        seen++;
+      }
+    }
     await reader.close();
   }
 }
