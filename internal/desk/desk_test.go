@@ -182,7 +182,7 @@ func TestSendAndSee(t *testing.T) {
 		t.Errorf("%d letters, want one for each of two people", n)
 	}
 	page := b.Visit(t, a.Header.Get("Location"))
-	for _, want := range []string{"Results", "jean@example.net", "rosa@example.net", "sent to 2 recipient(s)."} {
+	for _, want := range []string{"Results", "jean@example.net", "rosa@example.net", "sent to 2 recipients."} {
 		if !says(page, want) {
 			t.Errorf("the page does not say %q", want)
 		}

@@ -160,7 +160,7 @@ func TestReview(t *testing.T) {
 	if n := h.waiting(t); n != 20 {
 		t.Errorf("%d letters before the second look", n)
 	}
-	if page = page.Press(t, "Send to 21 people"); !says(page, "sent to 21 recipient(s).") {
+	if page = page.Press(t, "Send to 21 people"); !says(page, "sent to 21 recipients.") {
 		t.Error("not sent")
 	}
 	if n := h.waiting(t); n != 41 {
