@@ -4,6 +4,7 @@ package browser
 
 import (
 	"bufio"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -79,7 +80,10 @@ func tell(t *testing.T, pli, story string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	run := exec.Command("node", story)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	defer cancel()
+	run := exec.CommandContext(ctx, "node", story)
+	run.WaitDelay = time.Second
 	run.Env = append(os.Environ(), "PLI_POSTFIX="+postfix(t, story, line),
 		"PLI_DEMO="+line, "PLI_DEMO_DIR="+dir, "PLI_DEMO_LOG="+logFile, "PLI_SCRATCH="+t.TempDir(), "PLI_LOCALES="+string(list), "PLI_BIN="+pli)
 	out, err := run.CombinedOutput()

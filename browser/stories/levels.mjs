@@ -44,10 +44,11 @@ const copy = join(scratch, 'site'), site = `http://localhost:${free}`;
 cpSync(dir, copy, { recursive: true });
 rmSync(join(copy, 'mails'), { recursive: true, force: true });
 const conf = readFileSync(join(dir, 'pli.toml'), 'utf8').replace(/^public_url = .*$/m, `public_url = "${site}"`).replace(/^listen = "127.*$/m, `listen = "127.0.0.1:${free}"`)
-  .replace(/\n\[gateway\][\s\S]*?(?=\n\[|$)/, '\n');
+  .replace(/\n\[gateway\][\s\S]*?(?=\n\[|$)/, '\n').replace(/^open_address = .*$/m, '');
 writeFileSync(join(copy, 'secret'), 'a secret\n');
 writeFileSync(join(copy, 'pli.toml'), conf + `\n[[oidc]]\nname = "work"\nlabel = "Example Health"\nissuer = "${idp.issuer}"\nclient_id = "pli"\nclient_secret_file = "secret"\ndomains = ["example.org", "example.net"]\n`);
 const server = spawn(process.env.PLI_BIN, ['serve', '--config', join(copy, 'pli.toml')], { stdio: ['ignore', 'inherit', 'inherit'] });
+process.on('exit', () => server.kill()); // it would hold this story's output open
 for (let i = 0; ; i++) {
   if (await fetch(`${site}/signin`).then((r) => r.ok, () => false)) break;
   assert.ok(i < 100 && server.exitCode === null, 'the copy does not start');
@@ -124,7 +125,7 @@ async function tell(i, lang) {
   const refused = await page.evaluate(async (slot) => {
     const r = await fetch('/api/v1/open/release', { method: 'POST', headers: { 'Content-Type': 'application/json' }, body: JSON.stringify({ slot }) });
     return [r.status, (await r.json()).key];
-  }, await page.evaluate(() => new Promise((r) => { const q = indexedDB.open('pli', 1); q.onsuccess = () => { const a = q.result.transaction('envelopes').objectStore('envelopes').getAll(); a.onsuccess = () => r(a.result[0].slot); }; })));
+  }, await page.evaluate(() => new Promise((r) => { const q = indexedDB.open('pli'); q.onsuccess = () => { const a = q.result.transaction('records').objectStore('records').getAll(); a.onsuccess = () => { q.result.close(); r(a.result[0].slot); }; }; })));
   assert.deepEqual(refused, [403, 'release.level.account']);
   await main(page).getByRole('link', { name: t('level.create') }).click();
   await page.getByLabel(t('seed.first_name'), { exact: true }).fill('Hugo');
