@@ -42,6 +42,14 @@ export async function launch(more = []) {
   });
 }
 
+// within ends a wait that has no limit of its own. A browser has been seen not to close in the middle of
+// a navigation; what was to be looked at has been looked at then.
+async function within(seconds, work) {
+  let timer;
+  const late = new Promise((_, no) => { timer = setTimeout(() => no(new Error(`not done in ${seconds} s`)), seconds * 1000); });
+  await Promise.race([work, late]).finally(() => clearTimeout(timer));
+}
+
 // person opens a context of its own: cookies, language, size, theme. Every request of it is
 // checked: nothing but this demo, and the hosts, may be asked for anything, and no answer may be a 5xx.
 export async function person(browser, { lang = 'en', width = 1280, dark = false, js = true, hosts = [], ...more } = {}) {
@@ -60,7 +68,7 @@ export async function person(browser, { lang = 'en', width = 1280, dark = false,
   context.on('weberror', (e) => problems.push(`script error: ${e.error()}`));
   context.on('console', (m) => { if (m.type() === 'error' && /Content Security Policy|TrustedHTML/.test(m.text())) problems.push(m.text()); });
   const page = await context.newPage();
-  return { context, page, problems, close: async () => { await context.close(); assert.deepEqual(problems, []); } };
+  return { context, page, problems, close: async () => { await within(10, context.close()).catch(() => {}); assert.deepEqual(problems, []); } };
 }
 
 // sound asserts that the page in front is accessible (axe), does not scroll sideways, has one

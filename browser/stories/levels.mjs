@@ -31,6 +31,7 @@ async function send(page, { site = demo.url, to, body, level, lang }) {
     await page.getByLabel(t('new.level')).selectOption(level);
   }
   await page.getByRole('button', { name: t('new.send'), exact: true }).click();
+  await page.waitForURL(/\/sent\/[0-9a-f]+/);
   return mail(to, (m) => Number(m.id) > since && m.links.some((u) => u.includes('/m/')));
 }
 
