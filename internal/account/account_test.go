@@ -3,7 +3,6 @@ package account_test
 import (
 	"context"
 	"log/slog"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -12,7 +11,7 @@ import (
 	"github.com/pli-mail/pli/internal/account"
 	"github.com/pli-mail/pli/internal/fault"
 	"github.com/pli-mail/pli/internal/id"
-	"github.com/pli-mail/pli/internal/masterkey"
+	"github.com/pli-mail/pli/internal/masterkey/masterkeytest"
 	"github.com/pli-mail/pli/internal/store"
 	"github.com/pli-mail/pli/internal/store/storetest"
 )
@@ -78,14 +77,6 @@ type world struct {
 
 func newWorld(t *testing.T, db *store.DB) *world {
 	t.Helper()
-	key := filepath.Join(t.TempDir(), "root.key")
-	if _, err := masterkey.Create(key); err != nil {
-		t.Fatal(err)
-	}
-	root, err := masterkey.Open(key)
-	if err != nil {
-		t.Fatal(err)
-	}
 	w := &world{T: t, db: db, mail: &mailbag{}, root: account.Operator("root"), now: time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)}
 	db.Now = func() time.Time {
 		w.mu.Lock()
@@ -93,7 +84,7 @@ func newWorld(t *testing.T, db *store.DB) *world {
 		return w.now
 	}
 	w.Service = account.New(account.Config{
-		DB: db, Root: root, Origin: origin, Post: w.mail, Log: slog.New(slog.DiscardHandler), Hash: account.HashCost{Memory: 64, Passes: 1}, Hashers: 4,
+		DB: db, Root: masterkeytest.Root(t), Origin: origin, Post: w.mail, Log: slog.New(slog.DiscardHandler), Hash: account.HashCost{Memory: 64, Passes: 1}, Hashers: 4,
 		Contact: account.Contact{Name: "Help desk", Address: "help@example.net"},
 	})
 	account.SetPause(w.Service, 0)

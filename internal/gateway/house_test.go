@@ -26,7 +26,7 @@ import (
 	"github.com/pli-mail/pli/internal/id"
 	"github.com/pli-mail/pli/internal/keyserver"
 	"github.com/pli-mail/pli/internal/mailaddr"
-	"github.com/pli-mail/pli/internal/masterkey"
+	"github.com/pli-mail/pli/internal/masterkey/masterkeytest"
 	"github.com/pli-mail/pli/internal/message"
 	"github.com/pli-mail/pli/internal/notice"
 	"github.com/pli-mail/pli/internal/outbox"
@@ -79,11 +79,7 @@ func newHouse(t *testing.T, db *store.DB, set func(*gateway.Config, *smtpd.Confi
 	for _, d := range []string{"blobs", "spool"} {
 		check(os.Mkdir(filepath.Join(h.dir, d), 0o700))
 	}
-	keyFile := filepath.Join(t.TempDir(), "root.key")
-	_, err := masterkey.Create(keyFile)
-	check(err)
-	root, err := masterkey.Open(keyFile)
-	check(err)
+	root := masterkeytest.Root(t)
 	blobs, err := blob.New(filepath.Join(h.dir, "blobs"))
 	check(err)
 	cat, err := i18n.Load()

@@ -24,7 +24,7 @@ import (
 	"github.com/pli-mail/pli/internal/intake"
 	"github.com/pli-mail/pli/internal/keyserver"
 	"github.com/pli-mail/pli/internal/mailaddr"
-	"github.com/pli-mail/pli/internal/masterkey"
+	"github.com/pli-mail/pli/internal/masterkey/masterkeytest"
 	"github.com/pli-mail/pli/internal/message"
 	"github.com/pli-mail/pli/internal/notice"
 	"github.com/pli-mail/pli/internal/outbox"
@@ -56,11 +56,7 @@ func newHouse(t *testing.T, db *store.DB) *house {
 	}
 	h := &house{dir: t.TempDir(), db: db, now: time.Date(2026, 11, 26, 12, 0, 0, 0, time.UTC)}
 	db.Now = func() time.Time { h.mu.Lock(); defer h.mu.Unlock(); return h.now }
-	key := filepath.Join(t.TempDir(), "root.key")
-	_, err := masterkey.Create(key)
-	check(err)
-	root, err := masterkey.Open(key)
-	check(err)
+	root := masterkeytest.Root(t)
 	blobs, err := blob.New(filepath.Join(h.dir, "blobs"))
 	check(err)
 	cat, err := i18n.Load()

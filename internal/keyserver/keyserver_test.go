@@ -10,7 +10,6 @@ import (
 	"io"
 	"log/slog"
 	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -23,6 +22,7 @@ import (
 	"github.com/pli-mail/pli/internal/keyserver"
 	"github.com/pli-mail/pli/internal/mailaddr"
 	"github.com/pli-mail/pli/internal/masterkey"
+	"github.com/pli-mail/pli/internal/masterkey/masterkeytest"
 	"github.com/pli-mail/pli/internal/store"
 )
 
@@ -50,56 +50,36 @@ type letters struct {
 	fail      error
 }
 
-func (l *letters) Code(_ *store.Tx, c keyserver.CodeLetter) error {
+// put keeps a letter in its list.
+func put[T any](l *letters, list *[]T, letter T) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.codes = append(l.codes, c)
+	*list = append(*list, letter)
 	return l.fail
 }
 
-func (l *letters) Opened(_ *store.Tx, o keyserver.OpenedLetter) error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.opened = append(l.opened, o)
-	return l.fail
-}
+func (l *letters) Code(_ *store.Tx, c keyserver.CodeLetter) error { return put(l, &l.codes, c) }
+
+func (l *letters) Opened(_ *store.Tx, o keyserver.OpenedLetter) error { return put(l, &l.opened, o) }
 
 func (l *letters) Resend(tx *store.Tx, r keyserver.ResendLetter) (bool, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.resent = append(l.resent, r)
+	err := put(l, &l.resent, r)
 	if l.write != nil {
 		return true, l.write(tx, r)
 	}
-	return l.there, l.fail
+	return l.there, err
 }
 
 func (l *letters) Reminder(_ *store.Tx, r keyserver.ReminderLetter) error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.remind = append(l.remind, r)
-	return l.fail
+	return put(l, &l.remind, r)
 }
 
-func (l *letters) Unread(_ *store.Tx, u keyserver.UnreadLetter) error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.unread = append(l.unread, u)
-	return l.fail
-}
+func (l *letters) Unread(_ *store.Tx, u keyserver.UnreadLetter) error { return put(l, &l.unread, u) }
 
-func (l *letters) Reported(_ *store.Tx, r keyserver.ReportLetter) error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.reports = append(l.reports, r)
-	return l.fail
-}
+func (l *letters) Reported(_ *store.Tx, r keyserver.ReportLetter) error { return put(l, &l.reports, r) }
 
 func (l *letters) Forwarded(_ *store.Tx, f keyserver.ForwardedLetter) error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.forwarded = append(l.forwarded, f)
-	return l.fail
+	return put(l, &l.forwarded, f)
 }
 
 func (l *letters) Wake() {
@@ -143,14 +123,8 @@ func newHouse(t testing.TB, db *store.DB) *house {
 	t.Helper()
 	h := &house{db: db, post: &letters{}, log: &bytes.Buffer{}, now: time.Date(2026, 3, 10, 9, 0, 0, 0, time.UTC)}
 	db.Now = h.clock
-	path := filepath.Join(t.TempDir(), "root.key")
-	if _, err := masterkey.Create(path); err != nil {
-		t.Fatal(err)
-	}
+	h.root = masterkeytest.Root(t)
 	var err error
-	if h.root, err = masterkey.Open(path); err != nil {
-		t.Fatal(err)
-	}
 	h.dir = t.TempDir()
 	if h.blobs, err = blob.New(h.dir); err != nil {
 		t.Fatal(err)

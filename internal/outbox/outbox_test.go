@@ -20,6 +20,7 @@ import (
 	"github.com/pli-mail/pli/internal/id"
 	"github.com/pli-mail/pli/internal/mailaddr"
 	"github.com/pli-mail/pli/internal/masterkey"
+	"github.com/pli-mail/pli/internal/masterkey/masterkeytest"
 	"github.com/pli-mail/pli/internal/message"
 	"github.com/pli-mail/pli/internal/outbox"
 	"github.com/pli-mail/pli/internal/store"
@@ -38,14 +39,8 @@ type house struct {
 func newHouse(t *testing.T, db *store.DB) *house {
 	t.Helper()
 	h := &house{db: db}
-	path := filepath.Join(t.TempDir(), "root.key")
-	if _, err := masterkey.Create(path); err != nil {
-		t.Fatal(err)
-	}
+	h.root = masterkeytest.Root(t)
 	var err error
-	if h.root, err = masterkey.Open(path); err != nil {
-		t.Fatal(err)
-	}
 	if h.blobs, err = blob.New(t.TempDir()); err != nil {
 		t.Fatal(err)
 	}

@@ -27,7 +27,7 @@ import (
 	"github.com/pli-mail/pli/internal/id"
 	"github.com/pli-mail/pli/internal/keyserver"
 	"github.com/pli-mail/pli/internal/mailaddr"
-	"github.com/pli-mail/pli/internal/masterkey"
+	"github.com/pli-mail/pli/internal/masterkey/masterkeytest"
 	"github.com/pli-mail/pli/internal/message"
 	"github.com/pli-mail/pli/internal/notice"
 	"github.com/pli-mail/pli/internal/outbox"
@@ -82,11 +82,7 @@ func newHouse(t testing.TB, set func(*sealing.Config)) *house {
 	h.db, err = store.Open(t.Context(), "sqlite:"+filepath.Join(h.dir, "db", "pli.db"))
 	check(err)
 	t.Cleanup(func() { h.db.Close() })
-	keyFile := filepath.Join(t.TempDir(), "root.key")
-	_, err = masterkey.Create(keyFile)
-	check(err)
-	root, err := masterkey.Open(keyFile)
-	check(err)
+	root := masterkeytest.Root(t)
 	blobs, err := blob.New(filepath.Join(h.dir, "blobs"))
 	check(err)
 	cat, err := i18n.Load()

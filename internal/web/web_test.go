@@ -5,14 +5,13 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
-	"path/filepath"
 	"strings"
 	"testing"
 	"testing/fstest"
 
 	"github.com/pli-mail/pli/internal/fault"
 	"github.com/pli-mail/pli/internal/i18n"
-	"github.com/pli-mail/pli/internal/masterkey"
+	"github.com/pli-mail/pli/internal/masterkey/masterkeytest"
 	"github.com/pli-mail/pli/internal/web"
 	"github.com/pli-mail/pli/internal/web/webtest"
 )
@@ -189,19 +188,11 @@ func TestSecureOrigin(t *testing.T) {
 
 func kit(t *testing.T, h *webtest.House, c web.Config) *web.Kit {
 	t.Helper()
-	path := filepath.Join(t.TempDir(), "root.key")
-	if _, err := masterkey.Create(path); err != nil {
-		t.Fatal(err)
-	}
-	root, err := masterkey.Open(path)
-	if err != nil {
-		t.Fatal(err)
-	}
 	cat, err := i18n.Load()
 	if err != nil {
 		t.Fatal(err)
 	}
-	c.Accounts, c.Catalogue, c.Root = h.Accounts, cat, root
+	c.Accounts, c.Catalogue, c.Root = h.Accounts, cat, masterkeytest.Root(t)
 	k, err := web.New(c)
 	if err != nil {
 		t.Fatal(err)
