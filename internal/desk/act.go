@@ -44,6 +44,14 @@ type actPage struct {
 // Back is the message's page.
 func (p *actPage) Back() string { return "/sent/" + p.MessageID }
 
+// sentTo is the message that the address names, and of it what recipientOf says.
+func (d *desk) sentTo(r *web.Request, slot string) (m keyserver.SentDetail, one *keyserver.SentRecipient, err error) {
+	if m, err = d.Keys.SentDetail(r.Context(), r.Session.UserID, r.PathValue("id")); err == nil {
+		one, err = recipientOf(m, slot)
+	}
+	return m, one, err
+}
+
 // recipientOf is the recipient whose slot is named, nil for all; a slot that is
 // not the message's is as if it did not exist.
 func recipientOf(m keyserver.SentDetail, slot string) (*keyserver.SentRecipient, error) {
@@ -59,11 +67,7 @@ func recipientOf(m keyserver.SentDetail, slot string) (*keyserver.SentRecipient,
 }
 
 func (d *desk) actPage(r *web.Request, name, slot string) (*actPage, error) {
-	m, err := d.Keys.SentDetail(r.Context(), r.Session.UserID, r.PathValue("id"))
-	if err != nil {
-		return nil, err
-	}
-	one, err := recipientOf(m, slot)
+	m, one, err := d.sentTo(r, slot)
 	if err != nil {
 		return nil, err
 	}
@@ -184,11 +188,7 @@ type expiryPage struct {
 var presets = []int{1, 7, 30}
 
 func (d *desk) expiryPage(r *web.Request, slot string) (*expiryPage, error) {
-	m, err := d.Keys.SentDetail(r.Context(), r.Session.UserID, r.PathValue("id"))
-	if err != nil {
-		return nil, err
-	}
-	one, err := recipientOf(m, slot)
+	m, one, err := d.sentTo(r, slot)
 	if err != nil {
 		return nil, err
 	}

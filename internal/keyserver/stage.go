@@ -178,18 +178,9 @@ func (s *Service) TakeStage(ctx context.Context, stage string, token id.Token) (
 		name, err = tx.TakeStage(stageID(stage), token.Hash())
 		return err
 	})
-	if errors.Is(err, store.ErrNotFound) {
-		return nil, 0, notFound()
-	}
+	f, size, err := s.openStage(name, err)
 	if err != nil {
-		return nil, 0, unavailable(err)
-	}
-	f, size, err := s.c.Blobs.Open(name)
-	if errors.Is(err, blob.ErrNotFound) {
-		return nil, 0, notFound().Because(err)
-	}
-	if err != nil {
-		return nil, 0, unavailable(err)
+		return nil, 0, err
 	}
 	return taken{f, s.c.Blobs, name}, size, nil
 }
@@ -206,14 +197,19 @@ func (s *Service) readStage(ctx context.Context, stage, tokenHash string) (io.Re
 		name, err = tx.FindStage(stageID(stage), tokenHash)
 		return err
 	})
-	if errors.Is(err, store.ErrNotFound) {
-		return nil, 0, notFound()
-	}
+	f, size, err := s.openStage(name, err)
 	if err != nil {
-		return nil, 0, unavailable(err)
+		return nil, 0, err
 	}
-	f, size, err := s.c.Blobs.Open(name)
-	if errors.Is(err, blob.ErrNotFound) {
+	return f, size, nil
+}
+
+// openStage opens the blob of a stage whose name was looked for with err.
+func (s *Service) openStage(name string, err error) (f io.ReadSeekCloser, size int64, _ error) {
+	if err == nil {
+		f, size, err = s.c.Blobs.Open(name)
+	}
+	if errors.Is(err, store.ErrNotFound) || errors.Is(err, blob.ErrNotFound) {
 		return nil, 0, notFound().Because(err)
 	}
 	return f, size, unavailable(err)

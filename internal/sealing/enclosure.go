@@ -2,6 +2,7 @@ package sealing
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/rand"
 	"fmt"
@@ -13,6 +14,7 @@ import (
 	"github.com/pli-mail/pli/internal/id"
 	"github.com/pli-mail/pli/internal/keyserver"
 	"github.com/pli-mail/pli/internal/mailaddr"
+	"github.com/pli-mail/pli/internal/notice"
 	"github.com/pli-mail/pli/internal/outbox"
 	"github.com/pli-mail/pli/internal/store"
 )
@@ -164,4 +166,26 @@ func keepUntil(a store.Account, sealedAt, expires time.Time) time.Time {
 		return expires
 	}
 	return keep
+}
+
+// write writes the words of a letter that carries an envelope, with its subject
+// where it has none, and those for a next hop that does not take the file.
+func (s *Service) write(l *outbox.Letter, langs notice.Languages, words notice.Envelope) error {
+	mail, err := s.cfg.Words.Envelope(langs, words)
+	if err != nil {
+		return err
+	}
+	l.Subject, l.Body = cmp.Or(l.Subject, mail.Subject), outbox.Body{Text: mail.Text, HTML: mail.HTML}
+	if words.KeptUntil.IsZero() {
+		// Without a kept copy the button alone opens nothing: then a mail that
+		// is too large for the next hop fails, and the sender is told.
+		return nil
+	}
+	words.File = ""
+	light, err := s.cfg.Words.Envelope(langs, words)
+	if err != nil {
+		return err
+	}
+	l.Attach.Without = &outbox.Body{Text: light.Text, HTML: light.HTML}
+	return nil
 }

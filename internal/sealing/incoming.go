@@ -204,15 +204,10 @@ func (p *passing) letter(i int, reg keyserver.Registered, keep time.Time) (outbo
 		Sender: p.name(), SenderAddress: in.From.Addr.String(), Organisation: in.Account.Name, To: to.String(),
 		Ref: reg.Slots[i].Ref, Part: p.parts[i], ExpiresAt: in.ExpiresAt, KeptUntil: keep, File: opener.Name(p.sealedAt),
 	}
-	mail, err := p.s.cfg.Words.Envelope(langs, words)
-	if err != nil {
-		return outbox.Letter{}, err
-	}
 	header := in.Header
 	l := outbox.Letter{
 		Kind: outbox.Envelope, AccountID: in.Account.ID, SlotID: slot.ID.String(), Answer: in.Answer,
 		From: in.From, Bounces: in.Sender, To: message.Mailbox{Addr: to}, Subject: in.Outer, MessageID: in.MessageID, Header: &header,
-		Body:    outbox.Body{Text: mail.Text, HTML: mail.HTML},
 		Transit: in.Transit, Notify: receiver.Notify, Original: receiver.Original, EnvelopeID: in.ENVID,
 		Attach: p.attach(i, reg, words.File, langs.Order[0], p.name(), in.Account.Name),
 	}
@@ -224,16 +219,5 @@ func (p *passing) letter(i int, reg keyserver.Registered, keep time.Time) (outbo
 			l.ReplyTo = own.ReplyTo
 		}
 	}
-	if l.Subject == "" {
-		l.Subject = mail.Subject
-	}
-	if !keep.IsZero() {
-		words.File = ""
-		light, err := p.s.cfg.Words.Envelope(langs, words)
-		if err != nil {
-			return outbox.Letter{}, err
-		}
-		l.Attach.Without = &outbox.Body{Text: light.Text, HTML: light.HTML}
-	}
-	return l, nil
+	return l, p.s.write(&l, langs, words)
 }

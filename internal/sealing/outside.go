@@ -2,6 +2,7 @@ package sealing
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -139,10 +140,7 @@ func (c *carried) message() keyserver.NewMessage {
 
 // name is what the user sees of the sender.
 func (c *carried) name() string {
-	if c.o.Name != "" {
-		return c.o.Name
-	}
-	return c.o.Address.String()
+	return cmp.Or(c.o.Name, c.o.Address.String())
 }
 
 // letter is the mail that carries the envelope.
@@ -153,15 +151,11 @@ func (c *carried) letter(reg keyserver.Registered) (outbox.Letter, error) {
 		Sender: c.name(), SenderAddress: o.Address.String(), To: c.to.String(), Note: o.Note, Ref: ref, Part: envelope.KeyPart{E: o.E},
 		ExpiresAt: c.expires, KeptUntil: keep, File: opener.Name(c.sealedAt),
 	}
-	mail, err := c.s.cfg.Words.Envelope(langs, words)
-	if err != nil {
-		return outbox.Letter{}, err
-	}
 	from := c.s.cfg.Post.identity(o.Account.Language, c.name(), o.Address, o.Account.Name, false)
 	l := outbox.Letter{
 		Kind: outbox.Envelope, AccountID: o.Account.ID, SlotID: c.head.Slot.String(),
 		From: from.From, ReplyTo: from.ReplyTo, Bounces: c.s.cfg.Post.From.Addr, To: message.Mailbox{Addr: c.to},
-		Subject: mail.Subject, Body: outbox.Body{Text: mail.Text, HTML: mail.HTML}, MessageID: c.s.cfg.Post.thread(ref),
+		MessageID: c.s.cfg.Post.thread(ref),
 		Attach: &outbox.Attach{
 			Name: words.File, Lang: langs.Order[0], Origin: c.s.cfg.Origin, Sender: c.name(), Reference: id.ShowReference(ref),
 			Part:    envelope.KeyPart{E: o.E},
@@ -172,13 +166,5 @@ func (c *carried) letter(reg keyserver.Registered) (outbox.Letter, error) {
 	if c.body != nil {
 		l.Attach.Payload = store.RowName(reg.MessageID.String())
 	}
-	if !keep.IsZero() {
-		words.File = ""
-		light, err := c.s.cfg.Words.Envelope(langs, words)
-		if err != nil {
-			return outbox.Letter{}, err
-		}
-		l.Attach.Without = &outbox.Body{Text: light.Text, HTML: light.HTML}
-	}
-	return l, nil
+	return l, c.s.write(&l, langs, words)
 }

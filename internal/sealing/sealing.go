@@ -8,6 +8,7 @@
 package sealing
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -306,10 +307,7 @@ func (j *job) identity() identity {
 
 // name is what recipients see of the sender.
 func (j *job) name() string {
-	if j.r.Sender.Name != "" {
-		return j.r.Sender.Name
-	}
-	return j.from.String()
+	return cmp.Or(j.r.Sender.Name, j.from.String())
 }
 
 // letter is the mail that carries slot i.
@@ -325,26 +323,11 @@ func (j *job) letter(i int, reg keyserver.Registered, from identity, keep time.T
 		To: to.String(), Note: j.r.Note, Ref: ref, Part: j.parts[i], ExpiresAt: j.r.ExpiresAt, KeptUntil: keep,
 		File: opener.Name(j.sealedAt), Answer: j.answerTo(to),
 	}
-	mail, err := j.s.cfg.Words.Envelope(langs, words)
-	if err != nil {
-		return outbox.Letter{}, err
-	}
 	l := outbox.Letter{
 		Kind: outbox.Envelope, AccountID: j.r.AccountID, SlotID: slot.ID.String(), SenderID: j.r.Sender.UserID,
 		From: from.From, ReplyTo: from.ReplyTo, Bounces: j.s.cfg.Post.From.Addr, To: message.Mailbox{Addr: to},
-		Subject: mail.Subject, Body: outbox.Body{Text: mail.Text, HTML: mail.HTML},
 		MessageID: j.s.cfg.Post.thread(ref), InReplyTo: j.inReplyTo(to), Answer: j.reports(),
 		Attach: j.attach(i, reg, words.File, langs.Order[0], j.name(), j.r.AccountName),
 	}
-	if !keep.IsZero() {
-		// Without a kept copy the button alone opens nothing: then a mail that
-		// is too large for the next hop fails, and the sender is told.
-		words.File = ""
-		light, err := j.s.cfg.Words.Envelope(langs, words)
-		if err != nil {
-			return outbox.Letter{}, err
-		}
-		l.Attach.Without = &outbox.Body{Text: light.Text, HTML: light.HTML}
-	}
-	return l, nil
+	return l, j.s.write(&l, langs, words)
 }
