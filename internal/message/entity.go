@@ -197,6 +197,9 @@ func (s *scanner) readCharset(e *entity, ct params) {
 		s.unusual("unknown-charset")
 		return
 	}
+	if known := charsetNames[v]; known != "" {
+		v = known
+	}
 	e.charset = v
 	if !browserCharset(v) {
 		s.unusual("unknown-charset")

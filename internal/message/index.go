@@ -482,6 +482,7 @@ func (s *scanner) openLeaf(e entity, at int64) {
 		if m.subtype == "related" {
 			s.leaf.related = true
 		}
+		s.leaf.mixed = m.subtype == "mixed" // the innermost
 	}
 }
 
@@ -509,35 +510,34 @@ func (s *scanner) finishPreamble() {
 
 // assign gives the roles, which depend on all leaves, and the missing names.
 func (s *scanner) assign() {
-	var text, html *leaf
+	var first *leaf
+	bodies := make(map[*leaf]bool)
+	shown := make(map[string]bool) // types
 	for _, l := range s.leaves {
-		if l.attached || l.part.Type != "text/plain" && l.part.Type != "text/html" {
+		kind := l.part.Type
+		if l.attached || kind != "text/plain" && kind != "text/html" {
 			continue
 		}
-		first := text
 		if first == nil {
-			first = html
+			first = l
 		}
-		// A second body counts only as the other form of the first; anything
-		// else, such as the footer of a mailing list, is shown as attached.
-		if first != nil && (first.group == 0 || first.group != l.group) {
-			continue
-		}
-		if l.part.Type == "text/plain" && text == nil {
-			text = l
-		} else if l.part.Type == "text/html" && html == nil {
-			html = l
+		// Another body counts as the other form of the first, or as what goes on
+		// in the same form after a file (as some programs write) or as a footer.
+		// Anything else, such as a plain footer under a page, is shown as attached.
+		other, more := first.group != 0 && !shown[kind], l.mixed && (first.group != 0 || kind == first.part.Type)
+		if l == first || first.group == l.group && (other || more) {
+			bodies[l], shown[kind] = true, true
 		}
 	}
 	s.m.Parts = make([]envelope.Part, 0, len(s.leaves))
 	for i, l := range s.leaves {
 		p := l.part
 		switch {
-		case l == text:
+		case bodies[l] && p.Type == "text/plain":
 			p.Role = "text"
-		case l == html:
+		case bodies[l]:
 			p.Role = "html"
-		case html != nil && p.ID != "" && strings.HasPrefix(p.Type, "image/") && (l.related || l.inline):
+		case shown["text/html"] && p.ID != "" && strings.HasPrefix(p.Type, "image/") && (l.related || l.inline):
 			p.Role = "inline" // only HTML can refer to it; without HTML it would be lost
 		default:
 			p.Role = "attachment"

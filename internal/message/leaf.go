@@ -28,6 +28,7 @@ type leaf struct {
 	raw       *digest // of the encoded octets of a quoted-printable part
 	group     int     // id of the outermost multipart/alternative around it, 0 for none
 	related   bool    // inside multipart/related
+	mixed     bool    // a part of a multipart/mixed
 	inline    bool    // Content-Disposition: inline
 	attached  bool    // not to be shown as the body
 	blank     bool    // only white space so far
@@ -40,6 +41,9 @@ func newLeaf(e entity, at int64) *leaf {
 	l.part = envelope.Part{Offset: at, Encoding: e.encoding, Type: e.mediaType, Charset: e.charset, Name: e.name, ID: e.id}
 	l.attached = e.disposition != "" && e.disposition != "inline" || e.name != ""
 	l.isText = e.mediaType == "text/plain"
+	if e.mediaType == "text/html" && e.charset == "" && !l.attached {
+		l.sink.head = make([]byte, 0, maxPrescan)
+	}
 	l.dec = newDecoder(e.encoding, l.sink)
 	if qp, ok := l.dec.(*qpDecoder); ok {
 		qp.limit = maxBlanks
@@ -82,6 +86,9 @@ func (l *leaf) finish() bool {
 		// No decoder of bounded memory can read it; it is given as it is.
 		l.part.Encoding, l.sink = identity, l.raw
 	}
+	if l.sink.head != nil {
+		l.part.Charset = metaCharset(l.sink.head)
+	}
 	l.part.Size = l.sink.n
 	l.part.SHA256 = hex.EncodeToString(l.sink.h.Sum(nil))
 	l.dec, l.sink, l.raw = nil, nil, nil
@@ -90,12 +97,14 @@ func (l *leaf) finish() bool {
 
 // digest hashes and counts.
 type digest struct {
-	h hash.Hash
-	n int64
+	h    hash.Hash
+	n    int64
+	head []byte // what it began with, as far as there is room
 }
 
 func (d *digest) Write(p []byte) (int, error) {
 	d.n += int64(len(p))
+	d.head = append(d.head, p[:min(len(p), cap(d.head)-len(d.head))]...)
 	return d.h.Write(p)
 }
 

@@ -35,6 +35,11 @@ func TestRoles(t *testing.T) {
 		{"related around alternative", multi("related", "r", multi("alternative", "a", text, html), image), "text html inline"},
 		{"inline image without html", mixed(text, image), "text attachment"},
 		{"footer of a list", mixed(html, text), "html attachment"},
+		{"footer of a plain list", mixed(text, text), "text text"},
+		{"text goes on after a picture", mixed(text, file, text), "text attachment text"},
+		{"a page goes on after a file", multi("alternative", "a", text, multi("mixed", "m", html, file, html)), "text html attachment html"},
+		{"a third form of the same", multi("alternative", "a", text, html, html), "text html attachment"},
+		{"a page that a page refers to", multi("related", "r", html, html), "html attachment"},
 		{"two alternatives", mixed(multi("alternative", "a", text), multi("alternative", "b", html)), "text attachment"},
 		{"text with a name", mixed("Content-Type: text/plain; name=a.txt\r\n\r\nA", text), "attachment text"},
 		{"forwarded message", mixed(text, "Content-Type: message/rfc822\r\n\r\nSubject: in\r\n\r\nbody"), "text attachment"},
@@ -153,6 +158,29 @@ func TestSafeName(t *testing.T) {
 	long := message.SafeName(strings.Repeat("é", 300) + ".exe")
 	if len(long) > 255 || !strings.HasSuffix(long, ".exe") {
 		t.Errorf("long name becomes %d octets: %q", len(long), long)
+	}
+}
+
+// A set by its name in the Encoding standard, and of a page the one that it names itself.
+func TestCharsets(t *testing.T) {
+	t.Parallel()
+	const page = "Content-Type: text/html\r\n\r\n"
+	for raw, want := range map[string]string{
+		"Content-Type: text/plain; charset=CP932\r\n\r\nx":                    "shift_jis",
+		"Content-Type: text/plain; charset=\"koi8-r\"\r\n\r\nx":               "koi8-r",
+		page + "<meta charset=KOI8-R>":                                        "koi8-r",
+		page + "<META http-equiv=x content=\"text/html; charset=gb2312\">":    "gb2312",
+		page + "<meta charset=utf-7>":                                         "",
+		page + "<meta charset=utf-16>":                                        "",
+		page + "<meta name=charset>koi8-r":                                    "",
+		page + "<p>" + strings.Repeat("x", 1024) + "<meta charset=koi8-r>":    "",
+		"Content-Type: text/html; charset=utf-8\r\n\r\n<meta charset=koi8-r>": "utf-8",
+		"Content-Type: text/plain\r\n\r\n<meta charset=koi8-r>":               "",
+		"Content-Type: text/html; name=a.html\r\n\r\n<meta charset=koi8-r>":   "",
+	} {
+		if m := index(t, raw); m.Parts[0].Charset != want {
+			t.Errorf("%q: %q, want %q", raw, m.Parts[0].Charset, want)
+		}
 	}
 }
 

@@ -2,9 +2,12 @@ package message
 
 import (
 	"io"
+	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/emersion/go-message/charset"
+	"golang.org/x/text/encoding/charmap"
 
 	"github.com/pli-mail/pli/envelope"
 )
@@ -43,7 +46,14 @@ func TextOf(dst io.Writer, m *envelope.Manifest, open func() (io.ReadCloser, err
 
 // copyText reads all of src, so that the reader beneath is behind the part.
 func copyText(dst io.Writer, src io.Reader, p envelope.Part) error {
-	if p.Charset == "" || p.Charset == "utf-8" || p.Charset == "us-ascii" {
+	switch p.Charset {
+	case "":
+		g := guess{w: dst}
+		if err := Decode(&g, src, p.Encoding); err != nil {
+			return err
+		}
+		return g.close()
+	case "utf-8", "us-ascii":
 		return Decode(dst, src, p.Encoding)
 	}
 	decoded, w := io.Pipe()
@@ -61,6 +71,46 @@ func copyText(dst io.Writer, src io.Reader, p envelope.Part) error {
 		text = t
 	}
 	_, err := io.Copy(dst, text)
+	return err
+}
+
+// guess makes UTF-8 of text that does not say what it is: an octet that cannot
+// be UTF-8 is one of Windows-1252, as mail programs guess.
+type guess struct {
+	w    io.Writer
+	held []byte // of a character that is not whole yet
+}
+
+func (g *guess) Write(p []byte) (int, error) {
+	if len(g.held) == 0 && utf8.Valid(p) {
+		return g.w.Write(p)
+	}
+	in := append(g.held, p...)
+	g.held = nil
+	out := make([]byte, 0, len(in)+16)
+	for len(in) > 0 {
+		r, n := utf8.DecodeRune(in)
+		if r == utf8.RuneError && n == 1 {
+			if !utf8.FullRune(in) {
+				g.held = slices.Clone(in)
+				break
+			}
+			r = charmap.Windows1252.DecodeByte(in[0])
+		}
+		out, in = utf8.AppendRune(out, r), in[n:]
+	}
+	if _, err := g.w.Write(out); err != nil {
+		return 0, err
+	}
+	return len(p), nil
+}
+
+func (g *guess) close() error {
+	var out []byte
+	for _, b := range g.held {
+		out = utf8.AppendRune(out, charmap.Windows1252.DecodeByte(b))
+	}
+	_, err := g.w.Write(out)
 	return err
 }
 

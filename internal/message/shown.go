@@ -33,6 +33,11 @@ func Shown(dst io.Writer, m *envelope.Manifest, open func() (io.ReadCloser, erro
 		if p.Role != role || w.left <= 0 {
 			continue
 		}
+		if at > 0 {
+			if _, err := io.WriteString(w, "\n"); err != nil {
+				return plain, err
+			}
+		}
 		if _, err := io.CopyN(io.Discard, r, p.Offset-at); err != nil {
 			return plain, err
 		}

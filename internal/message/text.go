@@ -5,6 +5,7 @@ import (
 	"mime"
 	"net/mail"
 	"path"
+	"regexp"
 	"strings"
 	"time"
 	"unicode"
@@ -85,7 +86,12 @@ func (s *scanner) mailboxes(h []field, name string) []envelope.Mailbox {
 	}
 	var out []envelope.Mailbox
 	for _, a := range list {
-		out = append(out, envelope.Mailbox{Name: s.clean(cut(a.Name, 1000)), Address: s.clean(a.Address)})
+		name := a.Name
+		// Not standard in quotes, and common (RFC 2047 section 5 forbids it).
+		if d, err := words.DecodeHeader(name); err == nil && strings.Contains(v, name) {
+			name = d
+		}
+		out = append(out, envelope.Mailbox{Name: s.clean(cut(name, 1000)), Address: s.clean(a.Address)})
 	}
 	return out
 }
@@ -255,6 +261,30 @@ func isASCIIText(v string) bool {
 		}
 	}
 	return true
+}
+
+// charsetNames: what mail calls some sets, and what the Encoding standard does.
+var charsetNames = map[string]string{
+	"cp932": "shift_jis", "cp936": "gbk", "cp949": "euc-kr", "cp950": "big5", "cp1252": "windows-1252", "iso-8859-1-windows-3.1-latin-1": "windows-1252",
+}
+
+// maxPrescan is how far a page may name its own character set (HTML, section 13.2.3.2).
+const maxPrescan = 1024
+
+var metaTag = regexp.MustCompile(`(?i)<meta[^>]*?[\s"';]charset\s*=\s*["']?\s*([a-z0-9][\w:.+-]{1,39})`)
+
+// metaCharset finds the character set that a page names, "" if it is none that
+// a browser would take from there.
+func metaCharset(head []byte) string {
+	found := metaTag.FindSubmatch(head)
+	if found == nil {
+		return ""
+	}
+	v := strings.ToLower(string(found[1]))
+	if !isToken(v) || !browserCharset(v) || strings.HasPrefix(v, "utf-16") {
+		return ""
+	}
+	return v
 }
 
 // browserCharset reports whether TextDecoder knows a label (WHATWG Encoding).

@@ -697,15 +697,14 @@ function quotedPrintable(src) {
 }
 
 // decodeText makes text of a part's bytes. A charset that browsers do not know
-// is read as UTF-8 if it is that, and byte by byte if not, so something is shown.
+// or that the part does not name is UTF-8 if it can be that, and Windows-1252 if not.
 export function decodeText(bytes, charset) {
   try {
-    return new TextDecoder(charset || 'utf-8').decode(bytes);
+    if (charset) return new TextDecoder(charset).decode(bytes);
+  } catch { /* as if it were not said */ }
+  try {
+    return utf8.decode(bytes).replace(/^\ufeff/, '');
   } catch {
-    try {
-      return utf8.decode(bytes);
-    } catch {
-      return bytewise.decode(bytes);
-    }
+    return bytewise.decode(bytes);
   }
 }

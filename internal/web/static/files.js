@@ -32,6 +32,16 @@ export function isRisky(name, type) {
   return DANGEROUS.has(extension(name)) || ACTIVE.test(type);
 }
 
+const RASTER = new Set(['image/png', 'image/jpeg', 'image/gif', 'image/webp']);
+const MOST_BYTES = 10e6; // of one picture
+
+// isPicture says whether a part is a picture that the formatted text refers to by its Content-ID, which
+// may be written out there (RFC 2392), of a raster type and a bounded size (AT-82).
+export function isPicture(part, source) {
+  if (!part.id || !RASTER.has(part.type) || part.size > MOST_BYTES) return false;
+  return [part.id, encodeURIComponent(part.id), part.id.replaceAll('&', '&amp;')].some((id) => source.includes('cid:' + id));
+}
+
 // kind is what to call the file's type: its extension, or its media type.
 export function kind(name, type) {
   return extension(name).toUpperCase() || type;

@@ -3,6 +3,7 @@
 // page's policy, which the frame inherits, lets it load nothing (security.md 5.4).
 import './purify.js';
 import { decodePart } from './envelope.js';
+import { isPicture } from './files.js';
 import { aim } from './links.js';
 
 const TAGS = ('a abbr address article aside b bdi bdo big blockquote br caption center cite code col colgroup dd del dfn div dl dt em ' +
@@ -10,14 +11,12 @@ const TAGS = ('a abbr address article aside b bdi bdo big blockquote br caption 
   'strong sub sup table tbody td tfoot th thead time tr tt u ul var wbr').split(' ');
 const ATTRIBUTES = ('align alt bgcolor border cellpadding cellspacing color colspan dir face headers height href lang rowspan scope size ' +
   'span src start title type valign width').split(' ');
-const RASTER = new Set(['image/png', 'image/jpeg', 'image/gif', 'image/webp']);
-const MOST_BYTES = 10e6; // of one picture
 const MOST_PIXELS = 40e6;
 
 const policy = window.trustedTypes?.createPolicy('pli-message', { createHTML: (s) => s });
 
-// frame returns {element, remote}: an iframe with the cleaned text, and how many
-// pictures from the Internet it does without.
+// frame returns {element, remote, shown}: an iframe with the cleaned text, how many pictures from the
+// Internet it does without, and the ids of the message's own that it has.
 export async function frame(source, manifest, message, { style, hash, title }) {
   const pictures = await picturesOf(source, manifest, message);
   const purify = globalThis.DOMPurify(window);
@@ -28,7 +27,7 @@ export async function frame(source, manifest, message, { style, hash, title }) {
   purify.addHook('afterSanitizeAttributes', (node) => {
     if (node.nodeName === 'IMG') {
       const src = node.getAttribute('src') ?? '';
-      const shown = pictures.get(src.slice(4));
+      const shown = pictures.get(idOf(src));
       if (src.startsWith('cid:') && shown) node.setAttribute('src', shown);
       else node.removeAttribute('src');
     }
@@ -50,7 +49,7 @@ export async function frame(source, manifest, message, { style, hash, title }) {
   element.setAttribute('sandbox', 'allow-popups allow-popups-to-escape-sandbox');
   element.title = title;
   element.srcdoc = policy ? policy.createHTML(html) : html;
-  return { element, remote };
+  return { element, remote, shown: new Set(pictures.keys()) };
 }
 
 // picturesOf decodes the message's own pictures that the text refers to, by
@@ -59,7 +58,7 @@ export async function frame(source, manifest, message, { style, hash, title }) {
 async function picturesOf(source, manifest, message) {
   const out = new Map();
   for (const part of manifest.parts) {
-    if (!part.id || !RASTER.has(part.type) || part.size > MOST_BYTES || !source.includes('cid:' + part.id)) continue;
+    if (!isPicture(part, source)) continue;
     const bytes = await decodePart(message, part);
     const type = rasterType(bytes);
     const pixels = type ? area(bytes, type) : 0;
@@ -67,6 +66,14 @@ async function picturesOf(source, manifest, message) {
     out.set(part.id, await dataURL(new Blob([bytes], { type })));
   }
   return out;
+}
+
+function idOf(src) {
+  try {
+    return decodeURIComponent(src.slice(4));
+  } catch {
+    return src.slice(4);
+  }
 }
 
 function dataURL(blob) {

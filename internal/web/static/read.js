@@ -3,7 +3,7 @@
 import { parseArmor, parseHead, open, decodePart, decodeText, fromB64url } from './envelope.js';
 import { find, put, update } from './shelf.js';
 import { ask } from './ask.js';
-import { safeName, isRisky, kind, bytes } from './files.js';
+import { safeName, isRisky, isPicture, kind, bytes } from './files.js';
 import { show as showText } from './text.js';
 
 const page = document.querySelector('[data-ref]');
@@ -145,11 +145,13 @@ async function render(manifest, message) {
   const texts = parts('text');
   const pages = parts('html');
   const body = $('text');
+  let left = MOST_TEXT;
   for (const p of texts) {
     const block = document.createElement('div');
     const text = decodeText(await decodePart(message, p), p.charset);
-    showText(block, text.slice(0, MOST_TEXT));
-    if (text.length > MOST_TEXT) $('long').hidden = false;
+    showText(block, text.slice(0, left));
+    if (text.length > left) $('long').hidden = false;
+    left -= Math.min(left, text.length);
     body.append(block);
   }
   $('notext').hidden = texts.length + pages.length > 0;
@@ -160,12 +162,12 @@ async function render(manifest, message) {
     $('long').hidden = false;
     source = '';
   }
-  if (source !== '') await offerFormatted(manifest, message, source, texts.length > 0);
+  // Pictures that the formatted text shows are not attachments as well; those that it turns out not to show are.
+  const within = manifest.parts.filter((p) => p.role === 'inline' && isPicture(p, source));
+  const list = fileList(message, manifest.date);
+  list(manifest.parts.filter((p) => p.role === 'attachment' || (p.role === 'inline' && !within.includes(p))));
+  if (source !== '') await offerFormatted(manifest, message, source, texts.length > 0, (shown) => list(within.filter((p) => !shown.has(p.id))));
   body.hidden = texts.length === 0;
-
-  // Pictures that the formatted text shows are not attachments as well.
-  const files = manifest.parts.filter((p) => p.role === 'attachment' || (p.role === 'inline' && !(p.id && source.includes('cid:' + p.id))));
-  if (files.length > 0) listFiles(files, message, manifest.date);
 
   $('eml')?.addEventListener('click', () => save(message, 'message.eml'));
   $('print').addEventListener('click', () => print());
@@ -196,7 +198,7 @@ function head(manifest) {
 }
 
 // The text is shown first: it and the formatted text can say different things (AT-80).
-async function offerFormatted(manifest, message, source, hasText) {
+async function offerFormatted(manifest, message, source, hasText, onShown) {
   const button = $('switch');
   const formatted = $('html');
   let made = false;
@@ -207,6 +209,7 @@ async function offerFormatted(manifest, message, source, hasText) {
       const shown = await frame(source, manifest, message, { style: d.frameStyle, hash: d.frameHash, title: d.frameTitle });
       formatted.append(shown.element);
       $('images').hidden = shown.remote === 0;
+      onShown(shown.shown);
     }
     const on = formatted.hidden;
     formatted.hidden = !on;
@@ -222,9 +225,10 @@ async function offerFormatted(manifest, message, source, hasText) {
 // BESIDE is the type of what opens a file that was too large for the mail.
 const BESIDE = 'application/vnd.pli.large+json';
 
-function listFiles(files, message, date) {
+// fileList returns what adds parts to the list of attachments.
+function fileList(message, date) {
   const row = page.querySelector('template[data-file]');
-  const named = files.map((part) => ({ part, name: safeName(part.name, part.type), read: () => decodePart(message, part) }));
+  const listed = [];
   const offer = (button, get, name) => button.addEventListener('click', async () => {
     button.setAttribute('aria-busy', 'true');
     try {
@@ -235,7 +239,7 @@ function listFiles(files, message, date) {
       button.removeAttribute('aria-busy');
     }
   });
-  for (const { part, name, read } of named) {
+  const add = ({ part, name, read }) => {
     const item = row.content.cloneNode(true);
     item.querySelector('[data-name]').textContent = name;
     item.querySelector('[data-size]').textContent = bytes(part.size, d.units) + ' · ' + kind(name, part.type);
@@ -248,15 +252,18 @@ function listFiles(files, message, date) {
         .catch(() => say('altered'));
     } else offer(item.querySelector('button'), read, name);
     $('files').append(item);
-  }
-  if (files.length > 1) {
-    const when = new Date(date ?? '');
-    const all = async () => (await import('./zip.js')).zip(named.filter((n) => n.part.type !== BESIDE), isNaN(when) ? new Date() : when);
-    offer($('all'), all, 'attachments.zip');
-    $('all').hidden = false;
-  }
-  $('count').textContent = d.attachments.replace('{n}', files.length);
-  $('attachments').hidden = false;
+  };
+  const when = new Date(date ?? '');
+  const all = async () => (await import('./zip.js')).zip(listed.filter((n) => n.part.type !== BESIDE), isNaN(when) ? new Date() : when);
+  offer($('all'), all, 'attachments.zip');
+  return (parts) => {
+    const files = parts.map((part) => ({ part, name: safeName(part.name, part.type), read: () => decodePart(message, part) }));
+    files.forEach(add);
+    listed.push(...files);
+    $('all').hidden = listed.length < 2;
+    $('count').textContent = d.attachments.replace('{n}', listed.length);
+    $('attachments').hidden = listed.length === 0;
+  };
 }
 
 // save downloads bytes or a Blob. The type is never the file's own: a page of an active
