@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/pli-mail/pli/client"
 	"github.com/pli-mail/pli/envelope"
 	"github.com/pli-mail/pli/internal/account"
 	"github.com/pli-mail/pli/internal/fault"
@@ -30,31 +31,35 @@ type Config struct {
 	Now      func() time.Time
 }
 
-type api struct{ Config }
-
-// maxRegistration bounds a registration: 500 recipients with their headers.
-const maxRegistration = 4 << 20
+type api struct {
+	Config
+	operations []declared
+}
 
 // Register adds the API's addresses to the kit.
-func Register(c Config) {
+func Register(c Config) error {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-	a := &api{c}
-	k := c.Kit
-	k.HandleJSON("GET /api/v1/server", a.server, web.Public, web.AnyScope())
-	k.HandleJSON("POST /api/v1/visit", a.visit, web.Public)
-	k.HandleJSON("POST /api/v1/session", a.signIn, web.Public, web.AnyScope())
-	k.HandleJSON("POST /api/v1/session/second", a.second, web.SignedIn, web.AnyScope())
-	k.HandleJSON("DELETE /api/v1/session", a.signOut, web.Public, web.AnyScope())
-	k.HandleJSON("POST /api/v1/messages", a.register, web.SignedIn, web.Body(maxRegistration))
-	k.HandleJSON("POST /api/v1/open/challenge", a.challenge, web.Visitor)
-	k.HandleJSON("POST /api/v1/open/possession", a.possession, web.Visitor)
-	k.HandleJSON("POST /api/v1/open/code", a.code, web.Visitor)
-	k.HandleJSON("POST /api/v1/open/verify", a.verify, web.Visitor)
-	k.HandleJSON("POST /api/v1/open/release", a.release, web.Visitor)
-	k.HandleJSON("GET /api/v1/open/envelope/{slot}", a.ciphertext, web.Public)
-	a.registerLarges()
+	a := &api{Config: c}
+	handle(a, client.GetServer, a.server)
+	handle(a, client.Visit, a.visit)
+	handle(a, client.SignIn, a.signIn)
+	handle(a, client.ProveSecond, a.second)
+	handle(a, client.SignOut, a.signOut)
+	handle(a, client.RegisterMessage, a.register)
+	handle(a, client.NewLarge, a.newLarge)
+	handle(a, client.GetLarge, a.largeState)
+	handle(a, client.AppendLarge, a.appendLarge)
+	handle(a, client.DropLarge, a.dropLarge)
+	handle(a, client.AskChallenge, a.challenge)
+	handle(a, client.ProvePossession, a.possession)
+	handle(a, client.SendCode, a.code)
+	handle(a, client.VerifyCode, a.verify)
+	handle(a, client.Release, a.release)
+	handle(a, client.GetCiphertext, a.ciphertext)
+	handle(a, client.GetLargePiece, a.largePiece)
+	return a.document()
 }
 
 func b64(b []byte) string { return base64.RawURLEncoding.EncodeToString(b) }
@@ -72,156 +77,88 @@ func badField(field string, err error) error {
 	return fault.New(fault.Invalid, "api.badjson").In(field, "api.badfield", fault.Args{"name": field}).Because(err)
 }
 
-func stamp(t time.Time) string {
-	if t.IsZero() {
-		return ""
-	}
-	return t.UTC().Format(time.RFC3339)
-}
-
-func (a *api) server(r *web.Request) error {
+func (a *api) server(r *web.Request, _ client.None) (out client.Server, err error) {
 	key, err := a.Keys.SealKey(r.Context())
 	if err != nil {
-		return err
+		return out, err
 	}
-	out := struct {
-		Origin  string `json:"origin"`
-		SealKey string `json:"seal_key"`
-		Online  bool   `json:"online"` // envelopes of the caller's account say that the server may open them
-	}{Origin: a.Kit.Origin(), SealKey: b64(key)}
+	out = client.Server{Origin: a.Kit.Origin(), SealKey: b64(key)}
 	if r.Session.SignedIn() && r.Session.Account != nil {
 		settings, err := policy.ReadSettings(r.Session.Account.Settings)
 		if err != nil {
-			return err
+			return out, err
 		}
 		out.Online = !settings.NoOnline
 	}
-	return r.JSON(out)
-}
-
-type sessionOut struct {
-	Token     string   `json:"token"`
-	Scope     string   `json:"scope"`
-	ExpiresAt string   `json:"expires_at"`
-	User      *userOut `json:"user,omitempty"`
-}
-
-type userOut struct {
-	Email   string `json:"email"`
-	Name    string `json:"name"`
-	Account int64  `json:"account,omitempty"`
+	return out, nil
 }
 
 // visit begins a visitor's session for a program: browsers get theirs with the
 // first thing that they post.
-func (a *api) visit(r *web.Request) error {
-	if err := r.ReadJSON(&struct{}{}); err != nil {
-		return err
-	}
+func (a *api) visit(r *web.Request, _ client.None) (client.Session, error) {
 	s, err := a.Accounts.Visit(r.Context(), r.UserAgent(), r.Client())
 	if err != nil {
-		return err
+		return client.Session{}, err
 	}
-	return r.JSON(sessionOf(s))
+	return sessionOf(s), nil
 }
 
-func (a *api) signIn(r *web.Request) error {
-	var in struct {
-		Email    string `json:"email"`
-		Password string `json:"password"`
-	}
-	if err := r.ReadJSON(&in); err != nil {
-		return err
-	}
+func (a *api) signIn(r *web.Request, in client.SignInIn) (client.Session, error) {
 	s, err := a.Accounts.SignIn(r.Context(), nil, in.Email, in.Password, r.Client(), r.UserAgent())
 	if err != nil {
-		return err
+		return client.Session{}, err
 	}
-	return r.JSON(sessionOf(s))
+	return sessionOf(s), nil
 }
 
 // second takes a code of an authenticator app or a recovery code, of who is
 // signing in (scope "second") or proves it again. The session goes on under
 // another token.
-func (a *api) second(r *web.Request) error {
-	var in struct {
-		Code string `json:"code"`
-	}
-	if err := r.ReadJSON(&in); err != nil {
-		return err
-	}
+func (a *api) second(r *web.Request, in client.SecondIn) (client.Session, error) {
 	s, err := a.Accounts.ProveSecond(r.Context(), r.Session, in.Code)
 	if err != nil {
-		return err
+		return client.Session{}, err
 	}
 	if r.Header.Get("Authorization") == "" {
 		r.SetSession(s)
 	}
-	return r.JSON(sessionOf(s))
+	return sessionOf(s), nil
 }
 
-func sessionOf(s *account.Session) sessionOut {
-	out := sessionOut{Token: s.Token.Reveal(), Scope: s.Scope, ExpiresAt: stamp(s.ExpiresAt)}
+func sessionOf(s *account.Session) client.Session {
+	out := client.Session{Token: s.Token.Reveal(), Scope: s.Scope, ExpiresAt: client.Time{Time: s.ExpiresAt}}
 	if s.User != nil {
-		out.User = &userOut{s.User.DisplayAddress, s.User.Name(), s.User.AccountID}
+		out.User = &client.SessionUser{Email: s.User.DisplayAddress, Name: s.User.Name(), Account: s.User.AccountID}
 	}
 	return out
 }
 
-func (a *api) signOut(r *web.Request) error {
+func (a *api) signOut(r *web.Request, _ client.None) (client.None, error) {
 	if r.Session == nil {
-		return fault.New(fault.Unauthenticated, "sess.h1")
+		return client.None{}, fault.New(fault.Unauthenticated, "sess.h1")
 	}
 	if err := a.Accounts.SignOut(r.Context(), r.Session); err != nil {
-		return err
+		return client.None{}, err
 	}
 	if r.Header.Get("Authorization") == "" {
 		r.EndSession()
 	}
-	return r.JSON(struct{}{})
-}
-
-type slotIn struct {
-	Slot    string `json:"slot"`
-	Address string `json:"address"`
-	RH      string `json:"rh"`
-	Wrap    string `json:"wrap"`
-	S       string `json:"s"`
-	Pop     string `json:"pop"`
+	return client.None{}, nil
 }
 
 // register takes the service's halves of an envelope that was sealed elsewhere.
-// The payload stays with the sender, who has the file.
-func (a *api) register(r *web.Request) error {
-	var in struct {
-		MH          string   `json:"mh"`
-		HH          string   `json:"hh"`
-		PH          string   `json:"ph"`
-		PayloadSize int64    `json:"payload_size"`
-		Subject     string   `json:"subject"`
-		Note        string   `json:"note"`
-		ExpiresAt   string   `json:"expires_at"`
-		Level       string   `json:"level"`
-		Passphrase  bool     `json:"passphrase"` // the sender masked the other half with one
-		Slots       []slotIn `json:"slots"`
-	}
-	if err := r.ReadJSON(&in); err != nil {
-		return err
-	}
-	if in.Level != "" && !policy.IsLevel(in.Level) {
-		return badField("level", nil)
-	}
+func (a *api) register(r *web.Request, in client.RegisterIn) (out client.Registered, err error) {
 	u, acc := r.User(), r.Session.Account
 	if acc == nil {
-		return fault.New(fault.Denied, "api.noaccount")
+		return out, fault.New(fault.Denied, "api.noaccount")
 	}
 	sender, err := mailaddr.Parse(u.DisplayAddress)
 	if err != nil {
-		return err
+		return out, err
 	}
 	verified, err := a.Accounts.Verified(r.Context(), acc.ID, u.ID, sender)
 	if err != nil {
-		return err
+		return out, err
 	}
 	m := keyserver.NewMessage{
 		AccountID: acc.ID, Subject: in.Subject, Note: in.Note, PayloadSize: in.PayloadSize,
@@ -229,29 +166,21 @@ func (a *api) register(r *web.Request) error {
 		NotifyOpened: u.NotifyOpened, Carrier: keyserver.CarrierFile, Permissions: policy.Permissions{Level: in.Level, Passphrase: in.Passphrase},
 		Actor: keyserver.Actor{UserID: u.ID, Name: r.Actor().String(), Origin: r.Client(), AdminOf: r.Session.AdminOf},
 	}
-	if err := a.fill(&m, in.MH, in.HH, in.PH, in.Slots); err != nil {
-		return err
+	if err := a.fill(&m, in); err != nil {
+		return out, err
 	}
 	if m.ExpiresAt, err = a.expiry(in.ExpiresAt, acc.ExpiryDays); err != nil {
-		return err
+		return out, err
 	}
 	reg, err := a.Keys.Register(r.Context(), m)
 	if err != nil {
-		return err
+		return out, err
 	}
-	type slotOut struct {
-		Slot string `json:"slot"`
-		Ref  string `json:"ref"`
-	}
-	out := struct {
-		Message string    `json:"message"`
-		Seal    string    `json:"seal"`
-		Slots   []slotOut `json:"slots"`
-	}{reg.MessageID.String(), b64(reg.Seal[:]), []slotOut{}}
+	out = client.Registered{Message: reg.MessageID.String(), Seal: b64(reg.Seal[:]), Slots: []client.SlotRef{}}
 	for _, s := range reg.Slots {
-		out.Slots = append(out.Slots, slotOut{s.SlotID.String(), s.Ref})
+		out.Slots = append(out.Slots, client.SlotRef{Slot: s.SlotID.String(), Ref: s.Ref})
 	}
-	return r.JSON(out)
+	return out, nil
 }
 
 // expiry reads a time; without one the account's days count from now, 0 for no end.
@@ -269,23 +198,23 @@ func (a *api) expiry(s string, days int) (time.Time, error) {
 	return t, nil
 }
 
-func (a *api) fill(m *keyserver.NewMessage, mh, hh, ph string, slots []slotIn) error {
+func (a *api) fill(m *keyserver.NewMessage, from client.RegisterIn) error {
 	var err error
-	if m.MH, err = bytesOf("mh", mh, -1); err != nil {
+	if m.MH, err = bytesOf("mh", from.MH, -1); err != nil {
 		return err
 	}
 	for _, f := range []struct {
 		name, value string
 		into        *[32]byte
-	}{{"hh", hh, &m.HH}, {"ph", ph, &m.PH}} {
+	}{{"hh", from.HH, &m.HH}, {"ph", from.PH, &m.PH}} {
 		b, err := bytesOf(f.name, f.value, 32)
 		if err != nil {
 			return err
 		}
 		*f.into = [32]byte(b)
 	}
-	for i, in := range slots {
-		s, err := in.read()
+	for i, in := range from.Slots {
+		s, err := readSlot(in)
 		if err != nil {
 			return fault.Of(err).Because(fmt.Errorf("slot %d: %w", i, err))
 		}
@@ -294,7 +223,7 @@ func (a *api) fill(m *keyserver.NewMessage, mh, hh, ph string, slots []slotIn) e
 	return nil
 }
 
-func (in slotIn) read() (s keyserver.NewSlot, err error) {
+func readSlot(in client.SlotIn) (s keyserver.NewSlot, err error) {
 	if s.ID, err = envelope.ParseSlotID(in.Slot); err != nil {
 		return s, badField("slot", err)
 	}

@@ -21,7 +21,9 @@ import (
 func house(t *testing.T) *webtest.House {
 	t.Helper()
 	h := webtest.New(t)
-	api.Register(api.Config{Kit: h.Kit, Accounts: h.Accounts, Keys: h.Keys})
+	if err := api.Register(api.Config{Kit: h.Kit, Accounts: h.Accounts, Keys: h.Keys}); err != nil {
+		t.Fatal(err)
+	}
 	if _, _, err := h.Accounts.AddDomain(t.Context(), account.Operator("test"), webtest.Account, "example.org"); err != nil {
 		t.Fatal(err)
 	}

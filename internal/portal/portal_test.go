@@ -33,7 +33,9 @@ func house(t testing.TB) *webtest.House {
 	if err != nil {
 		t.Fatal(err)
 	}
-	api.Register(api.Config{Kit: h.Kit, Accounts: h.Accounts, Keys: h.Keys})
+	if err := api.Register(api.Config{Kit: h.Kit, Accounts: h.Accounts, Keys: h.Keys}); err != nil {
+		t.Fatal(err)
+	}
 	return h
 }
 

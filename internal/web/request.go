@@ -228,6 +228,15 @@ func (r *Request) WantsJSON() bool {
 // JSON answers 200 with v.
 func (r *Request) JSON(v any) error { return r.writeJSON(http.StatusOK, v) }
 
+// Raw answers 200 with content that is ready.
+func (r *Request) Raw(mediaType string, content []byte) error {
+	h := r.answer()
+	h.Set("Content-Type", mediaType)
+	h.Set("Content-Length", fmt.Sprint(len(content)))
+	_, err := r.W.Write(content)
+	return err
+}
+
 // JSONProblem answers with the status of a failure's kind, and v for a script to show.
 func (r *Request) JSONProblem(k fault.Kind, v any) error { return r.writeJSON(statusOf(k), v) }
 
@@ -248,8 +257,7 @@ func (r *Request) writeJSON(status int, v any) error {
 // application/json, which no form of another site can send (AT-55).
 func (r *Request) ReadJSON(v any) error {
 	if mt, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || mt != "application/json" {
-		r.status = http.StatusUnsupportedMediaType
-		return fault.New(fault.Invalid, "api.notjson")
+		return r.Unsupported("application/json")
 	}
 	dec := json.NewDecoder(r.Body)
 	dec.DisallowUnknownFields()
@@ -264,6 +272,13 @@ func (r *Request) ReadJSON(v any) error {
 		return fault.New(fault.Invalid, "api.badjson")
 	}
 	return nil
+}
+
+// Unsupported is the failure of a body of another media type than the one that
+// the address takes (415).
+func (r *Request) Unsupported(takes string) error {
+	r.status = http.StatusUnsupportedMediaType
+	return fault.New(fault.Invalid, "api.notjson").With("type", takes)
 }
 
 // Download answers 200 with a file of that name, which write writes. It is saved

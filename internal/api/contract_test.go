@@ -1,0 +1,215 @@
+package api_test
+
+import (
+	"encoding/json"
+	"flag"
+	"fmt"
+	"os"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+
+	"github.com/pli-mail/pli/internal/web/webtest"
+)
+
+var update = flag.Bool("update", false, "write docs/reference/openapi.json")
+
+const reference = "../../docs/reference/openapi.json"
+
+// document is the OpenAPI document that a house serves.
+func document(t *testing.T, h *webtest.House) (raw string, doc map[string]any) {
+	t.Helper()
+	a := h.Browser(t).Do(t, "GET", "/api/v1/openapi.json", nil)
+	if a.Status != 200 || a.Header.Get("Content-Type") != "application/json" {
+		t.Fatalf("the document: %d %s", a.Status, a.Header)
+	}
+	a.JSON(t, &doc)
+	return strings.ReplaceAll(a.Body, h.Origin, "https://pli.example.org"), doc
+}
+
+func TestDocument(t *testing.T) {
+	h := house(t)
+	raw, doc := document(t, h)
+	if *update {
+		if err := os.WriteFile(reference, []byte(raw), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(reference)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff(string(want), raw); d != "" {
+		t.Errorf("docs/reference/openapi.json is not up to date: go test ./internal/api -run TestDocument -update\n%s", d)
+	}
+	for _, ref := range regexp.MustCompile(`"#/components/schemas/([^"]+)"`).FindAllStringSubmatch(raw, -1) {
+		if _, ok := doc["components"].(map[string]any)["schemas"].(map[string]any)[ref[1]]; !ok {
+			t.Errorf("the document has no schema %s", ref[1])
+		}
+	}
+	seen := map[string]bool{}
+	for _, o := range operations(doc) {
+		if seen[o.id] {
+			t.Errorf("two operations are called %s", o.id)
+		}
+		seen[o.id] = true
+	}
+	if a := h.Browser(t).Do(t, "GET", "/api", nil); a.Status != 200 || !strings.Contains(a.Body, "/api/v1/open/release") {
+		t.Errorf("the page: %d", a.Status)
+	}
+}
+
+// operation is one of the document's, as a program that only has the document knows it.
+type operation struct {
+	id, method, path string
+	parameters       []any
+	body             map[string]any // schema, nil for none or for octets
+	octets           string         // media type of a body that is not JSON
+	answers          []int
+}
+
+func operations(doc map[string]any) (out []operation) {
+	for path, methods := range doc["paths"].(map[string]any) {
+		for method, x := range methods.(map[string]any) {
+			m := x.(map[string]any)
+			o := operation{id: m["operationId"].(string), method: strings.ToUpper(method), path: path}
+			o.parameters, _ = m["parameters"].([]any)
+			if b, ok := m["requestBody"].(map[string]any); ok {
+				for media, c := range b["content"].(map[string]any) {
+					if media == "application/json" {
+						o.body = c.(map[string]any)["schema"].(map[string]any)
+					} else {
+						o.octets = media
+					}
+				}
+			}
+			for status := range m["responses"].(map[string]any) {
+				n, _ := strconv.Atoi(status)
+				o.answers = append(o.answers, n)
+			}
+			out = append(out, o)
+		}
+	}
+	slices.SortFunc(out, func(a, b operation) int { return strings.Compare(a.id, b.id) })
+	return out
+}
+
+// TestContract calls every operation of the document as nobody, as a user and as
+// an administrator, with values that fit the schemas, are nearly right, or wrong: no answer
+// is of our side's fault, and none is of a status that the document does not name.
+func TestContract(t *testing.T) {
+	h := house(t)
+	_, doc := document(t, h)
+	schemas := doc["components"].(map[string]any)["schemas"].(map[string]any)
+	ops := operations(doc)
+	rapid.Check(t, func(r *rapid.T) {
+		o := rapid.SampledFrom(ops).Draw(r, "operation")
+		b := h.Browser(t)
+		switch rapid.SampledFrom([]string{"nobody", "visitor", webtest.User, webtest.Admin}).Draw(r, "who") {
+		case "visitor":
+			var s struct{ Token string }
+			b.Do(t, "POST", "/api/v1/visit", map[string]any{}).JSON(t, &s)
+			b.Header.Set("Authorization", "Bearer "+s.Token)
+		case webtest.User:
+			b = bearer(t, h, webtest.User)
+		case webtest.Admin:
+			b = bearer(t, h, webtest.Admin)
+		}
+		g := generator{r, schemas}
+		path, query := o.path, []string{}
+		for _, x := range o.parameters {
+			p := x.(map[string]any)
+			name, v := p["name"].(string), g.text(p["schema"].(map[string]any), p["name"].(string))
+			switch p["in"] {
+			case "path":
+				path = strings.ReplaceAll(path, "{"+name+"}", v)
+			case "query":
+				if p["required"] == true || rapid.Bool().Draw(r, "give "+name) {
+					query = append(query, name+"="+v)
+				}
+			case "header":
+				b.Header.Set(name, v)
+			}
+		}
+		if len(query) > 0 {
+			path += "?" + strings.Join(query, "&")
+		}
+		var body any
+		if o.body != nil {
+			body = g.value(o.body, 0)
+		} else if o.octets != "" {
+			b.Header.Set("Content-Type", o.octets)
+		}
+		a := b.Do(t, o.method, path, body)
+		if !slices.Contains(o.answers, a.Status) {
+			r.Fatalf("%s %s with %v: %d %s is not documented (%v)\n%s", o.method, path, body, a.Status, a.Body, o.answers, h.Logged())
+		}
+	})
+}
+
+// generator makes values for the document's schemas.
+type generator struct {
+	r       *rapid.T
+	schemas map[string]any
+}
+
+func (g generator) text(schema map[string]any, name string) string {
+	switch schema["type"] {
+	case "integer":
+		return strconv.Itoa(rapid.SampledFrom([]int{0, 1, 50, webtest.Account, 1 << 40}).Draw(g.r, name))
+	case "boolean":
+		return strconv.FormatBool(rapid.Bool().Draw(g.r, name))
+	}
+	if e, ok := schema["enum"].([]any); ok && rapid.Bool().Draw(g.r, "known "+name) {
+		return fmt.Sprint(rapid.SampledFrom(e).Draw(g.r, name))
+	}
+	return rapid.SampledFrom([]string{"x", "00", strings.Repeat("a1", 16), "%00", "2030-01-01T00:00:00Z", "no-such"}).Draw(g.r, name)
+}
+
+func (g generator) value(schema map[string]any, depth int) any {
+	if ref, ok := schema["$ref"].(string); ok {
+		schema = g.schemas[strings.TrimPrefix(ref, "#/components/schemas/")].(map[string]any)
+	}
+	if rapid.IntRange(0, 19).Draw(g.r, "spoil") == 0 {
+		return rapid.SampledFrom([]any{nil, "x", 7, -1.5, true, []any{}, map[string]any{"x": 1}}).Draw(g.r, "spoilt")
+	}
+	switch schema["type"] {
+	case "object":
+		out := map[string]any{}
+		properties, _ := schema["properties"].(map[string]any)
+		names := make([]string, 0, len(properties))
+		for n := range properties {
+			names = append(names, n)
+		}
+		slices.Sort(names)
+		required, _ := json.Marshal(schema["required"])
+		for _, n := range names {
+			if strings.Contains(string(required), strconv.Quote(n)) || rapid.Bool().Draw(g.r, "give "+n) {
+				out[n] = g.value(properties[n].(map[string]any), depth+1)
+			}
+		}
+		return out
+	case "array":
+		out := []any{}
+		for range rapid.IntRange(0, 3).Draw(g.r, "items") {
+			out = append(out, g.value(schema["items"].(map[string]any), depth+1))
+		}
+		return out
+	case "integer":
+		return rapid.SampledFrom([]int64{0, 1, -1, 365, 1 << 20, 1 << 50}).Draw(g.r, "integer")
+	case "number":
+		return 0.5
+	case "boolean":
+		return rapid.Bool().Draw(g.r, "boolean")
+	}
+	if e, ok := schema["enum"].([]any); ok && rapid.Bool().Draw(g.r, "known") {
+		return rapid.SampledFrom(e).Draw(g.r, "enum")
+	}
+	return rapid.SampledFrom([]string{"", "x", webtest.User, "new@example.org", strings.Repeat("b2", 16), strings.Repeat("A", 43), "2030-01-01T00:00:00Z",
+		"é\u0000\u202e", strings.Repeat("w", 5000)}).Draw(g.r, "string")
+}

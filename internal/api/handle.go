@@ -1,0 +1,168 @@
+package api
+
+import (
+	"encoding"
+	"encoding/json"
+	"errors"
+	"io"
+	"mime"
+	"net/http"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/pli-mail/pli/client"
+	"github.com/pli-mail/pli/internal/fault"
+	"github.com/pli-mail/pli/internal/web"
+)
+
+// declared is an operation as the document and the page tell it.
+type declared struct {
+	client.Spec
+	in, out reflect.Type
+}
+
+// handle answers an operation with fn.
+func handle[In, Out any](a *api, o client.Operation[In, Out], fn func(*web.Request, In) (Out, error)) {
+	in, out := o.Types()
+	a.operations = append(a.operations, declared{o.Spec, in, out})
+	access := map[client.Who]web.Access{client.Anyone: web.Public, client.Visitor: web.Visitor, client.SignedIn: web.SignedIn}[o.Who]
+	var opts []web.RouteOption
+	if o.MaxBody > 0 {
+		opts = append(opts, web.Body(o.MaxBody))
+	}
+	if o.Tag == "Session" {
+		opts = append(opts, web.AnyScope())
+	}
+	params := client.Params(in)
+	a.Kit.HandleJSON(o.Method+" "+o.Path, func(r *web.Request) error {
+		var in In
+		if err := bind(r, params, reflect.ValueOf(&in).Elem()); err != nil {
+			return err
+		}
+		out, err := fn(r, in)
+		if err != nil {
+			return err
+		}
+		if s, ok := any(out).(*client.Stream); ok {
+			defer s.Close()
+			return r.Stream(s, s.Size)
+		}
+		return r.JSON(out)
+	}, access, opts...)
+}
+
+// bind reads the request into the fields of an input. What the operation does
+// not know is refused: a misspelt filter must not list everything.
+func bind(r *web.Request, params []client.Param, in reflect.Value) error {
+	query := r.URL.Query()
+	for name := range query {
+		if !slices.ContainsFunc(params, func(p client.Param) bool { return p.Place == client.InQuery && p.Name == name }) {
+			return badField(name, nil)
+		}
+	}
+	members := map[string]client.Param{}
+	for _, p := range params {
+		v := in.Field(p.Index)
+		var text string
+		switch p.Place {
+		case client.InBody:
+			members[p.Name] = p
+			continue
+		case client.IsBody:
+			if mt, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || mt != p.Name {
+				return r.Unsupported(p.Name)
+			}
+			v.Set(reflect.ValueOf(io.Reader(r.Body)))
+			continue
+		case client.InPath:
+			text = r.PathValue(p.Name)
+		case client.InQuery:
+			text = query.Get(p.Name)
+			if len(query[p.Name]) > 1 {
+				return badField(p.Name, nil)
+			}
+		case client.InHeader:
+			text = r.Header.Get(p.Name)
+		}
+		if text == "" && !p.Required {
+			continue
+		}
+		if err := setText(v, text); err != nil || !allowed(p, text) {
+			if p.Place == client.InPath {
+				return fault.New(fault.NotFound, "e404.p").Because(err)
+			}
+			return badField(p.Name, err)
+		}
+	}
+	octets := slices.ContainsFunc(params, func(p client.Param) bool { return p.Place == client.IsBody })
+	if octets || len(members) == 0 && r.Method != http.MethodPost {
+		return nil
+	}
+	return bindBody(r, members, in)
+}
+
+func bindBody(r *web.Request, members map[string]client.Param, in reflect.Value) error {
+	var body map[string]json.RawMessage
+	if err := r.ReadJSON(&body); err != nil {
+		return err
+	}
+	for name, raw := range body {
+		p, ok := members[name]
+		if !ok {
+			return badField(name, nil)
+		}
+		dec := json.NewDecoder(strings.NewReader(string(raw)))
+		dec.DisallowUnknownFields()
+		v := in.Field(p.Index)
+		if err := dec.Decode(v.Addr().Interface()); err != nil {
+			// The cause could hold what was meant to be a key.
+			var t *json.UnmarshalTypeError
+			if errors.As(err, &t) && t.Field != "" {
+				name += "." + t.Field
+			}
+			return badField(name, nil)
+		}
+		if v.Kind() == reflect.String && !allowed(p, v.String()) {
+			return badField(name, nil)
+		}
+	}
+	for name, p := range members {
+		if _, ok := body[name]; p.Required && !ok {
+			return badField(name, nil)
+		}
+	}
+	return nil
+}
+
+// allowed reports whether text is one of the values of p, or empty where it need not be there.
+func allowed(p client.Param, text string) bool {
+	return p.Enum == nil || slices.Contains(p.Enum, text) || text == "" && !p.Required
+}
+
+func setText(v reflect.Value, text string) error {
+	if t, ok := v.Addr().Interface().(encoding.TextUnmarshaler); ok {
+		return t.UnmarshalText([]byte(text))
+	}
+	switch v.Kind() {
+	case reflect.String:
+		v.SetString(text)
+	case reflect.Int, reflect.Int64:
+		n, err := strconv.ParseInt(text, 10, 64)
+		if err == nil && (n < 0 || strconv.FormatInt(n, 10) != text) {
+			err = strconv.ErrSyntax
+		}
+		v.SetInt(n)
+		return err
+	case reflect.Bool:
+		b, err := strconv.ParseBool(text)
+		v.SetBool(b)
+		return err
+	case reflect.Slice:
+		v.Set(reflect.ValueOf(strings.Split(text, ",")))
+	default:
+		panic("api: a parameter cannot be of type " + v.Type().String())
+	}
+	return nil
+}
