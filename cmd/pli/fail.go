@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/pli-mail/pli/internal/audit"
 	"github.com/pli-mail/pli/internal/config"
 	"github.com/pli-mail/pli/internal/fault"
 )
@@ -120,6 +121,7 @@ func (a *app) explain(err error) (code int, sentence string, hints []string) {
 		shown    *fault.Error
 		problems *config.Problems
 		more     *hinted
+		older    *audit.RolledBack
 	)
 	if errors.As(err, &more) {
 		defer func() { hints = append(hints, more.hints...) }()
@@ -147,6 +149,8 @@ func (a *app) explain(err error) (code int, sentence string, hints []string) {
 			return code, shown.Unwrap().Error(), hints
 		}
 		return code, a.p.Say(shown.Key, shown.Args), hints
+	case errors.As(err, &older):
+		return exitProblems, a.t("cli.audit.rolledback", "file", older.Mark, "seen", older.Seen, "has", older.Has), []string{"pli admin audit accept"}
 	case errors.Is(err, fs.ErrPermission):
 		return exitNotAllowed, err.Error(), nil
 	}

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/pli-mail/pli/internal/account"
+	"github.com/pli-mail/pli/internal/audit"
 	"github.com/pli-mail/pli/internal/blob"
 	"github.com/pli-mail/pli/internal/breached"
 	"github.com/pli-mail/pli/internal/config"
@@ -35,6 +36,7 @@ import (
 type Parts struct {
 	DB       *store.DB
 	Root     *masterkey.Root
+	Audit    *audit.Notary
 	Blobs    *blob.Store
 	Outbox   *outbox.Outbox
 	Postman  *sealing.Postman
@@ -91,6 +93,7 @@ func (p *Parts) build(c Config) error {
 	if err != nil {
 		return err
 	}
+	p.Audit = audit.New(audit.Config{DB: p.DB, Root: p.Root, Log: c.Log, Mark: filepath.Join(conf.DataDir, "audit.mark")})
 	p.Outbox = outbox.New(outbox.Config{DB: p.DB, Root: p.Root, Blobs: p.Blobs, Log: c.Log})
 	p.Postman = &sealing.Postman{Outbox: p.Outbox, Words: words, From: message.Mailbox{Name: name, Addr: from}, Hostname: conf.Gateway.Hostname}
 	p.Accounts = account.New(account.Config{DB: p.DB, Root: p.Root, Origin: conf.PublicURL, SiteName: conf.Name, Post: p.Postman, Wake: p.Outbox.Wake, Log: c.Log,

@@ -75,6 +75,9 @@ func New(ctx context.Context, c Config) (_ *Server, err error) {
 	if s.exits, err = newExits(c.Config); err != nil {
 		return nil, err
 	}
+	if err := s.Audit.CheckMark(ctx); err != nil {
+		return nil, err
+	}
 	s.protects = s.exits.next.Protects
 	if n, err := spool.Sweep(s.spool); err != nil {
 		return nil, err
@@ -149,6 +152,7 @@ func (s *Server) Run(ctx context.Context) error {
 		}
 	})
 	work.Go(func() { s.sweep(working) })
+	work.Go(func() { s.Audit.Run(working) })
 	work.Go(func() { s.watchCertificates(working) })
 	serve := func(h *http.Server, l net.Listener) {
 		doors.Go(func() {

@@ -4,6 +4,7 @@ import (
 	"database/sql"
 	"encoding/json"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/pli-mail/pli/internal/id"
@@ -27,6 +28,10 @@ type AuditRow struct {
 	Outcome   string // Done when empty
 	Detail    map[string]string
 	Origin    string // network address, or "terminal"
+
+	Pos    int64  // order of the notary, over all accounts; 0: not chained yet
+	Seq    int64  // place in the account's chain
+	Digest []byte // SHA-256 over this record and the Digest before it
 }
 
 // InsertAudit appends r under a new ID, at the transaction's time.
@@ -43,9 +48,12 @@ func (tx *Tx) InsertAudit(r AuditRow) error {
 	}
 	_, err := tx.exec(`INSERT INTO audit (id, account_id, at, actor, action, target, outcome, detail, origin)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)`,
-		id.Ordered(), number(r.AccountID), ms(tx.Now), r.Actor, r.Action, r.Target, r.Outcome, string(detail), r.Origin)
+		id.Ordered(), number(r.AccountID), ms(tx.Now), valid(r.Actor), r.Action, valid(r.Target), r.Outcome, string(detail), valid(r.Origin))
 	return err
 }
+
+// valid is s as an export can carry it: what is no UTF-8 is replaced.
+func valid(s string) string { return strings.ToValidUTF8(s, "\uFFFD") }
 
 // ListAudit returns an account's records, newest first, that are older than
 // the record before ("" from the newest). Account 0 has those of no account.
@@ -59,7 +67,7 @@ func (tx *Tx) ListAudit(accountID int64, before string, limit int) ([]AuditRow, 
 
 // ListAuditOf returns the records about one target, newest first.
 func (tx *Tx) ListAuditOf(accountID int64, target string, limit int) ([]AuditRow, error) {
-	return tx.listAudit("account_id = $1 AND target = $2", []any{accountID, target}, "", limit)
+	return tx.FilterAudit(AuditFilter{AccountID: accountID, Target: target}, "", false, limit)
 }
 
 // ListAuditBy returns an account's records, 0 for those of none, by an actor or
@@ -79,13 +87,17 @@ func (tx *Tx) listAudit(where string, args []any, before string, limit int) ([]A
 		where += fmt.Sprintf(" AND id < $%d", len(args))
 	}
 	args = append(args, limit)
-	rows, err := tx.rows(`SELECT id, account_id, at, actor, action, target, outcome, detail, origin FROM audit
-		WHERE `+where+fmt.Sprintf(` ORDER BY id DESC LIMIT $%d`, len(args)), args...)
+	return tx.auditRows(where+fmt.Sprintf(` ORDER BY id DESC LIMIT $%d`, len(args)), args...)
+}
+
+// auditRows reads the records of audit that where selects, with what comes after it.
+func (tx *Tx) auditRows(where string, args ...any) ([]AuditRow, error) {
+	rows, err := tx.rows(`SELECT id, account_id, at, actor, action, target, outcome, detail, origin, pos, seq, hash FROM audit WHERE `+where, args...)
 	return list(rows, err, func(r *sql.Rows) (a AuditRow, err error) {
 		var account sql.NullInt64
 		var at int64
 		var detail string
-		if err = r.Scan(&a.ID, &account, &at, &a.Actor, &a.Action, &a.Target, &a.Outcome, &detail, &a.Origin); err != nil {
+		if err = r.Scan(&a.ID, &account, &at, &a.Actor, &a.Action, &a.Target, &a.Outcome, &detail, &a.Origin, &a.Pos, &a.Seq, &a.Digest); err != nil {
 			return a, err
 		}
 		a.AccountID, a.At = account.Int64, fromMs(at)

@@ -30,6 +30,8 @@ type dialect struct {
 	taken     func(error) bool   // a unique value is in use
 	retry     func(error) bool   // the same transaction may succeed now
 	locker    func() (lock.SessionLocker, error)
+	guarded   string   // counts the triggers that guards makes
+	guards    []string // the audit log only grows: see DB.guardAudit
 }
 
 func (d dialect) wrap(err error) error {
@@ -45,7 +47,15 @@ var sqliteDialect = dialect{
 		var e *sqlite.Error
 		return errors.As(err, &e) && (e.Code() == sqlite3.SQLITE_CONSTRAINT_UNIQUE || e.Code() == sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY)
 	},
-	retry: func(error) bool { return false }, // there is one writer, and it waits 10 s for another process
+	retry:   func(error) bool { return false }, // there is one writer, and it waits 10 s for another process
+	guarded: `SELECT COUNT(*) FROM sqlite_master WHERE type = 'trigger' AND name = 'audit_kept'`,
+	guards: []string{
+		`CREATE TRIGGER IF NOT EXISTS audit_kept BEFORE DELETE ON audit BEGIN SELECT RAISE(ABORT, 'the audit log is append-only'); END`,
+		`CREATE TRIGGER IF NOT EXISTS audit_fixed BEFORE UPDATE OF id, account_id, at, actor, action, target, outcome, detail, origin ON audit
+			BEGIN SELECT RAISE(ABORT, 'the audit log is append-only'); END`,
+		`CREATE TRIGGER IF NOT EXISTS audit_placed BEFORE UPDATE ON audit WHEN OLD.pos <> 0
+			BEGIN SELECT RAISE(ABORT, 'the audit log is append-only'); END`,
+	},
 }
 
 var postgresDialect = dialect{
@@ -55,6 +65,17 @@ var postgresDialect = dialect{
 	taken:    func(err error) bool { return pgCode(err) == "23505" },
 	retry:    func(err error) bool { c := pgCode(err); return c == "40001" || c == "40P01" },
 	locker:   func() (lock.SessionLocker, error) { return lock.NewPostgresSessionLocker() },
+	guarded:  `SELECT COUNT(*) FROM pg_trigger WHERE tgrelid = 'audit'::regclass AND tgname = 'audit_kept'`,
+	guards: []string{
+		`SELECT pg_advisory_xact_lock(7230517)`, // of two nodes that start at once, one makes them
+		`CREATE OR REPLACE FUNCTION audit_append_only() RETURNS trigger LANGUAGE plpgsql AS
+			$$ BEGIN RAISE EXCEPTION 'the audit log is append-only'; END $$`,
+		`CREATE OR REPLACE TRIGGER audit_kept BEFORE DELETE ON audit FOR EACH ROW EXECUTE FUNCTION audit_append_only()`,
+		`CREATE OR REPLACE TRIGGER audit_emptied BEFORE TRUNCATE ON audit FOR EACH STATEMENT EXECUTE FUNCTION audit_append_only()`,
+		`CREATE OR REPLACE TRIGGER audit_fixed BEFORE UPDATE OF id, account_id, at, actor, action, target, outcome, detail, origin ON audit
+			FOR EACH ROW EXECUTE FUNCTION audit_append_only()`,
+		`CREATE OR REPLACE TRIGGER audit_placed BEFORE UPDATE ON audit FOR EACH ROW WHEN (OLD.pos <> 0) EXECUTE FUNCTION audit_append_only()`,
+	},
 }
 
 func pgCode(err error) string {

@@ -162,7 +162,31 @@ func (db *DB) migrate(ctx context.Context) error {
 	if _, err := p.Up(ctx); err != nil {
 		return fmt.Errorf("migrate schema: %w", err)
 	}
+	if err := db.guardAudit(ctx); err != nil {
+		return fmt.Errorf("guard the audit log: %w", err)
+	}
 	return nil
+}
+
+// guardAudit makes the database refuse to change or delete an audit record: the
+// notary may give it its place, once. It keeps slips out; whoever owns the
+// database can drop it again, and is found by the chain.
+func (db *DB) guardAudit(ctx context.Context) error {
+	var there int
+	if err := db.writer.QueryRowContext(ctx, db.dialect.guarded).Scan(&there); err != nil || there > 0 {
+		return err
+	}
+	tx, err := db.writer.BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	defer tx.Rollback()
+	for _, statement := range db.dialect.guards {
+		if _, err := tx.ExecContext(ctx, statement); err != nil {
+			return err
+		}
+	}
+	return tx.Commit()
 }
 
 // Tx is one transaction. Now is its single clock reading, in UTC with millisecond precision.

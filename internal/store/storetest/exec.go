@@ -23,11 +23,18 @@ var addresses sync.Map // of *store.DB
 // back, as someone with the file or the password could.
 func Exec(t testing.TB, db *store.DB, statement string) {
 	t.Helper()
-	raw := behind(t, db)
-	defer raw.Close()
-	if _, err := raw.ExecContext(t.Context(), statement); err != nil {
+	if err := Try(t, db, statement); err != nil {
 		t.Fatalf("%s: %v", statement, err)
 	}
+}
+
+// Try is Exec for a statement that the database may refuse.
+func Try(t testing.TB, db *store.DB, statement string) error {
+	t.Helper()
+	raw := behind(t, db)
+	defer raw.Close()
+	_, err := raw.ExecContext(t.Context(), statement)
+	return err
 }
 
 // Count returns how many rows a table has.
