@@ -81,6 +81,8 @@ export const cases = (dir) => [
   { name: '200 deep', raw: whole([...Array(200)].reduce((inner) => multi('mixed', inner), text('core'))), files: ['message-1.eml'], unusual: true },
 
   // Names of files.
+  { name: 'markup where text stands', raw: whole(multi('mixed', text('<img src=x onerror="top.ran=1">\r\n<script>top.ran=1</script>'), file('application/pdf', '; filename="<img src=x onerror=top.ran=1>.pdf"')), head.replace('odd', '<img src=x onerror=top.ran=1>').replace('Ana Example', '"<script>top.ran=1</script>"').replace('ana@example.org', 'x@y.test')),
+    subject: '<img src=x onerror=top.ran=1>', from: '<script>top.ran=1</script> <x@y.test>', text: '<img src=x onerror="top.ran=1">\n<script>top.ran=1</script>', files: ['_img src=x onerror=top.ran=1_.pdf'] },
   { name: 'encoded names', raw: whole(multi('mixed', text('x'), file('application/pdf', "; filename*=UTF-8''r%C3%A9sum%C3%A9.pdf"), file('application/pdf', "; filename*0*=UTF-8''tr%C3%A8s;\r\n filename*1=-long;\r\n filename*2*=%20nom.pdf"),
     file('application/pdf', '; filename="=?koi8-r?B?0MnT2M3P?=.pdf"'), file('application/pdf', '; filename="=?utf-8?B?w6nDqQ==?=\r\n =?utf-8?B?w6kuZG9j?="'))), text: 'x', files: ['résumé.pdf', 'très-long nom.pdf', 'письмо.pdf', 'ééé.doc'] },
   { name: 'names that mislead', raw: whole(multi('mixed', text('x'), file('application/pdf', `; filename="a\u202Ecod.exe"`), file('application/pdf', '; filename="..\\\\..\\\\x.bat"'), file('application/pdf', '; filename=CON'), file('application/pdf', `; filename="${'n'.repeat(300)}.exe"`), file('application/pdf', '; filename="end.exe. . "'))),

@@ -61,6 +61,7 @@ async function look(page, c) {
   else differ('the text', body, tidy(c.text ?? ''));
   differ('the list of files', got.files, c.files);
   differ('unusual', got.unusual, c.unusual);
+  differ('what ran', await page.evaluate(() => window.ran ?? 0), 0);
   if (c.subject !== undefined) differ('the subject', got.subject.replace(/ +/g, ' '), c.subject || t('portal.nosubject'));
   if (c.from !== undefined) differ('from', got.from, c.from);
   if (c.formatted !== undefined) differ('the formatted text', tidy(got.formatted ?? ''), tidy(c.formatted));
