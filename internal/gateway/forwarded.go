@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/pli-mail/pli/envelope"
@@ -20,11 +21,13 @@ import (
 
 // Limits of the open address, which strangers send to.
 const (
-	forwardedPerMinute = 30       // messages from one network, on this node
-	forwardedAtOnce    = 4        // messages, each of which may fill a scratch file
-	forwardedMost      = 50 << 20 // octets of a message
-	forwardedDepth     = 3        // messages inside each other
-	forwardedParts     = 20       // parts that are looked into, as each costs a reading
+	forwardedPerMinute = 30              // messages from one network, on this node
+	forwardedAtOnce    = 4               // messages, each of which may fill a scratch file
+	forwardedOneNet    = 2               // of them, from one network
+	forwardedTime      = 5 * time.Minute // for the content of one; the last of it may be late by smtpd's DataTimeout
+	forwardedMost      = 50 << 20        // octets of a message
+	forwardedDepth     = 3               // messages inside each other
+	forwardedParts     = 20              // parts that are looked into, as each costs a reading
 
 	mostRefused = 20 // times on one connection, after which a stranger is sent away
 )
@@ -32,7 +35,34 @@ const (
 // opening is what the open address counts.
 type opening struct {
 	limits limits
-	places chan struct{}
+
+	mu   sync.Mutex     // guards the rest
+	all  int            // messages that are being taken
+	from map[string]int // of them, from each network
+}
+
+// enter takes a place for one message of a network, if there is one.
+func (o *opening) enter(network string) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.all >= forwardedAtOnce || o.from[network] >= forwardedOneNet {
+		return false
+	}
+	if o.from == nil {
+		o.from = make(map[string]int)
+	}
+	o.all++
+	o.from[network]++
+	return true
+}
+
+func (o *opening) leave(network string) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.all--
+	if o.from[network]--; o.from[network] == 0 {
+		delete(o.from, network)
+	}
 }
 
 func sentAway() *smtpd.Reply {
@@ -65,17 +95,16 @@ func (s *session) rcptOpen() error {
 // Everything else is logged and forgotten: an answer would go to whomever a
 // stranger names, and a refusal become a bounce to them (AT-75).
 func (s *session) takeForwarded(ctx context.Context, body io.Reader) (*smtpd.Reply, error) {
-	select {
-	case s.g.opening.places <- struct{}{}:
-		defer func() { <-s.g.opening.places }()
-	default:
+	network := store.Network(s.peer.Addr.String())
+	if !s.g.opening.enter(network) {
 		return reply(451, "4.3.2", "busy, try again later"), nil
 	}
+	defer s.g.opening.leave(network)
 	trace := id.Ordered()
 	log := s.g.c.Log.With("trace", trace, "peer", s.peer.Addr)
 	in := newIntake(s.g.c.Spool)
 	defer in.close()
-	if err := in.receive(&atMost{body, forwardedMost}, make([]byte, 32<<10)); err != nil {
+	if err := in.receive(&atMost{body, forwardedMost, time.Now().Add(forwardedTime)}, make([]byte, 32<<10)); err != nil {
 		log.Warn("gateway: to the open address, not received", "bytes", in.plain.Size(), "err", err)
 		return nil, err
 	}
@@ -149,9 +178,6 @@ func (g *Gateway) forward(ctx context.Context, origin string, in *intake) (ref s
 	if err != nil {
 		return "", false, err
 	}
-	if part == nil {
-		return "", false, notOne("it has no part of the key")
-	}
 	return g.c.Keys.Forward(ctx, origin, payload, *part, forwardedMost)
 }
 
@@ -203,20 +229,24 @@ func (l *looker) look(m *envelope.Manifest, open func() (io.ReadCloser, error), 
 	return nil
 }
 
-// mayCarry reports whether an envelope may be in the part: an HTML file, or the
-// bare binary.
+// mayCarry reports whether an envelope's file may be in the part. Mail programs
+// and filters give it other types and names (.html.txt, .htm_, .bin), so what it
+// is shows in its content. The bare binary has no half of the key and opens
+// nothing here; nothing is unpacked.
 func mayCarry(p envelope.Part) bool {
 	name := strings.ToLower(p.Name)
-	return p.Type == "text/html" || strings.HasSuffix(name, ".html") || strings.HasSuffix(name, ".htm") || strings.HasSuffix(name, ".pli")
+	return strings.HasPrefix(p.Type, "text/") || p.Type == "application/octet-stream" || p.Type == "application/xhtml+xml" ||
+		strings.Contains(name, ".htm")
 }
 
+// isEnvelope reports whether a file is an envelope with its half of the key.
 func isEnvelope(file io.ReadCloser) bool {
 	defer file.Close()
-	payload, _, err := envelope.FindArmor(file)
+	payload, part, err := envelope.FindArmor(file)
 	if err == nil {
 		_, err = envelope.Parse(payload, forwardedMost)
 	}
-	return err == nil
+	return err == nil && part != nil
 }
 
 // decoded reads a part without its encoding. It must be closed.
@@ -242,16 +272,20 @@ func (p *pipe) Close() error {
 	return err
 }
 
-// atMost refuses what is longer.
+// atMost refuses what is longer, and takes longer.
 type atMost struct {
-	r    io.Reader
-	left int64
+	r     io.Reader
+	left  int64
+	until time.Time
 }
 
 func (a *atMost) Read(b []byte) (int, error) {
 	n, err := a.r.Read(b)
 	if a.left -= int64(n); a.left < 0 {
 		return n, tooLong()
+	}
+	if err == nil && time.Now().After(a.until) {
+		return n, &smtpd.Reply{Code: 421, Enhanced: "4.4.2", Text: "the message took too long", Close: true}
 	}
 	return n, err
 }

@@ -3,6 +3,7 @@ package gateway_test
 import (
 	"encoding/base64"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -159,6 +160,101 @@ func TestOpenAddress(t *testing.T) {
 	if r := h.send("bob@x.test", answer.raw, openAddress); r[0] != '2' {
 		t.Errorf("the answer: %q", r)
 	}
+}
+
+// Mail programs and filters give the file other names and types, and forward
+// the mail in other ways; the bare binary beside it is nothing more.
+func TestOpenAddressFiles(t *testing.T) {
+	t.Parallel()
+	ways := map[string]func(file string) string{
+		"as text":     func(f string) string { return attached("text/plain; name=\"envelope.html.txt\"", f) },
+		"as a binary": func(f string) string { return attached("application/octet-stream; name=\"securedoc.htm_\"", f) },
+		"nameless":    func(f string) string { return attached("application/octet-stream", f) },
+		"as any type": func(f string) string { return attached("x-nobody/knows; name=ENVELOPE.HTML", f) },
+		"inline, alone": func(f string) string {
+			return "From: m@evil.test\r\nContent-Type: text/html\r\nContent-Disposition: inline\r\n\r\n" + strings.ReplaceAll(strings.ReplaceAll(f, "\r\n", "\n"), "\n", "\r\n")
+		},
+		"with the binary": func(f string) string {
+			payload, _, err := envelope.FindArmor(strings.NewReader(f))
+			if err != nil {
+				t.Fatal(err)
+			}
+			bare, err := io.ReadAll(payload)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return strings.TrimSuffix(attached("text/html; name=e.html", f), "--b--\r\n") + strings.TrimPrefix(attached("application/octet-stream; name=e.pli", string(bare)), before)
+		},
+	}
+	var to []string
+	for i := range len(ways) {
+		to = append(to, fmt.Sprintf("r%d@x.test", i))
+	}
+	h, files := newOpenHouse(t, to...)
+	mails := len(h.hop.all())
+	i := 0
+	for name, way := range ways {
+		if r := h.send("mallory@evil.test", way(files[i]), openAddress); !strings.HasPrefix(r, "250 2.0.0 ok") {
+			t.Errorf("%s: %q", name, r)
+		}
+		h.hop.to(t, to[i], 2) // the envelope, and now the answer
+		i++
+	}
+	// A file that is only the binary has no half: nothing comes of it.
+	if r := h.send("mallory@evil.test", attached("application/octet-stream; name=e.pli", "\x89PLI1\r\n\x1a"), openAddress); r[0] != '2' {
+		t.Errorf("the binary: %q", r)
+	}
+	if n := len(h.hop.all()) - mails; n != len(ways) {
+		t.Errorf("%d mails", n)
+	}
+}
+
+const before = "From: m@evil.test\r\nMIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n"
+
+// attached is a mail that carries one file of a type.
+func attached(kind, file string) string {
+	var b strings.Builder
+	b.WriteString(before + "--b\r\nContent-Type: " + kind + "\r\nContent-Disposition: attachment\r\nContent-Transfer-Encoding: base64\r\n\r\n")
+	for text := base64.StdEncoding.EncodeToString([]byte(file)); text != ""; {
+		n := min(76, len(text))
+		b.WriteString(text[:n] + "\r\n")
+		text = text[n:]
+	}
+	return b.String() + "--b--\r\n"
+}
+
+// A stranger's MAIL makes nobody known: who begins mails and sends none is sent
+// away, and of what one network sends at once two are taken.
+func TestOpenAddressHoldsNobody(t *testing.T) {
+	t.Parallel()
+	h, _ := newOpenHouse(t)
+	x := h.dial()
+	last := ""
+	for n := 0; n < 60 && !strings.HasPrefix(last, "421 "); n++ {
+		if last = x.say("MAIL FROM:<ana@example.org>"); last[0] == '2' {
+			x.say("RSET")
+		}
+	}
+	if !strings.HasPrefix(last, "421 ") {
+		t.Errorf("MAIL and RSET without end: %q", last)
+	}
+	var slow []*client
+	for range 2 {
+		y := h.dial()
+		y.say("MAIL FROM:<ana@example.org>")
+		y.say("RCPT TO:<" + openAddress + ">")
+		if r := y.say("DATA"); !strings.HasPrefix(r, "354 ") {
+			t.Fatal(r)
+		}
+		slow = append(slow, y)
+	}
+	eventually(t, "two that are slow to take both places", func() bool {
+		return strings.HasPrefix(h.send("ana@example.org", letter("hi", "x\r\n"), openAddress), "451 4.3.2 busy")
+	})
+	for _, y := range slow {
+		y.c.Close()
+	}
+	eventually(t, "the places to be free again", func() bool { return h.send("ana@example.org", letter("hi", "x\r\n"), openAddress)[0] == '2' })
 }
 
 // An upstream may forward too, in a message of its own.

@@ -73,7 +73,7 @@ func New(c Config) *Gateway {
 	g := &Gateway{c: c}
 	g.admitted.load = c.Accounts.Admission
 	g.limits.perMinute = c.MaxPerMin
-	g.opening = opening{limits: limits{perMinute: forwardedPerMinute}, places: make(chan struct{}, forwardedAtOnce)}
+	g.opening = opening{limits: limits{perMinute: forwardedPerMinute}}
 	g.recorder = recorder{db: c.DB, log: c.Log, in: make(chan record, recordsMost)}
 	return g
 }

@@ -86,7 +86,7 @@ func (s *session) Mail(ctx context.Context, from smtpd.Path, o smtpd.MailOptions
 		}
 		s.refused++
 		s.stranger, s.from, s.opts = r, from, o // until it is known to whom
-		return nil
+		return smtpd.ErrStranger
 	}
 	// Of one that shows a token, the message must come first: else strangers from
 	// the same network would use its number up.

@@ -2,6 +2,7 @@ package smtpd
 
 import (
 	"encoding/base64"
+	"errors"
 	"strconv"
 	"strings"
 
@@ -98,8 +99,13 @@ func (c *conn) doMail(rest string) *Reply {
 	if o.Size > c.s.c.MaxSize {
 		return &Reply{552, "5.3.4", "the message is larger than " + strconv.FormatInt(c.s.c.MaxSize, 10) + " octets", false}
 	}
-	if err := c.session.Mail(c.ctx, p, o); err != nil {
+	err := c.session.Mail(c.ctx, p, o)
+	if err != nil && !errors.Is(err, ErrStranger) {
 		return c.failed(err)
+	}
+	// One that brings mail begins anew: its next refusals may be its users' doing.
+	if err == nil {
+		c.known, c.mistakes, c.idle = true, 0, 0
 	}
 	c.mail = true
 	return &Reply{250, "2.1.0", "ok", false}

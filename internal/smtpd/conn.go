@@ -39,7 +39,7 @@ type conn struct {
 	body     *body // of BDAT, while chunks come
 	mistakes int
 	idle     int       // commands since the last MAIL that brought nothing
-	known    bool      // a MAIL was taken
+	known    bool      // a MAIL was taken of one who may send
 	begun    time.Time // the connection
 
 	mu      sync.Mutex // guards the rest
@@ -148,16 +148,14 @@ func (c *conn) run() {
 	}
 }
 
-// count counts what a client does that brings no mail. One that has brought some
-// begins anew: its next refusals may be its users' doing.
+// count counts what a client does that brings no mail.
 func (c *conn) count(r *Reply, line string) {
 	verb, _, _ := strings.Cut(strings.ToUpper(strings.TrimRight(line, "\r\n")), " ")
 	switch {
-	case r.Code == 250 && verb == "MAIL":
-		c.known, c.mistakes, c.idle = true, 0, 0
+	case r.Code == 250 && verb == "MAIL" && c.known:
 	case r.Code >= 500 && r.Code <= 504, r.Code >= 500 && verb == "MAIL":
 		c.mistakes++
-	case verb == "NOOP" || verb == "RSET" || verb == "VRFY" || verb == "EHLO" || verb == "HELO":
+	case verb == "NOOP" || verb == "RSET" || verb == "VRFY" || verb == "EHLO" || verb == "HELO" || verb == "MAIL":
 		if c.idle++; c.idle > maxIdle {
 			c.mistakes = maxMistakes + 1
 		}

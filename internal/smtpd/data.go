@@ -53,6 +53,9 @@ func (c *conn) doData(rest string) *Reply {
 	}
 	d := &dataReader{c: c, checker: checker{left: c.s.c.MaxSize}, ends: time.Now().Add(c.s.c.DataTotal), lineStart: true}
 	r, err := c.session.Data(c.ctx, d)
+	if last := (*Reply)(nil); errors.As(err, &last) && last.Close {
+		return last // and nothing more is read
+	}
 	// What has not been read is no command.
 	d.skip = true
 	if _, lost := io.Copy(io.Discard, d); lost != nil {

@@ -85,6 +85,10 @@ type Reply struct {
 
 func (r *Reply) Error() string { return fmt.Sprintf("%d %s %s", r.Code, r.Enhanced, r.Text) }
 
+// ErrStranger, from Session.Mail, takes the mail as nil does, from a client that
+// has yet to show that it brings any: its time and its mistakes count on.
+var ErrStranger = errors.New("a stranger's mail")
+
 // Handler begins a session for each client that has said hello, and again after
 // STARTTLS. An error that is a *Reply is what the client is told; of another
 // it is told nothing (451), and the log has it. That goes for every method below.
