@@ -202,6 +202,34 @@ func known(o store.Opening) bool { return o.Remembered && level(o) == policy.Low
 
 // checkAccess is all that stands between a visitor and S.
 func checkAccess(o store.Opening, now time.Time) *refusal {
+	if r := checkProofs(o, now); r != nil {
+		return r
+	}
+	switch step(o, now) {
+	case StepAccount:
+		return levelRefusal(o, "release.level.account", "/e/"+o.Slot.Ref)
+	case StepSecond:
+		return levelRefusal(o, "release.level.second", SecondPage(o.Slot.Ref))
+	}
+	return nil
+}
+
+// grantFor is how long a session fetches the ciphertext of a message's large files
+// with one release at a high level: 5 GB at 3 Mbit/s. It has their keys already.
+const grantFor = 4 * time.Hour
+
+// checkGranted is checkAccess for ciphertext whose key the session has been given
+// not long ago: the second factor that this took is not asked for again.
+func checkGranted(o store.Opening, now time.Time) *refusal {
+	r := checkAccess(o, now)
+	if r == nil || r.reason != ReasonLevel || o.ReleasedAt.IsZero() || !o.ReleasedAt.Add(grantFor).After(now) {
+		return r
+	}
+	return checkProofs(o, now)
+}
+
+// checkProofs is checkAccess but for what a high level asks besides.
+func checkProofs(o store.Opening, now time.Time) *refusal {
 	if r := checkSession(o.Session, o.Scope, o.SessionEnds, now); r != nil {
 		return r
 	}
@@ -221,16 +249,7 @@ func checkAccess(o store.Opening, now time.Time) *refusal {
 	default:
 		return &refusal{ReasonAddress, fault.New(fault.Denied, "release.address").With("masked", masked(o.Slot))}
 	}
-	if r := stateFault(o, now); r != nil {
-		return r
-	}
-	switch step(o, now) {
-	case StepAccount:
-		return levelRefusal(o, "release.level.account", "/e/"+o.Slot.Ref)
-	case StepSecond:
-		return levelRefusal(o, "release.level.second", SecondPage(o.Slot.Ref))
-	}
-	return nil
+	return stateFault(o, now)
 }
 
 // levelRefusal says at which page of this site the missing proof is given.

@@ -422,7 +422,7 @@ func (h *held) destroy(slots []store.Slot) {
 		h.m.DestroyedAt = h.now
 	}
 	h.m.RemindAt, h.m.LockBox, h.m.LockedAt = time.Time{}, nil, time.Time{}
-	if h.m.Payload != "" && h.m.PayloadUntil.After(h.now) {
+	if h.m.PayloadUntil.After(h.now) {
 		h.m.PayloadUntil = h.now
 	}
 }
@@ -460,7 +460,7 @@ func (h *held) setEnd(until time.Time, out *Acted) error {
 	}
 	h.m.ExpiresAt = until
 	h.noteEnd(until)
-	if h.m.Payload != "" && !h.m.PayloadUntil.IsZero() {
+	if !h.m.PayloadUntil.IsZero() {
 		h.m.PayloadUntil = h.m.SealedAt.AddDate(0, 0, account.KeepDays)
 		if !until.IsZero() && until.Before(h.m.PayloadUntil) {
 			h.m.PayloadUntil = until

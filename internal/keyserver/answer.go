@@ -130,7 +130,7 @@ func (s *Service) MayAnswer(ctx context.Context, a AnswerAct) (Original, error) 
 // in the same transaction, perhaps more than once.
 func (s *Service) Answer(ctx context.Context, a AnswerAct, then func(tx *store.Tx) error) error {
 	err := s.c.DB.Update(ctx, func(tx *store.Tx) error {
-		if err := s.answer(tx, a, ""); err != nil {
+		if _, err := s.answer(tx, a, ""); err != nil {
 			return err
 		}
 		return then(tx)
@@ -158,15 +158,16 @@ func (s *Service) recordRefusal(ctx context.Context, err, otherwise error) error
 // answer decides, counts and records, holding the slot: of answers sent at once
 // not one more passes than is left, and a lock that has answered stops them.
 // messageID is of the message that carries the answer, "" for a mail of another kind.
-func (s *Service) answer(tx *store.Tx, a AnswerAct, messageID string) error {
+// It returns the message that is answered.
+func (s *Service) answer(tx *store.Tx, a AnswerAct, messageID string) (store.Message, error) {
 	o, err := s.mayAnswer(tx, a)
 	if err != nil {
-		return err
+		return store.Message{}, err
 	}
 	if err := tx.CountReply(o.Slot.ID); err != nil {
-		return err
+		return store.Message{}, err
 	}
-	return tx.InsertAudit(auditAnswer(o, a, nil, messageID))
+	return o.Message, tx.InsertAudit(auditAnswer(o, a, nil, messageID))
 }
 
 // mayAnswer is the one place that decides whether an answer leaves.

@@ -161,11 +161,14 @@ func (s *Service) AppendLarge(ctx context.Context, a Actor, large string, at int
 func (s *Service) DropLarge(ctx context.Context, a Actor, large string) error {
 	var blobs []string
 	err := s.c.DB.Update(ctx, func(tx *store.Tx) error {
-		l, err := ownLarge(tx.LockLarge(large))(a)
+		if _, err := ownLarge(tx.LockLarge(large))(a); err != nil {
+			return err
+		}
+		sent, err := tx.InMessage(large)
 		if err != nil {
 			return err
 		}
-		if l.MessageID != "" {
+		if sent {
 			return fault.New(fault.Conflict, "large.sent")
 		}
 		blobs, err = tx.DeleteLarge(large)
@@ -185,14 +188,33 @@ func (s *Service) deleteBlobs(names []string) error {
 	return errors.Join(errs...)
 }
 
-// attachLarges gives a message its large files, in the transaction that registers it.
-func attachLarges(tx *store.Tx, m NewMessage, message envelope.MessageID) error {
+// attachLarges gives a message its large files, in the transaction that registers
+// it: whole ones of the sender that no other message has; to a message that passes
+// another one on, the id of which is answered, those that it has.
+func attachLarges(tx *store.Tx, m NewMessage, answered string, message envelope.MessageID) error {
+	gone := fault.New(fault.Conflict, "large.gone").In("files", "large.gone", nil)
 	for _, large := range m.Larges {
-		err := tx.AttachLarge(large, m.Sender.UserID, message.String())
+		l, err := tx.LockLarge(large)
 		if errors.Is(err, store.ErrNotFound) {
-			return fault.New(fault.Conflict, "large.gone").In("files", "large.gone", nil)
+			return gone
 		}
 		if err != nil {
+			return err
+		}
+		var may bool
+		if m.Answers != nil && m.Answers.Kind == Forward {
+			may, err = tx.HasLarge(answered, large)
+		} else if may = l.UserID == m.Sender.UserID && l.Got == l.Size; may {
+			may, err = tx.InMessage(large)
+			may = !may
+		}
+		if err != nil {
+			return err
+		}
+		if !may {
+			return gone
+		}
+		if err := tx.AttachLarge(large, message.String()); err != nil {
 			return err
 		}
 	}
@@ -200,8 +222,8 @@ func attachLarges(tx *store.Tx, m NewMessage, message envelope.MessageID) error 
 }
 
 // LargePiece returns bytes of a large file from offset at on, at most 16 MiB, to
-// whom Release would release the slot, and how many; the caller must close it.
-// Faults: as Release; release.notkept.
+// whom Release would release the slot, at a high level for grantFor after it did,
+// and how many; the caller must close it. Faults: as Release; release.notkept.
 func (s *Service) LargePiece(ctx context.Context, v Visitor, slot envelope.SlotID, large string, at int64) (io.ReadCloser, int64, error) {
 	var parts []store.LargePart
 	var end int64
@@ -213,15 +235,22 @@ func (s *Service) LargePiece(ctx context.Context, v Visitor, slot envelope.SlotI
 		if err != nil {
 			return err
 		}
-		if r := checkAccess(o, asOf(tx, o)); r != nil {
+		if r := checkGranted(o, asOf(tx, o)); r != nil {
 			return r.fault
 		}
 		l, err := tx.FindLarge(large)
-		if errors.Is(err, store.ErrNotFound) || err == nil && l.MessageID != o.Message.ID || at < 0 || at >= l.Size {
+		if errors.Is(err, store.ErrNotFound) {
 			return notKept()
 		}
 		if err != nil {
 			return err
+		}
+		has, err := tx.HasLarge(o.Message.ID, large)
+		if err != nil {
+			return err
+		}
+		if !has || at < 0 || at >= l.Size {
+			return notKept()
 		}
 		end = min(at+largePiece, l.Size)
 		parts, err = tx.ListLargeParts(large, at, end)

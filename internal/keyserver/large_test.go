@@ -17,6 +17,7 @@ import (
 	"github.com/pli-mail/pli/internal/fault"
 	"github.com/pli-mail/pli/internal/id"
 	"github.com/pli-mail/pli/internal/keyserver"
+	"github.com/pli-mail/pli/internal/policy"
 	"github.com/pli-mail/pli/internal/store"
 	"github.com/pli-mail/pli/internal/store/storetest"
 )
@@ -325,4 +326,193 @@ func TestLargeLimits(t *testing.T) {
 	nobody := keyserver.Actor{UserID: h.user(t, 0, "nobody@x.example"), Name: "user:nobody@x.example"}
 	_, err = h.NewLarge(ctx, nobody, 5000)
 	wantKey(t, "of no account", err, fault.Denied, "desk.noaccount")
+}
+
+// At a high level one release, which takes a second factor, lets its session fetch the
+// files of that message for a while; and nobody else, nothing else, and no longer.
+func TestLargeHigh(t *testing.T) {
+	t.Parallel()
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		h := largeHouse(t, db)
+		ctx := t.Context()
+		bob := h.user(t, 0, "bob@x.example")
+		high := func() (sealed, string) {
+			large, _ := h.whole(t, 20*mib)
+			m := h.prepare(t, "bob@x.example")
+			m.Permissions.Level, m.Larges, m.ExpiresAt = policy.High, []string{large}, h.clock().Add(12*time.Hour)
+			return h.register(t, m), large
+		}
+		m, large := high()
+		other, otherLarge := high()
+		try := func(v keyserver.Visitor, m sealed, large string, at int64) error {
+			r, _, err := h.LargePiece(ctx, v, m.slot(0), large, at)
+			if err == nil {
+				r.Close()
+			}
+			return err
+		}
+		fresh := func() keyserver.Visitor {
+			v := h.visitor(t, as(bob, store.ScopeFull), second(h.clock()))
+			h.prove(t, v, m, 0)
+			h.prove(t, v, other, 0)
+			return v
+		}
+		level := func(what string, err error) {
+			t.Helper()
+			wantKey(t, what, err, fault.Denied, "release.level.second")
+		}
+		v := fresh()
+		if _, err := h.Release(ctx, v, m.slot(0)); err != nil {
+			t.Fatal(err)
+		}
+		for _, at := range []int64{0, 16 * mib, 5, 0} {
+			if err := try(v, m, large, at); err != nil {
+				t.Errorf("from %d on, after the release: %v", at, err)
+			}
+		}
+		level("another release", func() error { _, err := h.Release(ctx, v, m.slot(0)); return err }())
+		_, _, err := h.Ciphertext(ctx, v, m.slot(0))
+		level("the envelope itself", err)
+		level("another message's file", try(v, other, otherLarge, 0))
+		wantKey(t, "another message's file by this one", try(v, m, otherLarge, 0), fault.Gone, "release.notkept")
+		level("this file by another message", try(v, other, large, 0))
+		old := h.visitor(t, as(bob, store.ScopeFull), second(h.clock().Add(-time.Hour)))
+		h.prove(t, old, m, 0)
+		level("another session of the same person", try(old, m, large, 0))
+		level("its refused release", func() error { _, err := h.Release(ctx, old, m.slot(0)); return err }())
+		level("after its refused release", try(old, m, large, 0))
+		noMail := h.visitor(t, as(bob, store.ScopeFull))
+		wantKey(t, "a session without the mail", try(noMail, m, large, 0), fault.Denied, "release.possession")
+
+		// A lock stops it at the next piece, and so does all that ends a session or an envelope.
+		if _, err := h.Lock(ctx, h.actor(), m.id(), ""); err != nil {
+			t.Fatal(err)
+		}
+		wantKey(t, "locked", try(v, m, large, 16*mib), fault.Closed, "open.locked")
+		if _, err := h.Unlock(ctx, h.actor(), m.id(), ""); err != nil {
+			t.Fatal(err)
+		}
+		if err := try(v, m, large, 16*mib); err != nil {
+			t.Errorf("unlocked: %v", err)
+		}
+		h.wait(4*time.Hour - time.Second)
+		if err := try(v, m, large, 16*mib); err != nil {
+			t.Errorf("within the time: %v", err)
+		}
+		h.wait(2 * time.Second)
+		level("after the time", try(v, m, large, 16*mib))
+		v = fresh()
+		if _, err := h.Release(ctx, v, m.slot(0)); err != nil {
+			t.Fatal(err)
+		}
+		h.update(t, func(tx *store.Tx) error { return tx.DeleteSession(v.Session) })
+		wantKey(t, "signed out", try(v, m, large, 0), fault.Unauthenticated, "sess.h1")
+		v = fresh()
+		if _, err := h.Release(ctx, v, m.slot(0)); err != nil {
+			t.Fatal(err)
+		}
+		storetest.Exec(t, db, "UPDATE messages SET expires_at = "+fmt.Sprint(h.clock().Add(-time.Second).UnixMilli()))
+		wantKey(t, "ended", try(v, m, large, 0), fault.Closed, "open.expired")
+	})
+}
+
+// A message that is passed on takes its files along, and only its own: they stay until
+// the last message that has them has ended, and whom one of them is closed to gets nothing by the other.
+func TestLargePassedOn(t *testing.T) {
+	t.Parallel()
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		h := largeHouse(t, db)
+		ctx := t.Context()
+		storetest.Exec(t, db, `UPDATE accounts SET settings = '{"forward":true}'`)
+		large, c := h.whole(t, 5*mib)
+		loose, _ := h.whole(t, 10)
+		elsewhere, _ := h.whole(t, 10)
+		h.with(t, elsewhere)
+		m := h.prepare(t, "bob@x.example")
+		m.Larges, m.Permissions.Forward, m.ExpiresAt = []string{large}, new(true), h.clock().Add(48*time.Hour)
+		first := h.register(t, m)
+		bob := h.reader(t, first, 0)
+		pass := func(kind string, larges ...string) (sealed, error) {
+			n := h.prepare(t, "carol@y.example")
+			n.Sender, n.Larges = keyserver.Sender{Address: "bob@x.example"}, larges
+			n.Answers = &keyserver.AnswerAct{Visitor: bob, Ref: first.ref(0), Kind: kind}
+			var err error
+			n.Registered, err = h.Register(ctx, n.NewMessage)
+			return n, err
+		}
+		for what, id := range map[string]string{"the sender's loose one": loose, "another message's": elsewhere, "none": id.New()} {
+			_, err := pass(keyserver.Forward, id)
+			wantKey(t, what, err, fault.Conflict, "large.gone")
+		}
+		_, err := pass(keyserver.Reply, large)
+		wantKey(t, "with a reply", err, fault.Conflict, "large.gone")
+		second, err := pass(keyserver.Forward, large)
+		if err != nil {
+			t.Fatal(err)
+		}
+		carol := h.reader(t, second, 0)
+		fetch := func(v keyserver.Visitor, m sealed) error {
+			r, _, err := h.LargePiece(ctx, v, m.slot(0), large, 0)
+			if err != nil {
+				return err
+			}
+			defer r.Close()
+			b, err := io.ReadAll(r)
+			if !bytes.Equal(b, c) {
+				t.Errorf("%d other bytes", len(b))
+			}
+			return err
+		}
+		if err := errors.Join(fetch(bob, first), fetch(carol, second)); err != nil {
+			t.Error(err)
+		}
+		wantKey(t, "Carol by the first message", fetch(carol, first), fault.NotFound, "e404.h1")
+		wantKey(t, "dropped", h.DropLarge(ctx, h.actor(), large), fault.Conflict, "large.sent")
+
+		// The first ends: its reader gets nothing more, the other's does.
+		if _, err := h.Lock(ctx, h.actor(), first.id(), ""); err != nil {
+			t.Fatal(err)
+		}
+		wantKey(t, "Bob, locked", fetch(bob, first), fault.Closed, "open.locked")
+		storetest.Exec(t, db, fmt.Sprintf(`UPDATE messages SET expires_at = %d WHERE id = '%s'`, h.clock().Add(time.Hour).UnixMilli(), first.id()))
+		h.wait(2 * time.Hour)
+		if s, err := h.Sweep(ctx); err != nil || s.Larges != 0 {
+			t.Errorf("%+v, %v", s, err)
+		}
+		if err := fetch(h.reader(t, second, 0), second); err != nil {
+			t.Errorf("after the first ended: %v", err)
+		}
+		storetest.Exec(t, db, fmt.Sprintf(`UPDATE messages SET expires_at = %d WHERE id = '%s'`, h.clock().Add(time.Hour).UnixMilli(), second.id()))
+		h.wait(2 * time.Hour)
+		if s, err := h.Sweep(ctx); err != nil || s.Larges != 1 {
+			t.Errorf("the last has ended: %+v, %v", s, err)
+		}
+	})
+}
+
+// Where the sender holds the envelope's file, its large files are kept as long as the
+// ciphertext of a mail would be.
+func TestLargeOfAFile(t *testing.T) {
+	t.Parallel()
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		h := largeHouse(t, db)
+		ctx := t.Context()
+		large, _ := h.whole(t, 100)
+		m := h.prepare(t, "bob@x.example")
+		m.Carrier, m.Payload, m.Body, m.Larges, m.KeepUntil = keyserver.CarrierFile, "", nil, []string{large}, h.clock().AddDate(0, 0, 14)
+		sent := h.register(t, m)
+		h.wait(13 * 24 * time.Hour)
+		if s, err := h.Sweep(ctx); err != nil || s.Larges != 0 {
+			t.Errorf("%+v, %v", s, err)
+		}
+		r, _, err := h.LargePiece(ctx, h.reader(t, sent, 0), sent.slot(0), large, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Close()
+		h.wait(25 * time.Hour)
+		if s, err := h.Sweep(ctx); err != nil || s.Larges != 1 {
+			t.Errorf("after 14 days: %+v, %v", s, err)
+		}
+	})
 }

@@ -38,7 +38,7 @@ type NewMessage struct {
 	Transit      string             // trace id of the gateway, or ""
 	Permissions  policy.Permissions // what the sender or a rule allows
 	Intake       string             // id of the intake that it answers, or ""
-	Larges       []string           // ids of the sender's large files whose keys are in it
+	Larges       []string           // ids of the sender's large files whose keys are in it, or of those of a message that is passed on
 	Slots        []NewSlot
 	Actor        Actor
 	Answers      *AnswerAct // the envelope that this one answers, or passes on; nil: none
@@ -199,8 +199,9 @@ func (s *Service) register(tx *store.Tx, m NewMessage, out *Registered) error {
 	if !m.ExpiresAt.IsZero() && !m.ExpiresAt.After(now) {
 		return fault.New(fault.Invalid, "exp.past").In("expires_at", "exp.past", nil)
 	}
+	var answered store.Message
 	if m.Answers != nil {
-		if err := s.answer(tx, *m.Answers, out.MessageID.String()); err != nil {
+		if answered, err = s.answer(tx, *m.Answers, out.MessageID.String()); err != nil {
 			return err
 		}
 	}
@@ -221,7 +222,7 @@ func (s *Service) register(tx *store.Tx, m NewMessage, out *Registered) error {
 	if m.Body != nil {
 		row.Payload = store.RowName(row.ID)
 	}
-	if row.Payload != "" {
+	if row.Payload != "" || len(m.Larges) > 0 {
 		row.PayloadUntil = keepUntil(m, tx.Now)
 	}
 	epoch, err := s.ensureEpoch(tx, m.AccountID, row.Epoch)
@@ -246,7 +247,7 @@ func (s *Service) register(tx *store.Tx, m NewMessage, out *Registered) error {
 	if err := s.registerSlots(tx, m, epoch, out); err != nil {
 		return err
 	}
-	if err := attachLarges(tx, m, out.MessageID); err != nil {
+	if err := attachLarges(tx, m, answered.ID, out.MessageID); err != nil {
 		return err
 	}
 	err = tx.InsertAudit(store.AuditRow{

@@ -40,7 +40,8 @@ type OpenedLetter struct {
 // Release hands S to a visitor who has proved to hold the slot's mail and to
 // have its address as strongly as the message asks, while the envelope is
 // neither locked nor expired. A high level asks for a second factor each time:
-// the release uses up its proof. It is one transaction that holds the slot: what
+// the release uses up its proof, and lets that session fetch the message's large
+// files for grantFor. It is one transaction that holds the slot: what
 // it checked is true when it commits, and its audit record, envelope.release or
 // envelope.release_denied, is durable before anybody hears the answer. If
 // anything fails, there is no S.
@@ -91,6 +92,9 @@ func (s *Service) release(ctx context.Context, v Visitor, slot envelope.SlotID, 
 				refused = levelRefusal(o, "release.level.second", SecondPage(o.Slot.Ref))
 				return tx.InsertAudit(auditOpening(o, v, refused))
 			} else if err != nil {
+				return err
+			}
+			if err := tx.MarkReleased(v.Session, o.Slot.ID); err != nil {
 				return err
 			}
 		}

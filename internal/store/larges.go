@@ -12,23 +12,22 @@ type Large struct {
 	UserID    string // who sends it
 	Size      int64  // bytes of the ciphertext, as announced
 	Got       int64  // bytes of it that are here
-	MessageID string // that has its key, "" = none yet
 	CreatedAt time.Time
 	TouchedAt time.Time // when bytes came last
 }
 
-const largeColumns = `l.id, l.account_id, l.user_id, l.size, l.got, l.message_id, l.created_at, l.touched_at`
+const largeColumns = `l.id, l.account_id, l.user_id, l.size, l.got, l.created_at, l.touched_at`
 
 func scanLarge(scan func(...any) error) (l Large, err error) {
 	var created, touched int64
-	err = scan(&l.ID, &l.AccountID, &l.UserID, &l.Size, &l.Got, &l.MessageID, &created, &touched)
+	err = scan(&l.ID, &l.AccountID, &l.UserID, &l.Size, &l.Got, &created, &touched)
 	l.CreatedAt, l.TouchedAt = fromMs(created), fromMs(touched)
 	return l, found(err)
 }
 
 // InsertLarge writes l, of which nothing is here yet.
 func (tx *Tx) InsertLarge(l Large) error {
-	_, err := tx.exec(`INSERT INTO larges (id, account_id, user_id, size, got, message_id, created_at, touched_at) VALUES ($1, $2, $3, $4, 0, '', $5, $5)`,
+	_, err := tx.exec(`INSERT INTO larges (id, account_id, user_id, size, got, created_at, touched_at) VALUES ($1, $2, $3, $4, 0, $5, $5)`,
 		l.ID, l.AccountID, l.UserID, l.Size, ms(tx.Now))
 	return err
 }
@@ -46,8 +45,9 @@ func (tx *Tx) LockLarge(id string) (Large, error) {
 // LargeUsage is what an account has announced in all, in bytes, and how many
 // files of one user are in no message.
 func (tx *Tx) LargeUsage(account int64, userID string) (bytes int64, loose int, err error) {
-	err = tx.row(`SELECT COALESCE(SUM(size), 0), COALESCE(SUM(CASE WHEN user_id = $2 AND message_id = '' THEN 1 ELSE 0 END), 0)
-		FROM larges WHERE account_id = $1`, account, userID).Scan(&bytes, &loose)
+	err = tx.row(`SELECT COALESCE(SUM(l.size), 0), COALESCE(SUM(CASE WHEN l.user_id = $2
+			AND NOT EXISTS (SELECT 1 FROM message_larges x WHERE x.large_id = l.id) THEN 1 ELSE 0 END), 0)
+		FROM larges l WHERE l.account_id = $1`, account, userID).Scan(&bytes, &loose)
 	return bytes, loose, err
 }
 
@@ -75,35 +75,71 @@ func (tx *Tx) ListLargeParts(id string, from, to int64) ([]LargePart, error) {
 	})
 }
 
-// AttachLarge gives a large file to a message, if it is whole, the user's, and
-// in no message but one that is gone or was withdrawn. Otherwise it gives ErrNotFound.
-func (tx *Tx) AttachLarge(id, userID, messageID string) error {
-	n, err := tx.exec(`UPDATE larges SET message_id = $3 WHERE id = $1 AND user_id = $2 AND got = size AND size > 0
-		AND NOT EXISTS (SELECT 1 FROM messages m WHERE m.id = larges.message_id AND m.recalled_at = 0)`, id, userID, messageID)
-	if err == nil && n == 0 {
-		err = ErrNotFound
+// AttachLarge gives a large file to a message. The caller holds the file.
+func (tx *Tx) AttachLarge(id, messageID string) error {
+	if _, err := tx.exec(`INSERT INTO message_larges (message_id, large_id) VALUES ($1, $2)`, messageID, id); err != nil {
+		return err
 	}
+	_, err := tx.exec(`UPDATE larges SET touched_at = $2 WHERE id = $1`, id, ms(tx.Now))
 	return err
 }
 
-// ListLargesDue returns large files that nobody needs: loose ones whose last
-// byte came before the times, unfinished and whole; and those of a message that
-// has ended, was withdrawn, or whose ciphertext is not kept any more. What a
-// message that was taken back had stays as long as a loose one.
+// HasLarge reports whether a message has a large file.
+func (tx *Tx) HasLarge(messageID, id string) (bool, error) {
+	var n int
+	err := tx.row(`SELECT COUNT(*) FROM message_larges WHERE message_id = $1 AND large_id = $2`, messageID, id).Scan(&n)
+	return n > 0, err
+}
+
+// InMessage reports whether a large file is of a message that was not withdrawn.
+func (tx *Tx) InMessage(id string) (bool, error) {
+	var n int
+	err := tx.row(`SELECT COUNT(*) FROM message_larges x JOIN messages m ON m.id = x.message_id WHERE x.large_id = $1 AND m.recalled_at = 0`, id).Scan(&n)
+	return n > 0, err
+}
+
+// needsLarge is what is true of a message m at the time $1 that needs its large
+// files: as long as its own ciphertext is kept, or would be if the sender did not hold it.
+const needsLarge = `m.recalled_at = 0 AND m.destroyed_at = 0 AND (m.expires_at = 0 OR m.expires_at > $1) AND (m.payload <> '' OR m.payload_until > $1)`
+
+// IsLargeNeeded reports whether a message needs a large file.
+func (tx *Tx) IsLargeNeeded(id string, now time.Time) (bool, error) {
+	var n int
+	err := tx.row(`SELECT COUNT(*) FROM message_larges x JOIN messages m ON m.id = x.message_id WHERE x.large_id = $2 AND `+needsLarge, ms(now), id).Scan(&n)
+	return n > 0, err
+}
+
+// ListLargesDue returns large files that nobody needs, and holds them: loose ones
+// whose last byte came before the times, unfinished and whole; and those all of whose
+// messages have ended, were withdrawn, or keep their ciphertext no longer. What
+// messages that were taken back had stays as long as an unfinished one.
 func (tx *Tx) ListLargesDue(now, unfinished, whole time.Time, limit int) ([]string, error) {
 	suffix := tx.dialect.forUpdate
 	if suffix != "" {
-		suffix += " OF l" // one that is being attached is waited for, and looked at again
+		suffix += " OF l"
 	}
-	rows, err := tx.rows(`SELECT l.id FROM larges l LEFT JOIN messages m ON m.id = l.message_id
-		WHERE (m.id IS NULL AND (l.got < l.size AND l.touched_at <= $2 OR l.touched_at <= $3))
-			OR (m.recalled_at > 0 AND l.touched_at <= $2)
-			OR (m.id IS NOT NULL AND m.recalled_at = 0 AND (m.payload = '' OR m.destroyed_at > 0 OR m.expires_at > 0 AND m.expires_at <= $1))
+	rows, err := tx.rows(`SELECT l.id FROM larges l
+		WHERE NOT EXISTS (SELECT 1 FROM message_larges x JOIN messages m ON m.id = x.message_id WHERE x.large_id = l.id AND `+needsLarge+`)
+			AND (l.touched_at <= $3
+				OR l.touched_at <= $2 AND (l.got < l.size OR EXISTS (SELECT 1 FROM message_larges x WHERE x.large_id = l.id))
+				OR EXISTS (SELECT 1 FROM message_larges x JOIN messages m ON m.id = x.message_id WHERE x.large_id = l.id AND m.recalled_at = 0))
 		LIMIT $4`+suffix, ms(now), ms(unfinished), ms(whole), limit)
-	return list(rows, err, func(r *sql.Rows) (id string, err error) {
+	due, err := list(rows, err, func(r *sql.Rows) (id string, err error) {
 		err = r.Scan(&id)
 		return id, err
 	})
+	// One that was attached while it was waited for is seen by a second look only.
+	out := due[:0]
+	for _, id := range due {
+		needed, err := tx.IsLargeNeeded(id, now)
+		if err != nil {
+			return nil, err
+		}
+		if !needed {
+			out = append(out, id)
+		}
+	}
+	return out, err
 }
 
 // DeleteLarge removes a large file and returns the blobs of its parts.
@@ -117,6 +153,9 @@ func (tx *Tx) DeleteLarge(id string) ([]string, error) {
 		blobs[i] = p.Blob
 	}
 	if _, err := tx.exec(`DELETE FROM large_parts WHERE large_id = $1`, id); err != nil {
+		return nil, err
+	}
+	if _, err := tx.exec(`DELETE FROM message_larges WHERE large_id = $1`, id); err != nil {
 		return nil, err
 	}
 	_, err = tx.exec(`DELETE FROM larges WHERE id = $1`, id)

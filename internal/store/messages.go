@@ -28,7 +28,7 @@ type Message struct {
 	Seal          []byte    // 64 bytes
 	PayloadSize   int64     // bytes
 	Payload       string    // name of the kept ciphertext, of a blob or of a row (IsRow), "" = none
-	PayloadUntil  time.Time // zero when Payload is ""
+	PayloadUntil  time.Time // of its large files, too; zero when Payload is "" and there are none
 	Epoch         int64     // month of the epoch key
 	NotifyOpened  bool
 	SealedAt      time.Time
@@ -113,7 +113,7 @@ type KeptPayload struct{ MessageID, Name string }
 // none of whose mails waits to be sent, or is being handed on.
 func (tx *Tx) ListPayloadsDue(now time.Time, limit int) ([]KeptPayload, error) {
 	rows, err := tx.rows(`SELECT m.id, m.payload FROM messages m
-		WHERE m.payload_until > 0 AND m.payload_until <= $1
+		WHERE m.payload_until > 0 AND m.payload_until <= $1 AND m.payload <> ''
 			AND NOT EXISTS (SELECT 1 FROM slots s JOIN outbox o ON o.slot_id = s.id WHERE s.message_id = m.id
 				AND (o.state = 'waiting' OR o.state = 'held' AND m.destroyed_at = 0 AND (m.expires_at = 0 OR m.expires_at > $1)))
 			AND NOT (m.sealed_at > $3 AND EXISTS (SELECT 1 FROM slots s WHERE s.message_id = m.id AND s.delivery = 'passing'))

@@ -135,6 +135,13 @@ func (tx *Tx) UseSecond(hash string, at time.Time) error {
 	return err
 }
 
+// MarkReleased notes that the session, which proved possession of the slot's
+// mail, was given its key at the transaction's time.
+func (tx *Tx) MarkReleased(hash, slotID string) error {
+	_, err := tx.exec(`UPDATE possessions SET released_at = $3 WHERE token_hash = $1 AND slot_id = $2`, hash, slotID, ms(tx.Now))
+	return err
+}
+
 // HasPossession reports whether the session proved to hold the mail of the slot.
 func (tx *Tx) HasPossession(hash, slotID string) (bool, error) {
 	var n int

@@ -151,7 +151,8 @@ type Opening struct {
 	UserManaged bool // an administrator typed their first password
 	Alias       bool // the slot's address is a further one that the user proved
 	Possession  bool
-	Remembered  bool // possession was proved in a browser that is remembered for the slot's address
+	ReleasedAt  time.Time // when a high level's key was last released to the session
+	Remembered  bool      // possession was proved in a browser that is remembered for the slot's address
 }
 
 // The session's columns come from outer joins: a slot is found whoever asks.
@@ -159,7 +160,7 @@ const openingQuery = `SELECT ` + slotColumns + `, ` + messageColumns + `, a.name
 	COALESCE(e.version, 0), e.key_box, COALESCE(e.destroyed_at, 0), k.key_box,
 	COALESCE((SELECT until FROM throttles WHERE name = '` + clockMark + `'), 0),
 	v.scope, COALESCE(v.address, ''), COALESCE(v.nonce, ''), COALESCE(v.expires_at, 0), COALESCE(v.method, ''), COALESCE(v.second_at, 0),
-	COALESCE(u.address, ''), COALESCE(u.state, ''), COALESCE(u.managed, 1), l.user_id, p.slot_id, COALESCE(r.seen_at, 0)
+	COALESCE(u.address, ''), COALESCE(u.state, ''), COALESCE(u.managed, 1), l.user_id, p.slot_id, COALESCE(p.released_at, 0), COALESCE(r.seen_at, 0)
 	FROM slots s
 	JOIN messages m ON m.id = s.message_id
 	JOIN accounts a ON a.id = m.account_id
@@ -202,18 +203,18 @@ func (tx *Tx) findOpening(where, value, session string) (Opening, error) {
 	var o Opening
 	var slot slotScan
 	var message messageScan
-	var destroyed, seen, ends, second, managed, remembered int64
+	var destroyed, seen, ends, second, managed, released, remembered int64
 	var scope, alias, possession sql.NullString
 	dest := append(slot.into(&o.Slot), message.into(&o.Message)...)
 	dest = append(dest, &o.Organisation, &o.Settings, &o.Epoch.Version, &o.Epoch.Box, &destroyed, &o.AccountKey, &seen,
-		&scope, &o.Proven, &o.Nonce, &ends, &o.Method, &second, &o.UserAddress, &o.UserState, &managed, &alias, &possession, &remembered)
+		&scope, &o.Proven, &o.Nonce, &ends, &o.Method, &second, &o.UserAddress, &o.UserState, &managed, &alias, &possession, &released, &remembered)
 	if err := tx.row(openingQuery+where, value, session).Scan(dest...); err != nil {
 		return Opening{}, found(err)
 	}
 	slot.finish(&o.Slot)
 	message.finish(&o.Message)
 	o.Epoch.AccountID, o.Epoch.Month, o.Epoch.DestroyedAt = o.Message.AccountID, o.Message.Epoch, fromMs(destroyed)
-	o.Seen, o.SessionEnds, o.SecondAt = fromMs(seen), fromMs(ends), fromMs(second)
+	o.Seen, o.SessionEnds, o.SecondAt, o.ReleasedAt = fromMs(seen), fromMs(ends), fromMs(second), fromMs(released)
 	o.Session, o.Scope, o.UserManaged, o.Alias, o.Possession = scope.Valid, scope.String, managed != 0, alias.Valid, possession.Valid
 	o.Remembered = fromMs(remembered).Add(RememberLimit).After(tx.Now)
 	return o, nil
