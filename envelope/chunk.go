@@ -26,6 +26,7 @@ const (
 	labelPayload    = "pli/1 payload\x00"
 	labelSeal       = "pli/1 seal\x00"
 	labelPop        = "pli/1 pop\x00"
+	labelLarge      = "pli/1 large\x00"
 	labelPossession = "pli/1 possession\x00"
 	labelChunked    = "c2sp.org/chunked-encryption@v1+AEAD_AES_256_GCM\x00"
 )
@@ -41,8 +42,13 @@ type chunks struct {
 // newChunks derives a payload's keys from ck, the salt and HH, and returns the
 // commitment that stands between salt and chunks.
 func newChunks(ck Secret, salt []byte, hh [32]byte) (*chunks, [commitmentLen]byte, error) {
+	return newChunksFor(ck, salt, labelPayload, hh[:])
+}
+
+// newChunksFor is newChunks for another use of a key, and what it is bound to.
+func newChunksFor(key Secret, salt []byte, label string, bound []byte) (*chunks, [commitmentLen]byte, error) {
 	var okm [32 + 12 + commitmentLen]byte
-	expand(okm[:], ck[:], []byte(labelChunked), salt, []byte(labelPayload), hh[:])
+	expand(okm[:], key[:], []byte(labelChunked), salt, []byte(label), bound)
 	aead, err := newGCM(okm[:32])
 	if err != nil {
 		return nil, [commitmentLen]byte{}, err
