@@ -17,6 +17,7 @@ type RegisterIn struct {
 	ExpiresAt   string   `json:"expires_at,omitempty" doc:"RFC 3339; the account's days from now where absent"`
 	Level       string   `json:"level,omitempty" enum:"low,medium,high"`
 	Passphrase  bool     `json:"passphrase,omitempty" doc:"the other half is masked by a passphrase"`
+	Larges      []string `json:"larges,omitempty" doc:"ids of the large files whose keys are in it"`
 	Slots       []SlotIn `json:"slots"`
 }
 

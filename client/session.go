@@ -7,6 +7,9 @@ type Server struct {
 	Origin  string `json:"origin" doc:"as envelopes carry it"`
 	SealKey string `json:"seal_key" doc:"Ed25519 public key of the service's seals"`
 	Online  bool   `json:"online" doc:"envelopes of the caller's account say that the server may open them"`
+
+	Attachments int64 `json:"attachments" doc:"bytes of the files of a mail"`
+	Large       int64 `json:"large" doc:"bytes of a file beside a mail; 0: none is taken"`
 }
 
 // Session is what a person or a visitor is known by. Keep the token like a password.

@@ -150,47 +150,29 @@ func (p *problem) exit() int {
 // call sends in as JSON and reads the answer into out; either may be nil.
 func (c *client) call(ctx context.Context, method, path string, in, out any) error {
 	var body io.Reader
+	header := http.Header{}
 	if in != nil {
 		raw, err := json.Marshal(in)
 		if err != nil {
 			return err
 		}
 		body = bytes.NewReader(raw)
+		header.Set("Content-Type", "application/json")
 	}
-	req, err := http.NewRequestWithContext(ctx, method, c.origin+path, body)
+	return c.read(ctx, method, path, header, body, -1, out)
+}
+
+// read sends a body of size bytes, -1 where that is known from its type, and
+// reads the answer into out, unless it is nil.
+func (c *client) read(ctx context.Context, method, path string, header http.Header, body io.Reader, size int64, out any) error {
+	r, err := c.send(ctx, method, path, header, body, size)
 	if err != nil {
 		return err
-	}
-	if in != nil {
-		req.Header.Set("Content-Type", "application/json")
-	}
-	req.Header.Set("Accept", "application/json")
-	req.Header.Set("Accept-Language", c.lang)
-	req.Header.Set("User-Agent", "pli/"+version)
-	if c.token != "" {
-		req.Header.Set("Authorization", "Bearer "+c.token)
-	}
-	r, err := c.http.Do(req)
-	if err != nil {
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
-		f := failed("cli.unreachable", "server", c.origin)
-		f.code, f.cause = exitLater, err
-		return f
 	}
 	defer r.Body.Close()
 	raw, err := io.ReadAll(io.LimitReader(r.Body, 4<<20))
 	if err != nil {
 		return fmt.Errorf("read answer of %s: %w", c.origin, err)
-	}
-	if r.StatusCode >= 300 {
-		p := &problem{Status: r.StatusCode}
-		if json.Unmarshal(raw, p) != nil || p.sentence() == "" {
-			p.Title = r.Status
-		}
-		p.Status = r.StatusCode
-		return p
 	}
 	if out == nil {
 		return nil
@@ -203,18 +185,64 @@ func (c *client) call(ctx context.Context, method, path string, in, out any) err
 	return nil
 }
 
-// register gives the server its halves, and gets the seal and the references.
-// policy is what the account of whoever is signed in has in its envelopes' headers.
-func (c *client) policy(ctx context.Context) (uint32, error) {
-	var out struct {
-		Online bool `json:"online"`
+// send sends a request and returns its answer, whose body the caller must close,
+// or a *problem.
+func (c *client) send(ctx context.Context, method, path string, header http.Header, body io.Reader, size int64) (*http.Response, error) {
+	req, err := http.NewRequestWithContext(ctx, method, c.origin+path, body)
+	if err != nil {
+		return nil, err
 	}
-	if err := c.call(ctx, "GET", "/api/v1/server", nil, &out); err != nil || !out.Online {
-		return 0, err
+	req.Header = header
+	if size >= 0 {
+		req.ContentLength = size
 	}
-	return envelope.PolicyServerMayOpen, nil
+	req.Header.Set("Accept", "application/json")
+	req.Header.Set("Accept-Language", c.lang)
+	req.Header.Set("User-Agent", "pli/"+version)
+	if c.token != "" {
+		req.Header.Set("Authorization", "Bearer "+c.token)
+	}
+	r, err := c.http.Do(req)
+	if err != nil {
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		f := failed("cli.unreachable", "server", c.origin)
+		f.code, f.cause = exitLater, err
+		return nil, f
+	}
+	if r.StatusCode < 300 {
+		return r, nil
+	}
+	defer r.Body.Close()
+	raw, err := io.ReadAll(io.LimitReader(r.Body, 4<<20))
+	if err != nil {
+		return nil, fmt.Errorf("read answer of %s: %w", c.origin, err)
+	}
+	p := &problem{}
+	if json.Unmarshal(raw, p) != nil || p.sentence() == "" {
+		p.Title = r.Status
+	}
+	p.Status = r.StatusCode
+	return nil, p
 }
 
+// serverInfo is what a server says of itself to whoever is signed in.
+type serverInfo struct {
+	Online      bool  `json:"online"`      // envelopes of their account say that the server may open them
+	Attachments int64 `json:"attachments"` // bytes of the files of a mail
+	Large       int64 `json:"large"`       // bytes of a file beside it, 0 = none is taken
+}
+
+// policy is what the headers of their envelopes say.
+func (i serverInfo) policy() uint32 {
+	if i.Online {
+		return envelope.PolicyServerMayOpen
+	}
+	return 0
+}
+
+// register gives the server its halves, and gets the seal and the references.
 func (c *client) register(ctx context.Context, s *sealed, f sealFlags) error {
 	type slotIn struct {
 		Slot    string `json:"slot"`
@@ -234,8 +262,9 @@ func (c *client) register(ctx context.Context, s *sealed, f sealFlags) error {
 		ExpiresAt   string   `json:"expires_at,omitempty"`
 		Level       string   `json:"level,omitempty"`
 		Passphrase  bool     `json:"passphrase,omitempty"`
+		Larges      []string `json:"larges,omitempty"`
 		Slots       []slotIn `json:"slots"`
-	}{MH: b64(s.mh), HH: b64(s.hh[:]), PH: b64(s.payload.Hash[:]), PayloadSize: s.payload.Size, Subject: s.subject, Note: f.note, Level: f.level, Passphrase: f.secret}
+	}{MH: b64(s.mh), HH: b64(s.hh[:]), PH: b64(s.payload.Hash[:]), PayloadSize: s.payload.Size, Subject: s.subject, Note: f.note, Level: f.level, Passphrase: f.secret, Larges: s.larges}
 	if f.expires != "" {
 		d, err := parseDays(f.expires)
 		if err != nil {

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -26,16 +27,18 @@ type openFlags struct {
 	output   string
 	server   string
 	linkFile string
-	code     bool // read the mailed code from standard input
-	secret   bool // read the passphrase from standard input, before the code
+	code     bool   // read the mailed code from standard input
+	files    string // directory for the files beside the message
+	secret   bool   // read the passphrase from standard input, before the code
 }
 
 func (a *app) openCommand() *cobra.Command {
 	var f openFlags
 	c := a.command("open [-o FILE] ENVELOPE.html|ENVELOPE.pli|-", "open",
-		"  pli open out.html > back.eml\n  pli open --key-file keys.json -o back.eml out.html",
+		"  pli open out.html > back.eml\n  pli open -o back.eml --files . out.html\n  pli open --key-file keys.json -o back.eml out.html",
 		a.exactly("ENVELOPE.html"), func(cmd *cobra.Command, args []string) error { return a.open(cmd.Context(), f, args[0]) })
 	c.Flags().StringVarP(&f.output, "output", "o", "", a.t("cli.open.output"))
+	c.Flags().StringVar(&f.files, "files", "", a.t("cli.open.files"))
 	c.Flags().StringVar(&f.keyFile, "key-file", "", a.t("cli.open.keyfile"))
 	c.Flags().StringVar(&f.server, "server", "", a.t("cli.open.server"))
 	c.Flags().StringVar(&f.linkFile, "link-file", "", a.t("cli.open.linkfile"))
@@ -47,6 +50,14 @@ func (a *app) openCommand() *cobra.Command {
 func (a *app) open(ctx context.Context, f openFlags, name string) error {
 	if f.keyFile != "" && (f.server != "" || f.code) {
 		return usage("cli.usage.notboth", "a", "--key-file", "b", "--server, --code-stdin")
+	}
+	if f.files != "" {
+		if f.keyFile != "" { // no server, no files of it
+			return usage("cli.usage.notboth", "a", "--key-file", "b", "--files")
+		}
+		if err := folderOf(filepath.Join(f.files, "x")); err != nil {
+			return err
+		}
 	}
 	if f.code || f.secret {
 		if err := a.takeInput("--code-stdin, --passphrase-stdin"); err != nil {
@@ -91,12 +102,31 @@ func (a *app) open(ctx context.Context, f openFlags, name string) error {
 	if err != nil {
 		return wrongPassphrase(*part, err)
 	}
-	if f.output == "" {
+	if err := a.writeOpened(&o, f.output); err != nil || len(o.larges) == 0 {
+		return err
+	}
+	if f.files == "" {
+		for _, l := range o.larges {
+			a.tell("cli.open.beside", "file", safeFile(l.Name), "size", a.p.Bytes(l.Size))
+		}
+		return nil
+	}
+	for _, l := range o.larges {
+		if err := a.fetch(ctx, o.client, e.Slot, l, f.files); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// writeOpened writes the message to a file, which is there when it is whole, or to standard output.
+func (a *app) writeOpened(o *opening, output string) error {
+	if output == "" {
 		return o.write(a.stdout)
 	}
 	var out outputs
 	defer out.abort()
-	w, err := out.create(f.output, 0o600, true)
+	w, err := out.create(output, 0o600, true)
 	if err != nil {
 		return err
 	}
@@ -130,6 +160,9 @@ type opening struct {
 	s    envelope.Secret
 	want *envelope.Record                              // the server's record, or nil
 	seal func(e *envelope.Envelope, ph [32]byte) error // the check that takes its place
+
+	client *client          // of the server that was asked, or nil
+	larges []envelope.Large // the files beside the message, once it has been read
 }
 
 // useKeyFile takes the server's half from a key file.
@@ -170,12 +203,14 @@ func (o *opening) write(w io.Writer) error {
 		return notOpened(err)
 	}
 	out := &writeErrors{w: w}
-	if err := content.WriteMessage(out); err != nil {
+	found := descriptors{parts: content.Manifest.Parts}
+	if err := content.WriteMessage(io.MultiWriter(out, &found)); err != nil {
 		if out.err != nil {
 			return out.err
 		}
 		return notOpened(err)
 	}
+	o.larges = found.larges()
 	if o.seal != nil {
 		return o.seal(e, content.PH())
 	}
@@ -305,6 +340,7 @@ func (a *app) askServer(ctx context.Context, f openFlags, e *envelope.Envelope, 
 	if err != nil {
 		return err
 	}
+	o.client = c
 	o.s, o.want = release.s, &envelope.Record{HH: release.hh, PH: release.ph}
 	a.tell("cli.open.from", "sender", release.sender, "server", c.origin)
 	return nil

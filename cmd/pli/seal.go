@@ -33,6 +33,7 @@ type sealFlags struct {
 	note    string
 	expires string
 	level   string
+	attach  []string
 
 	secret bool   // read a passphrase from standard input
 	hint   string // to it
@@ -41,9 +42,10 @@ type sealFlags struct {
 func (a *app) sealCommand() *cobra.Command {
 	var f sealFlags
 	c := a.command("seal -r ADDRESS… [-o FILE|DIR] MESSAGE.eml|-", "seal",
-		"  pli seal -r jean@example.net message.eml > out.html\n  pli seal -r a@example.net -r b@example.net -o envelopes/ message.eml\n  pli seal -r jean@example.net --key-file keys.json message.eml > out.html",
+		"  pli seal -r jean@example.net message.eml > out.html\n  pli seal -r a@example.net -r b@example.net -o envelopes/ message.eml\n  pli seal -r jean@example.net --attach scan.dcm -o out.html message.eml\n  pli seal -r jean@example.net --key-file keys.json message.eml > out.html",
 		a.exactly("MESSAGE.eml"), func(cmd *cobra.Command, args []string) error { return a.seal(cmd.Context(), f, args[0]) })
 	c.Flags().StringArrayVarP(&f.to, "recipient", "r", nil, a.t("cli.seal.recipient"))
+	c.Flags().StringArrayVar(&f.attach, "attach", nil, a.t("cli.seal.attach"))
 	c.Flags().StringVarP(&f.output, "output", "o", "", a.t("cli.seal.output"))
 	c.Flags().StringVar(&f.server, "server", "", a.t("cli.flag.server"))
 	c.Flags().StringVar(&f.keyFile, "key-file", "", a.t("cli.seal.keyfile"))
@@ -67,6 +69,7 @@ type sealed struct {
 	data    *spool.File // the payload
 	slots   []recipientSlot
 	subject string
+	larges  []string // ids of the files beside it
 }
 
 type recipientSlot struct {
@@ -87,6 +90,11 @@ func (a *app) seal(ctx context.Context, f sealFlags, name string) error {
 	}
 	if f.level != "" && !policy.IsLevel(f.level) {
 		return usage("cli.seal.badlevel", "value", f.level)
+	}
+	if f.expires != "" {
+		if _, err := parseDays(f.expires); err != nil {
+			return err
+		}
 	}
 	if f.keyFile != "" {
 		if f.level != "" { // nobody is asked who they are
@@ -115,16 +123,25 @@ func (a *app) seal(ctx context.Context, f sealFlags, name string) error {
 		origin = server.origin
 	}
 	header := envelope.Header{Origin: origin, SealedAt: time.Now().UTC().Truncate(time.Second)}
+	var info serverInfo
 	if server != nil {
-		if header.Policy, err = server.policy(ctx); err != nil {
+		if err := server.call(ctx, "GET", "/api/v1/server", nil, &info); err != nil {
 			return err
 		}
+		header.Policy = info.policy()
 	}
 	src, err := a.source(name)
 	if err != nil {
 		return err
 	}
 	defer src.Close()
+	var beside []*transfer
+	if len(f.attach) > 0 {
+		if src, beside, err = a.attach(ctx, server, info, src, f.attach); err != nil {
+			return err
+		}
+		defer src.Close()
+	}
 	s, err := sealMessage(src, header, to, pass)
 	if err != nil {
 		return err
@@ -133,9 +150,15 @@ func (a *app) seal(ctx context.Context, f sealFlags, name string) error {
 	if f.subject != "" {
 		s.subject = f.subject
 	}
+	for _, t := range beside {
+		s.larges = append(s.larges, t.ID)
+	}
 	var keys []byte
 	if server != nil {
 		if err := server.register(ctx, s, f); err != nil {
+			return err
+		}
+		if err := a.forget(beside); err != nil {
 			return err
 		}
 	} else if keys, err = s.sign(); err != nil {

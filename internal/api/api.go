@@ -28,6 +28,7 @@ type Config struct {
 	Kit      *web.Kit
 	Accounts *account.Service
 	Keys     *keyserver.Service
+	MaxFiles int64 // bytes of the files of a mail
 	Now      func() time.Time
 }
 
@@ -82,13 +83,16 @@ func (a *api) server(r *web.Request, _ client.None) (out client.Server, err erro
 	if err != nil {
 		return out, err
 	}
-	out = client.Server{Origin: a.Kit.Origin(), SealKey: b64(key)}
+	out = client.Server{Origin: a.Kit.Origin(), SealKey: b64(key), Attachments: a.MaxFiles, Large: a.Keys.MaxLarge()}
 	if r.Session.SignedIn() && r.Session.Account != nil {
 		settings, err := policy.ReadSettings(r.Session.Account.Settings)
 		if err != nil {
 			return out, err
 		}
 		out.Online = !settings.NoOnline
+		if r.Session.Account.KeepDays == 0 {
+			out.Large = 0
+		}
 	}
 	return out, nil
 }
@@ -162,7 +166,8 @@ func (a *api) register(r *web.Request, in client.RegisterIn) (out client.Registe
 	}
 	m := keyserver.NewMessage{
 		AccountID: acc.ID, Subject: in.Subject, Note: in.Note, PayloadSize: in.PayloadSize,
-		Sender:       keyserver.Sender{UserID: u.ID, Address: sender.Canonical(), Name: u.Name(), Verified: verified},
+		Sender:    keyserver.Sender{UserID: u.ID, Address: sender.Canonical(), Name: u.Name(), Verified: verified},
+		KeepUntil: a.Now().AddDate(0, 0, acc.KeepDays), Larges: in.Larges,
 		NotifyOpened: u.NotifyOpened, Carrier: keyserver.CarrierFile, Permissions: policy.Permissions{Level: in.Level, Passphrase: in.Passphrase},
 		Actor: keyserver.Actor{UserID: u.ID, Name: r.Actor().String(), Origin: r.Client(), AdminOf: r.Session.AdminOf},
 	}
