@@ -1,11 +1,14 @@
 // A file too large for a mail: sealed in the sender's browser, its transfer cut and taken up again after a reload,
-// sent with a message, opened, fetched with a cut in the middle, and gone for a reader when it is locked.
+// sent with a message, opened, fetched with a cut in the middle, passed on to somebody who fetches it too, and gone for
+// a reader when it is locked.
+import { execFileSync } from 'node:child_process';
 import { writeFileSync, readFileSync } from 'node:fs';
 import { createHash } from 'node:crypto';
-import { demo, users, assert, words, launch, looking, sound, signIn, mail, link, scratch, through } from '../lib.mjs';
+import { demo, dir, users, assert, words, launch, looking, sound, signIn, mail, link, scratch, through, open } from '../lib.mjs';
 
 const browser = await launch();
 const sha = (b) => createHash('sha256').update(b).digest('hex');
+execFileSync(process.env.PLI_BIN, ['--config', `${dir}/pli.toml`, 'admin', 'account', 'settings', '100042', 'forward=true']);
 const SIZE = 27_000_017; // a little over the limit: seven parts
 
 for (const lang of ['en', 'fr']) {
@@ -62,7 +65,7 @@ for (const lang of ['en', 'fr']) {
   const m = await mail(to, (x) => x.links?.some((u) => /\/m\//.test(u)), 60);
   assert.ok(m.attachments.every((a) => (a.size ?? 0) < 1e6), 'the mail carries the file');
   const reader = await looking(browser, { lang, width: lang === 'en' ? 390 : 1280 });
-  // What the browser would ask a person is asked of the test: where to save. English: nowhere to ask, it gathers.
+  // What the browser would ask a person is asked of the test: where to save. English: nowhere to ask, it takes a file of its own.
   await reader.context.addInitScript((ask) => {
     if (!ask) { delete window.showSaveFilePicker; return; }
     window.showSaveFilePicker = async ({ suggestedName }) => {
@@ -72,7 +75,11 @@ for (const lang of ['en', 'fr']) {
   }, lang === 'fr');
   const rp = reader.page;
   let pieces = 0;
-  await rp.route('**/api/v1/open/large/**', (route) => (++pieces === 2 ? route.abort('connectionreset') : route.continue()));
+  await rp.route('**/api/v1/open/large/**', async (route) => {
+    if (++pieces !== 2) return route.continue();
+    if (lang === 'en') await reader.context.setOffline(true); // for a while, which the browser says; else the line breaks once
+    return route.abort('connectionreset');
+  });
   await rp.goto(link(m));
   await through(rp, { lang, to });
   await rp.getByRole('heading', { level: 1, name: subject }).waitFor();
@@ -81,7 +88,13 @@ for (const lang of ['en', 'fr']) {
   await sound(rp, `${lang}-large-message`, { lang });
   const button = row.getByRole('button', { name: new RegExp(t('read.dl')) });
   if (lang === 'en') {
-    const [got] = await Promise.all([rp.waitForEvent('download', { timeout: 120000 }), button.click()]);
+    const coming = rp.waitForEvent('download', { timeout: 120000 });
+    await button.click();
+    await row.getByText(t('large.waits')).waitFor();
+    assert.ok(await row.getByRole('button', { name: new RegExp(t('large.again')) }).isVisible());
+    await sound(rp, `${lang}-large-waits`, { lang });
+    await reader.context.setOffline(false);
+    const got = await coming;
     assert.equal(got.suggestedFilename(), name);
     assert.equal(sha(readFileSync(await got.path())), sha(file));
   } else {
@@ -98,6 +111,26 @@ for (const lang of ['en', 'fr']) {
   await sound(rp, `${lang}-large-saved`, { lang });
   assert.ok(pieces >= 3);
 
+  // Passed on: who gets it fetches the file from their own envelope.
+  const dan = `dan.${lang}@example.net`;
+  const at = rp.url();
+  await rp.goto(`${at.replace(/\/message.*/, '')}/forward`);
+  await rp.getByText(t('answer.attached', { file: name, size: 'X' }).split(' (X')[0]).waitFor();
+  await sound(rp, `${lang}-large-forward`, { lang });
+  await rp.getByLabel(t('new.to'), { exact: true }).fill(dan);
+  await rp.locator('button.pri').click();
+  await rp.getByText(t('answer.forwarded')).waitFor();
+  const third = await looking(browser, { lang });
+  await third.context.addInitScript(() => { delete window.showSaveFilePicker; });
+  await open(third.page, await mail(dan, (x) => x.links?.some((u) => /\/m\//.test(u))), { lang, to: dan });
+  const theirs = third.page.locator('.file').filter({ hasText: name }).filter({ hasText: /27\s(MB|Mo)/ });
+  await theirs.waitFor();
+  await sound(third.page, `${lang}-large-passedon`, { lang });
+  const [copy] = await Promise.all([third.page.waitForEvent('download', { timeout: 120000 }), theirs.getByRole('button', { name: new RegExp(t('read.dl')) }).click()]);
+  assert.equal(sha(readFileSync(await copy.path())), sha(file));
+  await rp.goto(at);
+  await row.waitFor();
+
   // Locked: the next piece is refused, also for the page that has the message open.
   await page.goto(`${demo.url}/sent`);
   await page.getByRole('row').filter({ hasText: subject }).getByRole('link').first().click();
@@ -107,6 +140,9 @@ for (const lang of ['en', 'fr']) {
   if (/lock/.test(new URL(page.url()).pathname)) await confirm.first().click();
   await button.click();
   await row.getByText(t('open.locked', { sender: 'X' }).split('X')[0].trim().slice(0, 30)).waitFor();
+  const [still] = await Promise.all([third.page.waitForEvent('download', { timeout: 120000 }), theirs.getByRole('button', { name: new RegExp(t('read.dl')) }).click()]);
+  assert.equal(sha(readFileSync(await still.path())), sha(file)); // what was passed on is an envelope of its own
+  await third.close();
   await reader.close();
   await sender.close();
 }

@@ -190,6 +190,7 @@ func (d *desk) answerOf(r *web.Request, kind string, o keyserver.Original, f *fo
 	bad := fault.New(fault.Invalid, "err.title")
 	var wrong []string
 	if kind == keyserver.Forward {
+		a.Larges = strings.Fields(v.Get("large"))
 		a.To, wrong = mailaddr.ParseList(v.Get("to"))
 		for _, w := range wrong[:min(len(wrong), maxNamed)] {
 			bad = bad.In("to", "new.badrecipient", fault.Args{"email": w})

@@ -29,6 +29,7 @@ type Answer struct {
 	Subject string
 	Text    string
 	Files   func() (*File, error) // as in Request
+	Larges  []string              // of Forward: ids of the original's files beside the mail, whose keys are in Files
 }
 
 // answering is what a job knows of the envelope that it answers.
@@ -62,7 +63,7 @@ func (s *Service) answerJob(a Answer, o keyserver.Original) *job {
 	}
 	j := &job{s: s, sealedAt: s.cfg.DB.Now().UTC().Truncate(time.Second), r: Request{
 		Sender: Sender{UserID: o.UserID, Address: o.From.String(), Name: a.Name}, AccountID: o.AccountID, To: to,
-		Subject: a.Subject, Text: a.Text, Files: a.Files, Notify: a.Notify && o.UserID != "",
+		Subject: a.Subject, Text: a.Text, Files: a.Files, Larges: a.Larges, Notify: a.Notify && o.UserID != "",
 		Permissions: o.Permissions, Origin: a.Visitor.Origin,
 	}}
 	j.answer = &answering{act: keyserver.AnswerAct{Visitor: a.Visitor, Ref: a.Ref, Kind: a.Kind, To: to}, original: o, language: a.Visitor.Language}

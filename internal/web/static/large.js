@@ -178,8 +178,10 @@ const altered = (why) => Object.assign(new Error(why), { altered: true });
 
 // open decrypts a large file: fetchFrom(offset) gives a stream of its ciphertext
 // from there, perhaps only a piece. write takes the file's bytes in order. An
-// error has altered set where the ciphertext is not what was sealed.
-export async function open(d, fetchFrom, write, onProgress) {
+// error has altered set where the ciphertext is not what was sealed. Where the line
+// stays broken, or an error of fetchFrom has wait set, stuck(error) is asked: what it
+// throws ends it, and when it returns it goes on.
+export async function open(d, fetchFrom, write, onProgress, stuck = (err) => { throw err; }) {
   const total = largeSize(d.size);
   const content = padded(d.size);
   const count = Math.floor(content / CHUNK) + 1;
@@ -196,12 +198,14 @@ export async function open(d, fetchFrom, write, onProgress) {
     }));
     next += n;
     used = 0;
+    const mine = [];
     for (const p of plain) {
-      const mine = p.subarray(0, Math.min(left, p.length));
-      left -= mine.length;
-      if (p.subarray(mine.length).some((b) => b !== 0)) throw altered('the padding is not zero');
-      if (mine.length > 0) await write(mine);
+      mine.push(p.subarray(0, Math.min(left, p.length)));
+      left -= mine.at(-1).length;
+      if (p.subarray(mine.at(-1).length).some((b) => b !== 0)) throw altered('the padding is not zero');
     }
+    const whole = join(...mine); // one write, and not one for each chunk
+    if (whole.length > 0) await write(whole);
   };
   const take = async (piece) => {
     for (let at = 0; at < piece.length; ) {
@@ -236,7 +240,12 @@ export async function open(d, fetchFrom, write, onProgress) {
       failed = 0;
     } catch (err) {
       // Only where the line broke is it asked for again, from where it broke.
-      if (!(err instanceof TypeError) || ++failed > TRIES) throw err;
+      if (!(err instanceof TypeError) && !err.wait) throw err;
+      if (err.wait || navigator.onLine === false || ++failed > TRIES) {
+        await stuck(err);
+        failed = 0;
+        continue;
+      }
       await new Promise((resolve) => setTimeout(resolve, Math.min(30000, 250 * 2 ** failed)));
     }
   }

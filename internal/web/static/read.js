@@ -169,6 +169,8 @@ async function render(manifest, message) {
   if (source !== '') await offerFormatted(manifest, message, source, texts.length > 0, (shown) => list(within.filter((p) => !shown.has(p.id))));
   body.hidden = texts.length === 0;
 
+  tidyLarges();
+
   $('eml')?.addEventListener('click', () => save(message, 'message.eml'));
   $('print').addEventListener('click', () => print());
   $('opened').hidden = false;
@@ -264,6 +266,13 @@ function fileList(message, date) {
     $('count').textContent = d.attachments.replace('{n}', listed.length);
     $('attachments').hidden = listed.length === 0;
   };
+}
+
+// tidyLarges removes what a fetched large file has left in the browser's own folder, if it has.
+function tidyLarges() {
+  try {
+    if (localStorage.getItem('pli-large')) import('./readlarge.js').then((large) => large.tidy()).catch(() => {});
+  } catch { /* no storage, no file */ }
 }
 
 // save downloads bytes or a Blob. The type is never the file's own: a page of an active

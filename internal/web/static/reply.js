@@ -62,10 +62,27 @@ async function quote(button, status) {
   }
 }
 
+const BESIDE = 'application/vnd.pli.large+json';
+
+// beside are the files that lie beside the message: what opens one goes with the
+// new message as an attachment, and the service is told which ones it is to have.
+async function beside(manifest, message) {
+  const parts = manifest.parts.filter((p) => p.type === BESIDE && p.size < 8192);
+  if (parts.length === 0) return [];
+  const { descriptor } = await import('./large.js');
+  const out = [];
+  for (const p of parts) {
+    const content = await decodePart(message, p);
+    const l = descriptor(content);
+    if (l) out.push({ id: l.id, name: safeName(l.name, l.type ?? ''), size: l.size, file: new File([content], p.name ?? 'large.json', { type: BESIDE }) });
+  }
+  return out;
+}
+
 // attach puts the message as it was sealed into the page's second file input.
 // A box that is unticked while the message is being opened wins.
 async function attach(box, input, status, submit) {
-  input.value = '';
+  input.value = form.querySelector('[data-large]').value = '';
   status.textContent = '';
   if (!box.checked) return;
   submit.disabled = true;
@@ -75,9 +92,17 @@ async function attach(box, input, status, submit) {
     if (!box.checked) return;
     const file = new File([message], `${safeName(manifest.subject || 'message', '').slice(0, 80)}.eml`, { type: 'message/rfc822' });
     const all = new DataTransfer();
+    const said = [[file.name, file.size]];
     all.items.add(file);
+    const larges = await beside(manifest, message);
+    if (!box.checked) return;
+    for (const l of larges) {
+      all.items.add(l.file);
+      said.push([l.name, l.size]);
+    }
     input.files = all.files;
-    status.textContent = d.attached.replace('{file}', file.name).replace('{size}', bytes(file.size, d.units));
+    form.querySelector('[data-large]').value = larges.map((l) => l.id).join(' ');
+    status.textContent = said.map(([name, size]) => d.attached.replace('{file}', name).replace('{size}', bytes(size, d.units))).join(' ');
   } catch (err) {
     box.checked = false;
     status.textContent = err.message;
