@@ -101,7 +101,8 @@ async function show(record) {
   performance.mark('pli-bytes');
   const answer = await ask(d.release, { slot: head.slotId });
   performance.mark('pli-key');
-  if (!answer.ok) return say(answer.key.startsWith('release.level') ? 'level' : 'failed', answer.detail);
+  // An answer that was lost may have been given: the record says opened then (AT-34).
+  if (!answer.ok) return say(answer.key.startsWith('release.level') ? 'level' : 'failed', answer.status === 0 ? d.lost : answer.detail);
   let opened;
   try {
     const { s, hh, ph } = answer.value;
