@@ -6,8 +6,10 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/pli-mail/pli/internal/account"
 	"github.com/pli-mail/pli/internal/fault"
 	"github.com/pli-mail/pli/internal/mailaddr"
+	"github.com/pli-mail/pli/internal/store"
 )
 
 func (a *app) adminDomain(f *adminFlags) *cobra.Command {
@@ -49,21 +51,86 @@ func (a *app) adminDomain(f *adminFlags) *cobra.Command {
 				return err
 			}
 			err = o.Accounts.RemoveDomain(ctx, o.actor, n, args[1])
-			if fault.Is(err, fault.NotFound) {
-				if _, known := o.Accounts.Account(ctx, o.actor, n); known != nil {
-					return o.noAccount(n)
-				}
-				f := failed("cli.nodomain", "domain", args[1], "number", n)
-				f.code = exitNotFound
-				return f
-			}
 			if err != nil {
-				return err
+				return o.domainGone(ctx, err, n, args[1])
 			}
 			o.say("cli.domain.removed", "domain", args[1], "number", n)
 			return nil
 		}))
-	return a.group("domain", "admin.domain", list, add, remove)
+	verify := a.command("verify NUMBER DOMAIN", "admin.domain.verify", "  pli admin domain verify 100042 example.org", a.exactly("NUMBER", "DOMAIN"),
+		a.act(f, func(ctx context.Context, o *operator, args []string) error { return o.verifyDomain(ctx, f, args) }))
+	key := a.command("key NUMBER DOMAIN", "admin.domain.key", "", a.exactly("NUMBER", "DOMAIN"),
+		a.act(f, func(ctx context.Context, o *operator, args []string) error {
+			n, err := number(args[0])
+			if err != nil {
+				return err
+			}
+			d, err := o.Accounts.MakeDKIMKey(ctx, o.actor, n, args[1])
+			if err != nil {
+				return o.domainGone(ctx, err, n, args[1])
+			}
+			return o.write(recordsOf(d), f.format, false)
+		}))
+	return a.group("domain", "admin.domain", list, add, verify, key, remove)
+}
+
+// verifyDomain claims a domain, unless the account has or claims it, looks at
+// DNS, and prints the records that it should have. While one is missing the
+// status is that of checks that found problems.
+func (o *operator) verifyDomain(ctx context.Context, f *adminFlags, args []string) error {
+	n, err := number(args[0])
+	if err != nil {
+		return err
+	}
+	if _, err := o.Accounts.ClaimDomain(ctx, o.actor, n, args[1]); err != nil && !fault.HasKey(err, "dom.already") {
+		return o.domainGone(ctx, err, n, args[1])
+	}
+	d, err := o.Accounts.CheckDomain(ctx, o.actor, n, args[1])
+	if err != nil {
+		return o.domainGone(ctx, err, n, args[1])
+	}
+	if err := o.write(recordsOf(d), f.format, false); err != nil {
+		return err
+	}
+	if d.Claimed {
+		f := failed("dom.notyet", "domain", d.Name)
+		f.code = exitProblems
+		return f
+	}
+	return nil
+}
+
+// recordsOf are the records that a domain should have in DNS, and how they are.
+func recordsOf(d account.DomainView) *table {
+	t := &table{columns: []column{{"record", "cli.col.record"}, {"name", "dom.rec.name"}, {"value", "dom.rec.value"}, {"state", "cli.col.state"}}}
+	add := func(what string, r account.DNSRecord, c store.DNSCheck) {
+		if r.Name != "" {
+			t.add(what, r.Name, r.Value, c.State)
+		}
+	}
+	add("proof", d.Expects.Proof, d.Checks.Proof)
+	if d.Claimed {
+		return t
+	}
+	add("spf", d.Expects.SPF, d.Checks.SPF)
+	for _, r := range d.Expects.DKIM {
+		add("dkim", r, d.Checks.DKIM)
+	}
+	add("dmarc", d.Expects.DMARC, d.Checks.DMARC)
+	return t
+}
+
+// domainGone says which of account and domain is not there.
+func (o *operator) domainGone(ctx context.Context, err error, n int64, name string) error {
+	if !fault.Is(err, fault.NotFound) {
+		return err
+	}
+	if _, known := o.Accounts.Account(ctx, o.actor, n); known != nil {
+		return o.noAccount(n)
+	}
+	f := failed("cli.nodomain", "domain", name, "number", n)
+	f.code = exitNotFound
+	return f
 }
 
 func (o *operator) addDomain(ctx context.Context, n int64, name string) error {

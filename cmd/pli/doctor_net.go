@@ -75,7 +75,7 @@ func (d *doctor) checkGateway(ctx context.Context, now time.Time) {
 	if g.NextHop == "" || g.NextHop == "dns" { // the smart host, of which more is said above; or everybody's own
 		return
 	}
-	relay, err := server.NewNextHop(d.conf)
+	relay, err := server.NewNextHop(d.conf, nil)
 	if err == nil {
 		ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
 		defer cancel()
@@ -97,7 +97,7 @@ const mailPerMiB = 2_800_000
 func (d *doctor) checkSmarthost(ctx context.Context) {
 	args := []any{"host", d.conf.Mail.Smarthost}
 	var limit int64
-	relay, err := server.NewRelay(d.conf)
+	relay, err := server.NewRelay(d.conf, nil)
 	if err == nil {
 		ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
 		defer cancel()

@@ -56,6 +56,9 @@ type Config struct {
 	Hashers      int     // password hashes computed at once; each takes Hash.Memory. 0: one per processor
 	BreachedFile string  // sorted lines of SHA-1 in hex, ":count" after it allowed
 	Contact      Contact // who can help where an account has nobody
+
+	DNS DNS    // what domains are proved by; nil: nothing is looked at
+	SPF string // mechanism that lets the service's servers send, "" when not known
 }
 
 // HashCost is the cost of a password hash (argon2id). The zero value is 64 MiB, 3 passes.

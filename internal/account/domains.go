@@ -2,14 +2,16 @@ package account
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
+	"strings"
 
 	"github.com/pli-mail/pli/internal/fault"
 	"github.com/pli-mail/pli/internal/mailaddr"
 	"github.com/pli-mail/pli/internal/store"
 )
 
-// A domain is an account's when the operator has said so, having made sure of
+// A domain is an account's when DNS says so, or the operator, having made sure of
 // it. Any administrator can make users at any address; only the senders of an
 // account's own domains write under theirs and are shown as verified.
 
@@ -23,6 +25,53 @@ func (s *Service) Domains(ctx context.Context, actor Actor, number int64) ([]sto
 	return out, err
 }
 
+// Claims lists the domains that an account has yet to prove, by name.
+func (s *Service) Claims(ctx context.Context, actor Actor, number int64) ([]store.DomainClaim, error) {
+	var out []store.DomainClaim
+	err := s.look(ctx, actor, domainList, number, func(tx *store.Tx, a store.Account) (err error) {
+		out, err = tx.ListClaims(a.ID)
+		return err
+	})
+	return out, err
+}
+
+// DomainView is a domain, or a claim of one, with its keys.
+type DomainView struct {
+	store.Domain
+	Claimed bool   // not proved yet
+	Found   string // of a claim: what is there instead of the record
+	Keys    []store.DKIMKey
+	Expects DNSExpected
+}
+
+// Domain returns one domain of an account, or its claim.
+func (s *Service) Domain(ctx context.Context, actor Actor, number int64, name string) (DomainView, error) {
+	domain := canonicalDomain(name)
+	var out DomainView
+	err := s.look(ctx, actor, domainList, number, func(tx *store.Tx, a store.Account) (err error) {
+		out, err = s.domainOf(tx, a.ID, domain)
+		return err
+	})
+	return out, err
+}
+
+func (s *Service) domainOf(tx *store.Tx, number int64, domain string) (out DomainView, err error) {
+	out.Domain, err = tx.FindDomain(domain)
+	if errors.Is(err, store.ErrNotFound) || err == nil && out.AccountID != number {
+		c, err := tx.FindClaim(number, domain)
+		if err != nil {
+			return out, orNotFound(err)
+		}
+		out = DomainView{Claimed: true, Found: c.Found, Domain: store.Domain{Name: c.Name, AccountID: number, Token: c.Token, CreatedAt: c.CreatedAt, CheckedAt: c.CheckedAt}}
+	} else if err != nil {
+		return out, err
+	} else if out.Keys, err = tx.ListDKIMKeys(domain); err != nil {
+		return out, err
+	}
+	out.Expects = s.expected(out)
+	return out, nil
+}
+
 func parseDomain(name string) (string, error) {
 	domain, err := mailaddr.ParseDomain(clean(name))
 	if err != nil {
@@ -32,19 +81,29 @@ func parseDomain(name string) (string, error) {
 	return domain, nil
 }
 
-// AddDomain gives a domain to an account, and reports whether it had it
+// canonicalDomain is how a domain is kept, "" for what is none: which nobody has,
+// so that who may ask at all is decided first.
+func canonicalDomain(name string) string {
+	d, _ := parseDomain(name)
+	return d
+}
+
+func domainTaken(domain string) *fault.Error {
+	return fault.New(fault.Conflict, "people.domaintaken").With("domain", domain).In("domain", "people.domaintaken", fault.Args{"domain": domain})
+}
+
+// AddDomain gives a domain to an account without asking DNS, and reports whether it had it
 // already. One that is another account's stays there. Operators only.
 func (s *Service) AddDomain(ctx context.Context, actor Actor, number int64, name string) (d store.Domain, already bool, err error) {
 	domain, err := parseDomain(name)
 	if err != nil {
 		return d, false, err
 	}
-	taken := fault.New(fault.Conflict, "people.domaintaken").With("domain", domain)
 	err = s.act(ctx, actor, domainAdd, number, func(tx *store.Tx, a store.Account) error {
 		old, err := tx.FindDomain(domain)
 		switch {
 		case err == nil && old.AccountID != a.ID:
-			return taken
+			return domainTaken(domain)
 		case err == nil:
 			d, already = old, true
 			return nil
@@ -55,36 +114,106 @@ func (s *Service) AddDomain(ctx context.Context, actor Actor, number int64, name
 		if err := tx.InsertDomain(d); err != nil {
 			return err
 		}
+		if _, err := tx.DeleteClaim(a.ID, domain); err != nil {
+			return err
+		}
 		return record(tx, actor, domainAdd, a.ID, domain)
 	})
 	if errors.Is(err, store.ErrTaken) { // given to another account at the same moment
-		err = taken.Because(err)
+		err = domainTaken(domain).Because(err)
 	}
 	return d, already, err
 }
 
-// RemoveDomain takes a domain from its account: its people send under the
-// service's address from now on. Operators only.
-func (s *Service) RemoveDomain(ctx context.Context, actor Actor, number int64, name string) error {
+// ClaimDomain says that a domain is the account's; it is once DNS has the record
+// (DNSExpected.Proof). Whether it is another account's is not told before that
+// record is there: who owns the domain learns it, and nobody else.
+func (s *Service) ClaimDomain(ctx context.Context, actor Actor, number int64, name string) (DomainView, error) {
 	domain, err := parseDomain(name)
 	if err != nil {
-		return err
+		return DomainView{}, err
 	}
+	token := newToken()
+	var out DomainView
+	err = s.act(ctx, actor, domainClaim, number, func(tx *store.Tx, a store.Account) error {
+		out, err = s.domainOf(tx, a.ID, domain)
+		if err == nil {
+			return fault.New(fault.Conflict, "dom.already").With("domain", domain).In("domain", "dom.already", fault.Args{"domain": domain})
+		}
+		if !fault.Is(err, fault.NotFound) {
+			return err
+		}
+		claims, err := tx.ListClaims(a.ID)
+		if err != nil {
+			return err
+		}
+		if len(claims) >= maxClaims {
+			return fault.New(fault.Conflict, "dom.many").With("n", maxClaims)
+		}
+		if err := tx.InsertClaim(store.DomainClaim{Name: domain, AccountID: a.ID, Token: token}); err != nil {
+			return err
+		}
+		if out, err = s.domainOf(tx, a.ID, domain); err != nil {
+			return err
+		}
+		return record(tx, actor, domainClaim, a.ID, domain)
+	})
+	return out, err
+}
+
+// maxClaims bounds what an account makes the service ask DNS for.
+const maxClaims = 100
+
+// newToken is 100 bits that people can read out.
+func newToken() string { return strings.ToLower(rand.Text()[:20]) }
+
+// RemoveDomain takes a domain, or a claim, from its account: its people send under the
+// service's address from now on, and its keys are destroyed.
+func (s *Service) RemoveDomain(ctx context.Context, actor Actor, number int64, name string) error {
+	domain := canonicalDomain(name)
 	return s.act(ctx, actor, domainRemove, number, func(tx *store.Tx, a store.Account) error {
 		had, err := tx.DeleteDomain(a.ID, domain)
 		if err != nil {
 			return err
 		}
-		if !had {
+		claimed, err := tx.DeleteClaim(a.ID, domain)
+		if err != nil {
+			return err
+		}
+		if !had && !claimed {
 			return notFound()
 		}
 		return record(tx, actor, domainRemove, a.ID, domain)
 	})
 }
 
+// SetDomainSenders says whose mail may go out under a domain: of the members of
+// a group, or with "" of everybody of the account who has an address in it.
+func (s *Service) SetDomainSenders(ctx context.Context, actor Actor, number int64, name, groupID string) error {
+	domain := canonicalDomain(name)
+	return s.act(ctx, actor, domainSenders, number, func(tx *store.Tx, a store.Account) error {
+		d, err := tx.FindDomain(domain)
+		if err != nil || d.AccountID != a.ID {
+			return orNotFound(errors.Join(err, store.ErrNotFound))
+		}
+		name := ""
+		if groupID != "" {
+			g, err := tx.FindGroup(a.ID, groupID)
+			if err != nil {
+				return orNotFound(err)
+			}
+			name = g.Name
+		}
+		if err := tx.SetDomainSenders(domain, groupID); err != nil {
+			return err
+		}
+		return record(tx, actor, domainSenders, a.ID, domain, "group", name)
+	})
+}
+
 // Verified decides whether a message of an account may say that this user, at
-// this address, sent it: the user is of that account and has that address, and
-// the address is in a domain that the account has.
+// this address, sent it: the user is of that account and has that address, the
+// address is in a domain that the account has, and the domain lets them.
 func Verified(tx *store.Tx, number int64, userID string, address mailaddr.Address) (bool, error) {
 	u, err := tx.FindUser(userID)
 	if err == nil && (number == 0 || u.AccountID != number || u.Address != address.Canonical()) {
@@ -97,7 +226,10 @@ func Verified(tx *store.Tx, number int64, userID string, address mailaddr.Addres
 	if errors.Is(err, store.ErrNotFound) {
 		return false, nil
 	}
-	return err == nil && d.AccountID == number, err
+	if err != nil || d.AccountID != number || d.SendersGroup == "" {
+		return err == nil && d.AccountID == number, err
+	}
+	return tx.IsMember(d.SendersGroup, userID)
 }
 
 // Verified is the function of that name, in a transaction of its own.

@@ -26,3 +26,6 @@ func Acts() []string {
 	}
 	return out
 }
+
+// SetDNS sets what domains are proved by, and the mechanism of the service's servers.
+func SetDNS(s *Service, dns DNS, spf string) { s.c.DNS, s.c.SPF = dns, spf }

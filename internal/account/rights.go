@@ -71,9 +71,16 @@ const (
 	settingsView   action = "account.settings_view"
 	settingsSet    action = "account.settings"
 
-	domainList   action = "domain.list"
-	domainAdd    action = "domain.add"
-	domainRemove action = "domain.remove"
+	domainList    action = "domain.list"
+	domainAdd     action = "domain.add"
+	domainRemove  action = "domain.remove"
+	domainClaim   action = "domain.claim"
+	domainCheck   action = "domain.check"
+	domainVerify  action = "domain.verify" // by DNS
+	domainSenders action = "domain.senders"
+	dkimMake      action = "dkim.make"
+	dkimActivate  action = "dkim.activate"
+	dkimRemove    action = "dkim.remove"
 
 	groupView   action = "group.view"
 	groupAdd    action = "group.add"
@@ -132,7 +139,12 @@ var actions = map[action]roles{
 	settingsSet:    administrators | operators,
 	domainList:     administrators | operators,
 	domainAdd:      operators,
-	domainRemove:   operators,
+	domainRemove:   administrators | operators,
+	domainClaim:    administrators | operators,
+	domainCheck:    administrators | operators,
+	domainSenders:  administrators | operators,
+	dkimMake:       administrators | operators,
+	dkimRemove:     administrators | operators,
 	groupView:      administrators | operators,
 	groupAdd:       administrators | operators,
 	groupRename:    administrators | operators,

@@ -60,6 +60,14 @@ func Register(c Config) error {
 	handle(a, client.Release, a.release)
 	handle(a, client.GetCiphertext, a.ciphertext)
 	handle(a, client.GetLargePiece, a.largePiece)
+	handle(a, client.ListDomains, a.listDomains)
+	handle(a, client.ClaimDomain, a.claimDomain)
+	handle(a, client.GetDomain, a.getDomain)
+	handle(a, client.CheckDomain, a.checkDomain)
+	handle(a, client.ChangeDomain, a.changeDomain)
+	handle(a, client.RemoveDomain, a.removeDomain)
+	handle(a, client.MakeDKIMKey, a.makeKey)
+	handle(a, client.RemoveDKIMKey, a.removeKey)
 	return a.document()
 }
 

@@ -49,6 +49,9 @@ func handle[In, Out any](a *api, o client.Operation[In, Out], fn func(*web.Reque
 			defer s.Close()
 			return r.Stream(s, s.Size)
 		}
+		if o.Status != 0 {
+			return r.JSONStatus(o.Status, out)
+		}
 		return r.JSON(out)
 	}, access, opts...)
 }

@@ -162,12 +162,21 @@ func (r *reading) checkMail() {
 			r.add("gateway.listen", "config.together", "other", "mail.open_address", "example", findKey("gateway.listen").example)
 		}
 	}
+	if s := m.SPF; s != "" && r.ok("mail.spf") && !isMechanism(s) {
+		r.add("mail.spf", "config.spf", "value", s)
+	}
 	r.together("mail.dkim.domain", "mail.dkim.selector", "mail.dkim.key_file")
 	if m.DKIM.Domain != "" && r.ok("mail.dkim.domain") {
 		if _, err := mailaddr.ParseDomain(m.DKIM.Domain); err != nil {
 			r.add("mail.dkim.domain", "config.domain", "value", m.DKIM.Domain)
 		}
 	}
+}
+
+// isMechanism reports whether s is one mechanism of SPF that names servers.
+func isMechanism(s string) bool {
+	name, value, ok := strings.Cut(s, ":")
+	return ok && value != "" && !strings.ContainsAny(s, " \t\"") && slices.Contains([]string{"include", "a", "mx", "ip4", "ip6"}, name)
 }
 
 func (r *reading) checkProviders() {

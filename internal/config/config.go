@@ -64,6 +64,7 @@ type Mail struct {
 	From         string // of the service's own mails: an address, or Name <address>
 	DKIM         DKIM
 	OpenAddress  string // that recipients may forward envelopes to; empty: none
+	SPF          string // mechanism of SPF that lets the smart host send, for domains' owners; empty: not known
 	DKIMDir      string // files of further keys, SELECTOR._domainkey.DOMAIN.pem; empty: none
 }
 

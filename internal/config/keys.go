@@ -74,6 +74,9 @@ var keys = []key{
 	{name: "mail.open_address", example: `"open@pli.example.org"`, field: func(c *Config) any { return &c.Mail.OpenAddress },
 		doc: "Where recipients may forward an envelope that nothing on their device opens. The gateway takes mail for it from anyone and answers with a link, only to the address that the envelope was made for. Left out, there is none. Whoever forwards shows the service both halves of the key for a moment."},
 
+	{name: "mail.spf", example: `"include:_spf.example.net"`, field: func(c *Config) any { return &c.Mail.SPF },
+		doc: "What a domain's SPF record needs so that the servers that send this service's mail may send for it: one mechanism (RFC 7208). Administrators are told to add it to their domains, and whether it is there."},
+
 	{name: "mail.dkim.domain", example: `"example.org"`, field: func(c *Config) any { return &c.Mail.DKIM.Domain },
 		doc: "Domain of the signature (d=)."},
 	{name: "mail.dkim.selector", example: `"pli"`, field: func(c *Config) any { return &c.Mail.DKIM.Selector },

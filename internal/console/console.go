@@ -66,6 +66,17 @@ func New(kit *web.Kit, accounts *account.Service) error {
 	kit.Handle("GET "+account+"/invitations/{invitation}/revoke", c.confirmRevokeInvitation, web.Admin)
 	kit.Handle("POST "+account+"/invitations/{invitation}/revoke", c.revokeInvitation, web.Admin)
 
+	kit.Handle("GET "+account+"/domains", c.domains, web.Admin)
+	kit.Handle("POST "+account+"/domains", c.claimDomain, web.Admin)
+	kit.Handle("GET "+account+"/domains/{domain}", c.domain, web.Admin)
+	kit.Handle("POST "+account+"/domains/{domain}/check", c.checkDomain, web.Admin)
+	kit.Handle("POST "+account+"/domains/{domain}/senders", c.setDomainSenders, web.Admin)
+	kit.Handle("POST "+account+"/domains/{domain}/keys", c.makeKey, web.Admin)
+	kit.Handle("GET "+account+"/domains/{domain}/keys/{selector}/remove", c.confirmRemoveKey, web.Admin)
+	kit.Handle("POST "+account+"/domains/{domain}/keys/{selector}/remove", c.removeKey, web.Admin)
+	kit.Handle("GET "+account+"/domains/{domain}/remove", c.confirmRemoveDomain, web.Admin)
+	kit.Handle("POST "+account+"/domains/{domain}/remove", c.removeDomain, web.Admin)
+
 	kit.Handle("GET "+account+"/users", c.users, web.Admin)
 	kit.Handle("GET "+account+"/users/new", c.newUser, web.Admin)
 	kit.Handle("POST "+account+"/users/new", c.addUser, web.Admin)
@@ -119,7 +130,7 @@ func headOf(r *web.Request, a account.AccountView, page string, between ...web.L
 	}
 	h.Base = r.Base(append(titles, name, a.Name)...)
 	for _, t := range []struct{ at, key string }{
-		{"", "ov.tab"}, {"/groups", "seed.groups"}, {"/users", "seed.users"}, {"/requests", "adm.requests"}, {"/audit", "au.h1"},
+		{"", "ov.tab"}, {"/groups", "seed.groups"}, {"/users", "seed.users"}, {"/domains", "d.h1"}, {"/requests", "adm.requests"}, {"/audit", "au.h1"},
 	} {
 		below := t.at != "" && strings.HasPrefix(r.URL.Path, root+t.at+"/")
 		h.Tabs = append(h.Tabs, web.Link{URL: root + t.at, Text: r.T(t.key), Current: below || r.URL.Path == root+t.at, Below: below})

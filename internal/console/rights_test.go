@@ -45,6 +45,17 @@ var matrix = map[string]routeRule{
 	"GET /admin/accounts/{n}/invitations/{invitation}/revoke":  {200, false},
 	"POST /admin/accounts/{n}/invitations/{invitation}/revoke": {303, false},
 
+	"GET /admin/accounts/{n}/domains":                                  {200, false},
+	"POST /admin/accounts/{n}/domains":                                 {422, false}, // no name
+	"GET /admin/accounts/{n}/domains/{domain}":                         {200, false},
+	"POST /admin/accounts/{n}/domains/{domain}/check":                  {303, false},
+	"POST /admin/accounts/{n}/domains/{domain}/senders":                {303, false},
+	"POST /admin/accounts/{n}/domains/{domain}/keys":                   {303, false},
+	"GET /admin/accounts/{n}/domains/{domain}/keys/{selector}/remove":  {404, false}, // no such key
+	"POST /admin/accounts/{n}/domains/{domain}/keys/{selector}/remove": {404, false},
+	"GET /admin/accounts/{n}/domains/{domain}/remove":                  {200, false},
+	"POST /admin/accounts/{n}/domains/{domain}/remove":                 {303, false},
+
 	"GET /admin/accounts/{n}/users":                 {200, false},
 	"GET /admin/accounts/{n}/users/new":             {200, false},
 	"POST /admin/accounts/{n}/users/new":            {422, false},
@@ -60,11 +71,11 @@ var matrix = map[string]routeRule{
 }
 
 // objects are what stands in an address.
-type objects struct{ n, group, user, invitation string }
+type objects struct{ n, group, user, invitation, domain string }
 
 func (o objects) path(pattern string) string {
 	_, path, _ := strings.Cut(pattern, " ")
-	return strings.NewReplacer("{$}", "", "{n}", o.n, "{group}", o.group, "{user}", o.user, "{invitation}", o.invitation).Replace(path)
+	return strings.NewReplacer("{$}", "", "{n}", o.n, "{group}", o.group, "{user}", o.user, "{invitation}", o.invitation, "{domain}", o.domain, "{selector}", "none").Replace(path)
 }
 
 func objectsOf(t *testing.T, h *webtest.House, number int64, text, address string) objects {
@@ -78,7 +89,11 @@ func objectsOf(t *testing.T, h *webtest.House, number int64, text, address strin
 	if err != nil {
 		t.Fatal(err)
 	}
-	return objects{text, groups.Groups[0].ID, idOf(t, h, address), i.ID}
+	domain := "example-" + text + ".test"
+	if _, _, err := h.Accounts.AddDomain(ctx, op, number, domain); err != nil {
+		t.Fatal(err)
+	}
+	return objects{text, groups.Groups[0].ID, idOf(t, h, address), i.ID, domain}
 }
 
 // AT-56: every address of the console, for everybody, on objects of their own
@@ -136,9 +151,9 @@ func TestMatrix(t *testing.T) {
 		} else {
 			check("an administrator of another account", other, ours, 404, "")
 			check("the administrator, in another account", admin, theirs, 404, "")
-			check("the administrator, in no account", admin, objects{"999999", ours.group, ours.user, ours.invitation}, 404, "")
-			if strings.Contains(path, "{group}") || strings.Contains(path, "{user}") || strings.Contains(path, "{invitation}") {
-				mixed := objects{ours.n, theirs.group, theirs.user, theirs.invitation}
+			check("the administrator, in no account", admin, objects{"999999", ours.group, ours.user, ours.invitation, ours.domain}, 404, "")
+			if strings.Contains(path, "{group}") || strings.Contains(path, "{user}") || strings.Contains(path, "{invitation}") || strings.Contains(path, "{domain}") {
+				mixed := objects{ours.n, theirs.group, theirs.user, theirs.invitation, theirs.domain}
 				check("the administrator, with ids of another account", admin, mixed, 404, "") // AT-59
 			}
 		}

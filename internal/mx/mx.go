@@ -138,6 +138,21 @@ func New(c Config) (*Resolver, error) {
 	return r, nil
 }
 
+// TXT returns the texts at a name, each put together from its parts (RFC 7208,
+// section 3.3); a name that is not there has none.
+func (r *Resolver) TXT(ctx context.Context, name string) (texts []string, err error) {
+	a, err := r.ask(ctx, name, dns.TypeTXT)
+	if err != nil {
+		return nil, err
+	}
+	for _, rr := range a.rrs {
+		if x, ok := rr.(*dns.TXT); ok {
+			texts = append(texts, strings.Join(x.Txt, ""))
+		}
+	}
+	return texts, nil
+}
+
 // Roots are the authorities that vouch for hosts.
 func (r *Resolver) Roots() *x509.CertPool { return r.c.Roots }
 

@@ -14,8 +14,6 @@ import (
 	"strings"
 	"sync"
 	"time"
-
-	"github.com/miekg/dns"
 )
 
 // Policy is a domain's wish for its mail (RFC 8461, section 3.2).
@@ -111,17 +109,12 @@ func (r *Resolver) policy(ctx context.Context, domain string) *Policy {
 
 // policyID is the id of a domain's TXT record, "" where there is no policy.
 func (r *Resolver) policyID(ctx context.Context, domain string) string {
-	a, err := r.ask(ctx, "_mta-sts."+domain, dns.TypeTXT)
+	texts, err := r.TXT(ctx, "_mta-sts."+domain)
 	if err != nil {
 		return ""
 	}
 	id, records := "", 0
-	for _, rr := range a.rrs {
-		x, ok := rr.(*dns.TXT)
-		if !ok {
-			continue
-		}
-		text := strings.Join(x.Txt, "")
+	for _, text := range texts {
 		if !strings.HasPrefix(text, "v=STSv1;") {
 			continue
 		}

@@ -42,6 +42,7 @@ type Config struct {
 	ServerName string        // in the next hop's certificate; "" for the host of Addr
 	Hello      string        // our own host name
 	DKIM       []DKIM        // the key used is the one aligned with From
+	Keys       func() []DKIM // further keys, which may change; nil: none
 	Timeout    time.Duration // of one step; 5 minutes (RFC 5321, section 4.5.3.2)
 
 	// Resolver finds the recipients' own mail servers, instead of Addr.

@@ -35,12 +35,18 @@ func (k DKIM) signer() (*dkim.Signer, error) {
 // one that DMARC takes for aligned (RFC 7489, section 3.1.1).
 func (r *Relay) key(domain string) *DKIM {
 	var best *DKIM
-	for i := range r.cfg.DKIM {
-		k := &r.cfg.DKIM[i]
-		if (strings.EqualFold(domain, k.Domain) || strings.HasSuffix(domain, "."+strings.ToLower(k.Domain))) &&
-			(best == nil || len(k.Domain) > len(best.Domain)) {
-			best = k
+	choose := func(keys []DKIM) {
+		for i := range keys {
+			k := &keys[i]
+			if (strings.EqualFold(domain, k.Domain) || strings.HasSuffix(domain, "."+strings.ToLower(k.Domain))) &&
+				(best == nil || len(k.Domain) > len(best.Domain)) {
+				best = k
+			}
 		}
+	}
+	choose(r.cfg.DKIM)
+	if r.cfg.Keys != nil {
+		choose(r.cfg.Keys())
 	}
 	return best
 }

@@ -68,13 +68,13 @@ func (s *Server) newDoor() (*door, error) {
 type exits struct{ own, next *relay.Relay }
 
 // newExits makes both, which are one where the gateway names no way of its own.
-func newExits(conf *config.Config) (e exits, err error) {
-	if e.own, err = NewRelay(conf); err != nil {
+func newExits(conf *config.Config, keys func() []relay.DKIM) (e exits, err error) {
+	if e.own, err = NewRelay(conf, keys); err != nil {
 		return e, err
 	}
 	e.next = e.own
 	if g := conf.Gateway; g.NextHop != "" || len(g.Partners) > 0 || len(g.DNS) > 0 {
-		e.next, err = NewNextHop(conf)
+		e.next, err = NewNextHop(conf, keys)
 	}
 	return e, err
 }
@@ -93,9 +93,9 @@ func (e exits) close() {
 }
 
 // NewNextHop is the way out for mail in flight.
-func NewNextHop(conf *config.Config) (*relay.Relay, error) {
+func NewNextHop(conf *config.Config, keys func() []relay.DKIM) (*relay.Relay, error) {
 	g := conf.Gateway
-	c := relay.Config{Hello: g.Hostname, Timeout: 5 * time.Minute}
+	c := relay.Config{Hello: g.Hostname, Timeout: 5 * time.Minute, Keys: keys}
 	resolver, err := mx.New(mx.Config{Servers: g.DNS, Trusted: g.DNSTrusted, NoDNSSEC: g.DNSSECOff})
 	if err != nil {
 		return nil, fmt.Errorf("configure gateway: %w", err)

@@ -24,6 +24,7 @@ import (
 	"github.com/pli-mail/pli/internal/mailaddr"
 	"github.com/pli-mail/pli/internal/masterkey"
 	"github.com/pli-mail/pli/internal/message"
+	"github.com/pli-mail/pli/internal/mx"
 	"github.com/pli-mail/pli/internal/notice"
 	"github.com/pli-mail/pli/internal/outbox"
 	"github.com/pli-mail/pli/internal/relay"
@@ -97,13 +98,23 @@ func (p *Parts) build(c Config) error {
 	p.Outbox = outbox.New(outbox.Config{DB: p.DB, Root: p.Root, Blobs: p.Blobs, Log: c.Log})
 	p.Postman = &sealing.Postman{Outbox: p.Outbox, Words: words, From: message.Mailbox{Name: name, Addr: from}, Hostname: conf.Gateway.Hostname}
 	p.Accounts = account.New(account.Config{DB: p.DB, Root: p.Root, Origin: conf.PublicURL, SiteName: conf.Name, Post: p.Postman, Wake: p.Outbox.Wake, Log: c.Log,
-		Hash: c.Hash, Hashers: int(conf.Limits.PasswordChecks), BreachedFile: conf.BreachedPasswords, Contact: contact(conf.Support)})
+		Hash: c.Hash, Hashers: int(conf.Limits.PasswordChecks), BreachedFile: conf.BreachedPasswords, Contact: contact(conf.Support), DNS: dnsOf(c), SPF: conf.Mail.SPF})
 	p.Keys = keyserver.New(keyserver.Config{DB: p.DB, Root: p.Root, Blobs: p.Blobs, Origin: conf.PublicURL,
 		Post: p.Postman.Keys(), Log: c.Log, MaxLarge: conf.Limits.LargeGiB << 30, KeepTransits: time.Duration(conf.Gateway.KeepDays) * 24 * time.Hour})
 	p.Sealing = sealing.New(sealing.Config{DB: p.DB, Keys: p.Keys, Blobs: p.Blobs, Outbox: p.Outbox, Words: words, Post: p.Postman,
 		Spool: p.spool, Origin: conf.PublicURL, Log: c.Log, MaxFiles: conf.Limits.AttachmentsMiB << 20, Protects: p.way})
 	p.Intakes = intake.New(intake.Config{DB: p.DB, Root: p.Root, Sealing: p.Sealing, Post: p.Postman})
 	return nil
+}
+
+// dnsOf asks DNS about domains. Without one, and most commands have no use for
+// it, nothing is looked at; nor by the demonstration, which asks nobody outside.
+func dnsOf(c Config) account.DNS {
+	r, err := mx.New(mx.Config{Servers: c.Config.Gateway.DNS})
+	if err != nil || c.Demo {
+		return nil
+	}
+	return r
 }
 
 // way asks how the way to a domain's mail server is proved.
@@ -125,10 +136,11 @@ func contact(support string) account.Contact {
 	return account.Contact{Name: support}
 }
 
-// NewRelay is the way out for the service's own mail.
-func NewRelay(conf *config.Config) (*relay.Relay, error) {
+// NewRelay is the way out for the service's own mail. It signs with keys, nil for
+// none, beside those of the configuration.
+func NewRelay(conf *config.Config, keys func() []relay.DKIM) (*relay.Relay, error) {
 	c := relay.Config{Addr: conf.Mail.Smarthost, TLS: conf.Mail.TLS, Username: conf.Mail.Username, CAFile: conf.Mail.CAFile,
-		Hello: conf.Origin().Hostname()}
+		Hello: conf.Origin().Hostname(), Keys: keys}
 	if conf.Mail.PasswordFile != "" {
 		var err error
 		if c.Password, err = config.ReadSecret(conf.Mail.PasswordFile); err != nil {

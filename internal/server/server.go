@@ -72,7 +72,7 @@ func New(ctx context.Context, c Config) (_ *Server, err error) {
 	if s.Parts, err = Open(ctx, c); err != nil {
 		return nil, err
 	}
-	if s.exits, err = newExits(c.Config); err != nil {
+	if s.exits, err = newExits(c.Config, (&signers{accounts: s.Accounts, log: c.Log}).keys); err != nil {
 		return nil, err
 	}
 	if err := s.Audit.CheckMark(ctx); err != nil {
@@ -153,6 +153,7 @@ func (s *Server) Run(ctx context.Context) error {
 	})
 	work.Go(func() { s.sweep(working) })
 	work.Go(func() { s.Audit.Run(working) })
+	work.Go(func() { s.sweepDomains(working) })
 	work.Go(func() { s.watchCertificates(working) })
 	serve := func(h *http.Server, l net.Listener) {
 		doors.Go(func() {
@@ -249,6 +250,20 @@ func (s *Server) sweep(ctx context.Context) {
 			s.conf.Log.Error("sweep", "error", err)
 		default:
 			s.conf.Log.Debug("swept", "result", swept)
+		}
+		select {
+		case <-time.After(s.sweepEvery):
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// sweepDomains asks DNS, which may be slow, beside the other sweep.
+func (s *Server) sweepDomains(ctx context.Context) {
+	for {
+		if err := s.Accounts.SweepDomains(ctx); err != nil && ctx.Err() == nil {
+			s.conf.Log.Warn("look at domains", "error", err)
 		}
 		select {
 		case <-time.After(s.sweepEvery):

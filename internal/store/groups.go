@@ -99,6 +99,13 @@ func (tx *Tx) DeleteMemberships(userID string) error {
 	return err
 }
 
+// IsMember reports whether a user is in a group.
+func (tx *Tx) IsMember(groupID, userID string) (in bool, err error) {
+	var n int
+	err = tx.row(`SELECT COUNT(*) FROM memberships WHERE group_id = $1 AND user_id = $2`, groupID, userID).Scan(&n)
+	return n > 0, err
+}
+
 // ListMembers returns the users in a group by address, those above after.
 func (tx *Tx) ListMembers(groupID, after string, limit int) ([]User, error) {
 	rows, err := tx.rows(`SELECT `+userColumns+` FROM memberships m JOIN users u ON u.id = m.user_id

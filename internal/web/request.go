@@ -228,6 +228,9 @@ func (r *Request) WantsJSON() bool {
 // JSON answers 200 with v.
 func (r *Request) JSON(v any) error { return r.writeJSON(http.StatusOK, v) }
 
+// JSONStatus answers with v under another status of success.
+func (r *Request) JSONStatus(status int, v any) error { return r.writeJSON(status, v) }
+
 // Raw answers 200 with content that is ready.
 func (r *Request) Raw(mediaType string, content []byte) error {
 	h := r.answer()

@@ -81,7 +81,7 @@ func New(t testing.TB) *House {
 	must(t, err)
 	log := slog.New(slog.NewTextHandler(&locked{h: h}, nil))
 	h.Accounts = account.New(account.Config{DB: h.DB, Root: h.Root, Origin: h.Origin, Post: accountPost{h}, Log: log,
-		Hash: account.HashCost{Memory: 64, Passes: 1}})
+		Hash: account.HashCost{Memory: 64, Passes: 1}, DNS: emptyDNS{}})
 	h.Keys = keyserver.New(keyserver.Config{DB: h.DB, Root: h.Root, Blobs: h.Blobs, Origin: h.Origin, Post: keyPost{h}, Log: log})
 	catalogue, err := i18n.Load()
 	must(t, err)
@@ -166,6 +166,11 @@ func (h *House) Logged() string {
 	defer h.mu.Unlock()
 	return h.Log.String()
 }
+
+// emptyDNS has no records.
+type emptyDNS struct{}
+
+func (emptyDNS) TXT(context.Context, string) ([]string, error) { return nil, nil }
 
 type keyPost struct{ h *House }
 
