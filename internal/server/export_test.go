@@ -17,4 +17,4 @@ func (s *Server) SweepEvery(d time.Duration) { s.sweepEvery = d }
 func (s *Server) Reload() { s.reload(s.cert, true) }
 
 // NewExits are the ways out of a configuration.
-func NewExits(c *config.Config) (outbox.Sender, error) { return newExits(c) }
+func NewExits(c *config.Config) (outbox.Sender, error) { return newExits(c, nil) }
