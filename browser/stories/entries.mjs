@@ -1,5 +1,5 @@
 // The pages through which an envelope comes, as a hostile page, a broken line and a careful reader meet them
-// (AT-14, AT-18, AT-19, AT-21, AT-34, AT-83).
+// (AT-12, AT-14, AT-18 to AT-21, AT-34, AT-83).
 import { createServer } from 'node:http';
 import { openSync, ftruncateSync, closeSync, writeFileSync, readFileSync } from 'node:fs';
 import { pathToFileURL } from 'node:url';
@@ -86,6 +86,40 @@ const site = `http://127.0.0.1:${evil.address().port}`;
     assert.match(frame.url(), /^(chrome-error:.*|about:blank)?$/, `${path} is shown in a frame: ${frame.url()}`);
   }
   p.problems.length = 0; // the policy says what it kept out of the frames
+  await p.close();
+}
+// An envelope of another service: the page says whose it is, and nothing is asked of either (AT-12).
+{
+  const p = await looking(browser);
+  const theirs = demo.url.replace('localhost', '127.0.0.1');
+  const bytes = Buffer.from(armor.replace(/-----[^-]+-----/g, ''), 'base64');
+  const other = Buffer.from(bytes.toString('latin1').replace(demo.url, theirs), 'latin1').toString('base64').replace(/.{76}(?=.)/g, '$&\n');
+  const f = `${scratch}/theirs.html`;
+  writeFileSync(f, html.replace(armor, `-----BEGIN PLI ENVELOPE-----\n${other}\n-----END PLI ENVELOPE-----`));
+  await p.page.goto(`${demo.url}/up`);
+  const asked = [];
+  p.page.on('request', (r) => { if (/\/api\//.test(r.url())) asked.push(r.url()); });
+  await p.page.locator('input[type=file]').setInputFiles(f);
+  await p.page.getByText(t('portal.say.origin')).waitFor();
+  const said = await p.page.locator('main').innerText();
+  assert.ok(said.includes(new URL(theirs).host) && said.includes(new URL(demo.url).host), said);
+  assert.deepEqual(asked, []);
+  await sound(p.page, 'entries-theirs', { lang: 'en' });
+  await p.close();
+}
+
+// A viewer whose windows keep its sandbox: the page says what to do (AT-20).
+{
+  const p = await person(browser, { hosts: [site] });
+  await p.page.goto(site);
+  await p.page.evaluate((srcdoc) => {
+    const f = Object.assign(document.createElement('iframe'), { srcdoc, width: 600, height: 600 });
+    f.setAttribute('sandbox', 'allow-scripts allow-popups');
+    document.body.replaceChildren(f);
+  }, html);
+  const [tab] = await Promise.all([p.context.waitForEvent('page'), p.page.frameLocator('iframe').locator('#open').click()]);
+  await tab.getByText(t('portal.say.sandbox', { site: demo.url }).slice(0, 60)).waitFor();
+  p.problems.length = 0;
   await p.close();
 }
 evil.close();
