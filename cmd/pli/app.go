@@ -126,7 +126,7 @@ func (a *app) root() *cobra.Command {
 	}})
 	root.AddCommand(
 		a.sealCommand(), a.openCommand(), a.signinCommand(), a.signoutCommand(),
-		a.demoCommand(), a.serveCommand(), a.setupCommand(), a.doctorCommand(), a.keyCommand(), a.adminCommand(), a.rulesCommand(), a.explainCommand(), a.configCommand(),
+		a.demoCommand(), a.serveCommand(), a.setupCommand(), a.doctorCommand(), a.keyCommand(), a.adminCommand(), a.rulesCommand(), a.explainCommand(), a.auditCommand(), a.configCommand(),
 		a.versionCommand(), a.completionCommand(), a.manCommand(),
 	)
 	return root

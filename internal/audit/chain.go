@@ -89,8 +89,9 @@ func (c Checkpoint) Signed(key ed25519.PublicKey) bool {
 	return len(key) == ed25519.PublicKeySize && ed25519.Verify(key, c.signed(), c.Signature)
 }
 
-func headOf(h store.AuditHead) Checkpoint {
-	return Checkpoint{h.AccountID, h.Seq, h.Hash, h.At, h.Signature}
+// HeadOf is the checkpoint that is kept at the end of a chain.
+func HeadOf(h store.AuditHead) Checkpoint {
+	return Checkpoint{h.AccountID, h.Seq, h.Digest, h.At, h.Signature}
 }
 
 // event is a checkpoint as a record of its account.

@@ -148,7 +148,7 @@ func (n *Notary) Chain(ctx context.Context) (total int, err error) {
 		total += b.chained
 		n.mu.Lock()
 		for account, h := range b.heads {
-			n.last[account] = headOf(*h)
+			n.last[account] = HeadOf(*h)
 		}
 		n.mu.Unlock()
 		for _, broken := range b.broken {
@@ -183,7 +183,7 @@ func (b *batch) run() error {
 		}
 		pos++
 		r.Pos, r.Seq = pos, h.Seq+1
-		r.Digest = Hash(h.Hash, r)
+		r.Digest = Hash(h.Digest, r)
 		ours, err := b.tx.ChainAudit(r)
 		if err != nil {
 			return err
@@ -191,7 +191,7 @@ func (b *batch) run() error {
 		if !ours {
 			return fmt.Errorf("record %s was chained by somebody else", r.ID)
 		}
-		h.Seq, h.Hash = r.Seq, r.Digest
+		h.Seq, h.Digest = r.Seq, r.Digest
 	}
 	b.chained = len(rows)
 	for _, h := range b.heads {
@@ -224,13 +224,13 @@ func (b *batch) head(account int64) (*store.AuditHead, error) {
 	var wrong *Break
 	switch {
 	case missing && last.Seq == 0 && !remembered: // the first of all
-	case missing || !headOf(h).Signed(b.key.Public().(ed25519.PublicKey)):
+	case missing || !HeadOf(h).Signed(b.key.Public().(ed25519.PublicKey)):
 		wrong = &Break{h.CheckpointSeq + 1, "", Unsigned}
 	case last.Seq < h.Seq:
 		wrong = &Break{last.Seq + 1, "", Truncated}
 	case last.Seq > h.Seq:
 		wrong = &Break{h.Seq + 1, last.ID, Added}
-	case !bytes.Equal(last.Digest, h.Hash):
+	case !bytes.Equal(last.Digest, h.Digest):
 		wrong = &Break{h.Seq, last.ID, Changed}
 	case remembered:
 		if wrong, err = b.remembers(known); err != nil {
@@ -243,7 +243,7 @@ func (b *batch) head(account int64) (*store.AuditHead, error) {
 	if wrong != nil {
 		h.BrokenSeq, h.BrokenID, h.BrokenWhy = wrong.Seq, wrong.ID, wrong.Why
 		if last.Seq >= h.Seq {
-			h.Hash = last.Digest
+			h.Digest = last.Digest
 		}
 		h.Seq = max(h.Seq, last.Seq, known.Seq) // no place is given twice
 		b.broken = append(b.broken, h)
@@ -278,7 +278,7 @@ func (b *batch) remembers(known Checkpoint) (*Break, error) {
 // it, which goes wherever the events go.
 func (b *batch) close(h *store.AuditHead) error {
 	h.At = b.tx.Now
-	c := Checkpoint{Account: h.AccountID, Seq: h.Seq, Hash: h.Hash, At: h.At}.sign(b.key)
+	c := Checkpoint{Account: h.AccountID, Seq: h.Seq, Hash: h.Digest, At: h.At}.sign(b.key)
 	h.Signature = c.Signature
 	if h.Seq-h.CheckpointSeq >= checkpoints || b.tx.Now.Sub(h.CheckpointAt) >= checkpointAge {
 		if err := b.tx.InsertAudit(c.event()); err != nil {
@@ -352,7 +352,7 @@ func (n *Notary) Verify(ctx context.Context, account int64) (Result, error) {
 		}); err != nil {
 			return out, fmt.Errorf("verify audit log: %w", err)
 		}
-		out.Head = headOf(kept)
+		out.Head = HeadOf(kept)
 		for _, r := range rows {
 			if out.Since.IsZero() {
 				out.Since = r.At
@@ -433,4 +433,43 @@ func (n *Notary) Check(ctx context.Context, account int64) (Result, error) {
 		return r, fmt.Errorf("keep audit check: %w", err)
 	}
 	return r, nil
+}
+
+// VerifyAgainst is Verify that also compares the chain with a checkpoint that was kept elsewhere.
+func (n *Notary) VerifyAgainst(ctx context.Context, c Checkpoint) (Result, error) {
+	r, err := n.Verify(ctx, c.Account)
+	if err != nil || r.Broken != nil {
+		return r, err
+	}
+	key, err := n.Key(ctx)
+	if err != nil {
+		return r, err
+	}
+	var rows []store.AuditRow
+	if err := n.c.DB.View(ctx, func(tx *store.Tx) (err error) { rows, err = tx.ListChain(c.Account, c.Seq-1, 1); return err }); err != nil {
+		return r, fmt.Errorf("verify audit log: %w", err)
+	}
+	var hash []byte
+	if len(rows) == 1 && rows[0].Seq == c.Seq {
+		hash = rows[0].Digest
+	}
+	r.Broken = Outside(c, key, hash)
+	return r, nil
+}
+
+// Accounts are those that have a log, 0 among them for what belongs to none.
+func (n *Notary) Accounts(ctx context.Context) (out []int64, err error) {
+	for after := int64(-1); ; {
+		var heads []store.AuditHead
+		if err := n.c.DB.View(ctx, func(tx *store.Tx) (err error) { heads, err = tx.ListAuditHeads(after, checkPage); return err }); err != nil {
+			return nil, fmt.Errorf("list audit logs: %w", err)
+		}
+		for _, h := range heads {
+			out = append(out, h.AccountID)
+			after = h.AccountID
+		}
+		if len(heads) < checkPage {
+			return out, nil
+		}
+	}
 }

@@ -48,6 +48,8 @@ func New(kit *web.Kit, accounts *account.Service) error {
 	kit.Handle("GET "+account, c.overview, web.Admin)
 	kit.Handle("GET "+account+"/suggest", c.suggest, web.Admin)
 	kit.Handle("GET "+account+"/audit", c.audit, web.Admin)
+	kit.Handle("GET "+account+"/audit/{event}", c.auditEvent, web.Admin)
+	kit.Handle("POST "+account+"/audit/export", c.exportAudit, web.Admin)
 	kit.Handle("GET "+account+"/requests", c.requests, web.Admin)
 	kit.Handle("POST "+account+"/requests", c.decide, web.Admin)
 

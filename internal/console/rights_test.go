@@ -24,10 +24,14 @@ var matrix = map[string]routeRule{
 	"GET /admin/{$}":      {303, true},
 	"GET /admin/accounts": {200, true},
 
-	"GET /admin/accounts/{n}":           {200, false},
-	"GET /admin/accounts/{n}/suggest":   {200, false},
-	"GET /admin/accounts/{n}/audit":     {200, false},
-	"GET /admin/accounts/{n}/requests":  {200, false},
+	"GET /admin/accounts/{n}":          {200, false},
+	"GET /admin/accounts/{n}/suggest":  {200, false},
+	"GET /admin/accounts/{n}/audit":    {200, false},
+	"GET /admin/accounts/{n}/requests": {200, false},
+
+	"GET /admin/accounts/{n}/audit/{event}": {404, false}, // no such event
+	"POST /admin/accounts/{n}/audit/export": {200, false},
+
 	"POST /admin/accounts/{n}/requests": {404, false}, // no such request
 
 	"GET /admin/accounts/{n}/groups":                                {200, false},

@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -27,7 +28,10 @@ var Languages = []string{"en", "fr"}
 var matcher = language.NewMatcher([]language.Tag{language.English, language.French, language.CanadianFrench})
 
 // Catalogue is both languages' texts. It is safe for concurrent use.
-type Catalogue struct{ bundle *goi18n.Bundle }
+type Catalogue struct {
+	bundle *goi18n.Bundle
+	keys   []string // in order
+}
 
 // Load reads the embedded catalogues.
 func Load() (*Catalogue, error) {
@@ -37,12 +41,19 @@ func Load() (*Catalogue, error) {
 	if err != nil {
 		return nil, err
 	}
+	c := &Catalogue{bundle: b}
 	for _, f := range files {
-		if _, err := b.LoadMessageFileFS(locales, "locales/"+f.Name()); err != nil {
+		file, err := b.LoadMessageFileFS(locales, "locales/"+f.Name())
+		if err != nil {
 			return nil, fmt.Errorf("load catalogue %s: %w", f.Name(), err)
 		}
+		for _, m := range file.Messages {
+			c.keys = append(c.keys, m.ID)
+		}
 	}
-	return &Catalogue{b}, nil
+	slices.Sort(c.keys)
+	c.keys = slices.Compact(c.keys) // each is in both languages
+	return c, nil
 }
 
 // Printer returns a printer for lang, "en" or "fr"; anything else prints English.
@@ -54,7 +65,7 @@ func (c *Catalogue) Printer(lang string, zone *time.Location) Printer {
 	if zone == nil {
 		zone = time.UTC
 	}
-	return Printer{lang, zone, goi18n.NewLocalizer(c.bundle, lang)}
+	return Printer{lang, zone, goi18n.NewLocalizer(c.bundle, lang), c}
 }
 
 // Match returns the language to use for an Accept-Language header.
@@ -74,6 +85,17 @@ type Printer struct {
 	Lang string
 	Zone *time.Location
 	loc  *goi18n.Localizer
+	all  *Catalogue
+}
+
+// Keys returns the keys of the texts that begin with prefix, in order.
+func (p Printer) Keys(prefix string) []string {
+	from, _ := slices.BinarySearch(p.all.keys, prefix)
+	to := from
+	for to < len(p.all.keys) && strings.HasPrefix(p.all.keys[to], prefix) {
+		to++
+	}
+	return p.all.keys[from:to]
 }
 
 // T returns the text of key with its placeholders filled from pairs of name and

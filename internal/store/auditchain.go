@@ -14,7 +14,8 @@ import (
 // empty field selects all.
 type AuditFilter struct {
 	AccountID int64
-	Actor     string // as a record has it: user:<address>
+	Every     bool     // of all accounts, and of none
+	Actors    []string // any of these, as records have them: user:<address>
 	Action    string
 	Target    string
 	Outcome   string
@@ -22,22 +23,65 @@ type AuditFilter struct {
 }
 
 // IsAll reports whether f selects every record of its account.
-func (f AuditFilter) IsAll() bool { return f == AuditFilter{AccountID: f.AccountID} }
+func (f AuditFilter) IsAll() bool {
+	return !f.Every && len(f.Actors) == 0 && f.Action == "" && f.Target == "" && f.Outcome == "" && f.From.IsZero() && f.To.IsZero()
+}
 
 // FilterAudit returns the records that f selects, by ID, newest first: those
 // older than the record at, or where newer is set those that come after it, in
 // the same order. Without at it begins at that end.
 func (tx *Tx) FilterAudit(f AuditFilter, at string, newer bool, limit int) ([]AuditRow, error) {
-	where, args := "account_id IS NULL", []any{}
+	var out []AuditRow
+	read := func(actor, more string) error {
+		rows, err := tx.filterAudit(f, actor, more, at, newer, limit)
+		out = append(out, rows...)
+		return err
+	}
+	actors := f.Actors
+	if len(actors) == 0 {
+		actors = []string{""}
+	}
+	for _, actor := range actors {
+		// The filters' indexes have what is chained; the last second is read beside them.
+		parts := []string{" AND pos > 0", " AND pos = 0"}
+		if f.Every || actor == "" && f.Action == "" && f.Target == "" && f.Outcome != Refused {
+			parts = []string{""}
+		}
+		for _, more := range parts {
+			if err := read(actor, more); err != nil {
+				return nil, err
+			}
+		}
+	}
+	slices.SortFunc(out, func(a, b AuditRow) int {
+		if newer {
+			return cmp.Compare(a.ID, b.ID)
+		}
+		return cmp.Compare(b.ID, a.ID)
+	})
+	out = out[:min(len(out), limit)]
+	if newer {
+		slices.Reverse(out)
+	}
+	return out, nil
+}
+
+func (tx *Tx) filterAudit(f AuditFilter, actor, more, at string, newer bool, limit int) ([]AuditRow, error) {
+	var args []any
+	where := "account_id IS NULL"
 	and := func(condition string, value any) {
 		args = append(args, value)
 		where += fmt.Sprintf(" AND "+condition, len(args))
 	}
-	if f.AccountID != 0 {
+	switch {
+	case f.Every:
+		where = "id > ''"
+	case f.AccountID != 0:
 		where, args = "account_id = $1", []any{f.AccountID}
 	}
+	where += more
 	for _, c := range []struct{ condition, value string }{
-		{"actor = $%d", f.Actor}, {"action = $%d", f.Action}, {"target = $%d", f.Target},
+		{"actor = $%d", actor}, {"action = $%d", f.Action}, {"target = $%d", f.Target},
 	} {
 		if c.value != "" {
 			and(c.condition, c.value)
@@ -68,35 +112,7 @@ func (tx *Tx) FilterAudit(f AuditFilter, at string, newer bool, limit int) ([]Au
 		and(compare, at)
 	}
 	args = append(args, limit)
-	end := fmt.Sprintf(" ORDER BY id %s LIMIT $%d", order, len(args))
-	if f.Actor == "" && f.Action == "" && f.Target == "" && f.Outcome != Refused {
-		out, err := tx.auditRows(where+end, args...)
-		if newer {
-			slices.Reverse(out)
-		}
-		return out, err
-	}
-	// The filters' indexes have what is chained; the last second is read beside them.
-	out, err := tx.auditRows(where+" AND pos > 0"+end, args...)
-	if err != nil {
-		return nil, err
-	}
-	fresh, err := tx.auditRows(where+" AND pos = 0"+end, args...)
-	if err != nil {
-		return nil, err
-	}
-	out = append(out, fresh...)
-	slices.SortFunc(out, func(a, b AuditRow) int {
-		if newer {
-			return cmp.Compare(a.ID, b.ID)
-		}
-		return cmp.Compare(b.ID, a.ID)
-	})
-	out = out[:min(len(out), limit)]
-	if newer {
-		slices.Reverse(out)
-	}
-	return out, nil
+	return tx.auditRows(fmt.Sprintf("%s ORDER BY id %s LIMIT $%d", where, order, len(args)), args...)
 }
 
 // auditSlack is longer than any transaction takes.
@@ -184,7 +200,7 @@ func (tx *Tx) ChainAudit(r AuditRow) (bool, error) {
 type AuditHead struct {
 	AccountID int64
 	Seq       int64
-	Hash      []byte
+	Digest    []byte // of its last record
 	At        time.Time
 	Signature []byte
 
@@ -202,7 +218,7 @@ const headColumns = `account_id, seq, hash, at, signature, checkpoint_seq, check
 
 func scanHead(scan func(...any) error) (h AuditHead, err error) {
 	var at, checkpoint, checked int64
-	err = scan(&h.AccountID, &h.Seq, &h.Hash, &at, &h.Signature, &h.CheckpointSeq, &checkpoint, &checked, &h.CheckedSeq, &h.BrokenSeq, &h.BrokenID, &h.BrokenWhy)
+	err = scan(&h.AccountID, &h.Seq, &h.Digest, &at, &h.Signature, &h.CheckpointSeq, &checkpoint, &checked, &h.CheckedSeq, &h.BrokenSeq, &h.BrokenID, &h.BrokenWhy)
 	h.At, h.CheckpointAt, h.CheckedAt = fromMs(at), fromMs(checkpoint), fromMs(checked)
 	return h, found(err)
 }
@@ -223,7 +239,7 @@ func (tx *Tx) KeepAuditHead(h AuditHead) error {
 	_, err := tx.exec(`INSERT INTO audit_heads (`+headColumns+`, checking_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, 0)
 		ON CONFLICT (account_id) DO UPDATE SET seq = EXCLUDED.seq, hash = EXCLUDED.hash, at = EXCLUDED.at, signature = EXCLUDED.signature,
 			checkpoint_seq = EXCLUDED.checkpoint_seq, checkpoint_at = EXCLUDED.checkpoint_at`,
-		h.AccountID, h.Seq, h.Hash, ms(h.At), h.Signature, h.CheckpointSeq, ms(h.CheckpointAt), ms(h.CheckedAt), h.CheckedSeq, h.BrokenSeq, h.BrokenID, h.BrokenWhy)
+		h.AccountID, h.Seq, h.Digest, ms(h.At), h.Signature, h.CheckpointSeq, ms(h.CheckpointAt), ms(h.CheckedAt), h.CheckedSeq, h.BrokenSeq, h.BrokenID, h.BrokenWhy)
 	return err
 }
 
