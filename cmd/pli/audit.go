@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/ed25519"
 	"encoding/base64"
@@ -345,7 +346,7 @@ func (a *app) verified(results []audit.Result, f format) error {
 		}
 		bad = true
 		t.add(r.Account, r.Seq, false, r.Broken.Seq, r.Broken.ID, r.Broken.Why, head)
-		a.tell("cli.audit.broken", "number", r.Account, "seq", r.Broken.Seq, "id", r.Broken.ID, "why", a.t("cli.audit.why."+r.Broken.Why))
+		a.tell("cli.audit.broken", "number", r.Account, "seq", r.Broken.Seq, "id", cmp.Or(r.Broken.ID, "–"), "why", a.t("cli.audit.why."+r.Broken.Why))
 	}
 	if err := a.write(t, f, false); err != nil {
 		return err
@@ -384,7 +385,7 @@ func (a *app) verifyFile(file, text string) error {
 		return err
 	}
 	if r.Broken != nil {
-		a.tell("cli.audit.broken", "number", r.Account, "seq", r.Broken.Seq, "id", r.Broken.ID, "why", a.t("cli.audit.why."+r.Broken.Why))
+		a.tell("cli.audit.broken", "number", r.Account, "seq", r.Broken.Seq, "id", cmp.Or(r.Broken.ID, "–"), "why", a.t("cli.audit.why."+r.Broken.Why))
 		return quiet(exitProblems)
 	}
 	said := "cli.audit.fits"
