@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -105,9 +106,9 @@ func (a *app) groupMembers(f *adminFlags) *cobra.Command {
 			}
 			t := &table{columns: memberColumns}
 			if err := pages(0, func(after string, size int) (int, string, error) {
-				p, err := o.Accounts.Members(ctx, o.actor, n, g.ID, after, size)
-				for _, u := range p.Members {
-					t.add(u.DisplayAddress, u.Name(), status(u))
+				p, err := o.Accounts.Members(ctx, o.actor, n, g.ID, "", after, size)
+				for _, m := range p.Members {
+					t.add(m.DisplayAddress, m.Name(), status(m.User))
 				}
 				for _, i := range p.Pending {
 					t.add(i.Address, "", "invited")
@@ -127,7 +128,7 @@ func (a *app) groupAddMember(f *adminFlags) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			r, err := o.Accounts.AddMembers(ctx, o.actor, n, g.ID, strings.Join(args[2:], "\n"))
+			r, err := o.Accounts.AddMembers(ctx, o.actor, n, g.ID, strings.Join(args[2:], "\n"), time.Time{})
 			o.sayAdded(r, g)
 			if err == nil {
 				return nil

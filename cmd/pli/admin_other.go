@@ -29,7 +29,7 @@ func (a *app) adminRequest(f *adminFlags) *cobra.Command {
 	}))
 	decide := func(verb, key string, grant bool) *cobra.Command {
 		return a.command(verb+" ID", "admin.request."+verb, "", a.exactly("ID"), a.act(f, func(ctx context.Context, o *operator, args []string) error {
-			u, err := o.Accounts.DecideRequest(ctx, o.actor, args[0], grant)
+			u, err := o.Accounts.DecideRequest(ctx, o.actor, args[0], grant, "")
 			if err != nil {
 				return err
 			}

@@ -155,7 +155,7 @@ func (a *app) userInvite(f *adminFlags) *cobra.Command {
 			}
 			groupID = g.ID
 		}
-		p, err := o.Accounts.Invite(ctx, o.actor, n, groupID, args[1])
+		p, err := o.Accounts.Invite(ctx, o.actor, n, groupID, args[1], time.Time{})
 		if err != nil {
 			return userExists(err, n, args[1])
 		}

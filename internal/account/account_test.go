@@ -219,7 +219,7 @@ func TestAddAdministrator(t *testing.T) {
 		_, err := w.Accounts(ctx, lea.Actor(here), "", 50)
 		w.fails(err, fault.Denied, "as.notadmin")
 
-		r := get[account.AddResult](w)(w.AddMembers(ctx, actor, 100042, group, "Lea Martin <Lea.Martin@Example.org>"))
+		r := get[account.AddResult](w)(w.AddMembers(ctx, actor, 100042, group, "Lea Martin <Lea.Martin@Example.org>", time.Time{}))
 		if len(r.Added) != 1 || r.Added[0].Address != "lea.martin@example.org" {
 			t.Fatalf("added %+v", r)
 		}
@@ -233,14 +233,14 @@ func TestAddAdministrator(t *testing.T) {
 		if p := get[account.AccountsPage](w)(w.Accounts(ctx, lea.Actor(here), "", 50)); len(p.Accounts) != 1 || p.Accounts[0].Administrators != 2 {
 			t.Errorf("accounts %+v", p)
 		}
-		r = get[account.AddResult](w)(w.AddMembers(ctx, actor, 100042, group, "lea.martin@example.org"))
+		r = get[account.AddResult](w)(w.AddMembers(ctx, actor, 100042, group, "lea.martin@example.org", time.Time{}))
 		if len(r.Already) != 1 || len(r.Added) != 0 {
 			t.Errorf("the second time %+v", r)
 		}
 
 		// m.mixed: who exists is added, the others need a decision.
 		w.user(100042, "bo@example.org")
-		r, err = w.AddMembers(ctx, actor, 100042, group, "bo@example.org, lea.martn@example.org; nobody@example.com\nnonsense")
+		r, err = w.AddMembers(ctx, actor, 100042, group, "bo@example.org, lea.martn@example.org; nobody@example.com\nnonsense", time.Time{})
 		w.fails(err, fault.Invalid, "seed.nonexistent")
 		if f := fault.Of(err).Fields; len(f) != 1 || f[0].Name != "user" {
 			t.Errorf("fields %v", f)
@@ -251,7 +251,7 @@ func TestAddAdministrator(t *testing.T) {
 		if n := w.audit(100042, "member.add", store.Done); n != 3 { // with the first administrator
 			t.Errorf("%d records of member.add", n)
 		}
-		_, err = w.AddMembers(ctx, actor, 100042, group, " , ")
+		_, err = w.AddMembers(ctx, actor, 100042, group, " , ", time.Time{})
 		w.fails(err, fault.Invalid, "err.email")
 	})
 }
@@ -264,7 +264,7 @@ func TestAddWhoEnrolled(t *testing.T) {
 		ada, group := w.account(100042, "ada@example.org")
 		other, theirs := w.account(100043, "eve@example.com")
 		slot := w.envelope(100042, "lea@example.net")
-		_, err := w.AddMembers(ctx, ada.Actor(here), 100042, group, "lea@example.net")
+		_, err := w.AddMembers(ctx, ada.Actor(here), 100042, group, "lea@example.net", time.Time{})
 		w.fails(err, fault.Invalid, "seed.nonexistent")
 
 		lea := get[*account.Session](w)(w.Enrol(ctx, w.proven("lea@example.net"), account.Enrolment{FirstName: "Lea", Password: better, Confirm: better, Language: "fr", TimeZone: "Europe/Paris"}))
@@ -281,15 +281,15 @@ func TestAddWhoEnrolled(t *testing.T) {
 		// An account that only addressed her an envelope, which costs a line of a
 		// script, is told what it is told of an address that is free.
 		w.envelope(100043, "lea@example.net")
-		_, free := w.AddMembers(ctx, other.Actor(here), 100043, theirs, "free@example.net")
+		_, free := w.AddMembers(ctx, other.Actor(here), 100043, theirs, "free@example.net", time.Time{})
 		w.fails(free, fault.Invalid, "seed.nonexistent")
-		r, err := w.AddMembers(ctx, other.Actor(here), 100043, theirs, "lea@example.net")
+		r, err := w.AddMembers(ctx, other.Actor(here), 100043, theirs, "lea@example.net", time.Time{})
 		w.fails(err, fault.Invalid, "seed.nonexistent")
 		if len(r.Added) != 0 || len(r.Meant) != 0 {
 			t.Errorf("the other account learnt %+v", r)
 		}
 		w.opened(slot)
-		get[account.AddResult](w)(w.AddMembers(ctx, ada.Actor(here), 100042, group, "lea@example.net"))
+		get[account.AddResult](w)(w.AddMembers(ctx, ada.Actor(here), 100042, group, "lea@example.net", time.Time{}))
 		lea = get[*account.Session](w)(w.Session(ctx, lea.Token))
 		if len(lea.AdminOf) != 1 || lea.User.Managed || lea.User.Theme != "dark" || lea.User.FirstName != "Léa" || lea.User.WelcomedAt.IsZero() {
 			t.Errorf("joined %+v", lea.User)
@@ -355,7 +355,7 @@ func TestTemporaryPassword(t *testing.T) {
 		_, err = w.ChangePassword(ctx, lea, temp, better, better)
 		w.fails(err, fault.Unauthenticated, "sess.p")
 		w.fails(w.SavePreferences(ctx, lea, account.Preferences{Language: "en", TimeZone: "UTC", Theme: "auto"}), fault.Unauthenticated, "sess.p")
-		w.fails(w.RequestAccess(ctx, lea, 100042, ""), fault.Unauthenticated, "sess.p")
+		w.fails(w.RequestAccess(ctx, lea, 100042, store.RightAll, ""), fault.Unauthenticated, "sess.p")
 
 		for _, tt := range []struct{ password, confirm, key string }{
 			{temp, temp, "people.short"},

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strconv"
+	"time"
 
 	"github.com/pli-mail/pli/internal/fault"
 	"github.com/pli-mail/pli/internal/id"
@@ -21,9 +22,10 @@ const administratorsName = "Account Administrators"
 type AccountView struct {
 	store.Account
 	Users          int
-	Groups         int // with the built-in one
-	Administrators int // who are not blocked; some may still have to set a password
-	Requests       int // for access, that wait
+	Groups         int  // with the built-in one
+	Administrators int  // who are not blocked; some may still have to set a password
+	Requests       int  // for access, that wait
+	Counted        bool // whoever asks may know these numbers: they have some right over the whole account
 }
 
 // AccountsPage is a page of accounts by number.
@@ -32,8 +34,11 @@ type AccountsPage struct {
 	Next     string // cursor, "" on the last page
 }
 
-func viewAccount(tx *store.Tx, a store.Account) (AccountView, error) {
-	v := AccountView{Account: a}
+func viewAccount(tx *store.Tx, a store.Account, r reach) (AccountView, error) {
+	v := AccountView{Account: a, Counted: r.all}
+	if !r.all {
+		return v, nil
+	}
 	var err error
 	if v.Users, err = tx.CountUsers(a.ID, "", ""); err != nil {
 		return v, err
@@ -52,16 +57,18 @@ func viewAccount(tx *store.Tx, a store.Account) (AccountView, error) {
 	return v, err
 }
 
-// Accounts lists the accounts that actor administers; an operator's are all.
-// Who administers none is refused with as.notadmin.
+// Accounts lists the accounts in which actor has some right; an operator's are all.
+// Who has none is refused with as.notadmin.
 func (s *Service) Accounts(ctx context.Context, actor Actor, after string, limit int) (AccountsPage, error) {
 	limit = limited(limit)
 	var out AccountsPage
 	err := s.c.DB.View(ctx, func(tx *store.Tx) error {
 		out = AccountsPage{}
 		var rows []store.Account
+		var all reach
 		if actor.Kind == KindOperator {
-			if _, err := can(tx, actor, accountList, 0, false); err != nil {
+			var err error
+			if _, all, err = can(tx, actor, accountList, 0, false); err != nil {
 				return err
 			}
 			from, err := numberAfter(after)
@@ -73,18 +80,18 @@ func (s *Service) Accounts(ctx context.Context, actor Actor, after string, limit
 			}
 			rows, out.Next = page(rows, limit, func(a store.Account) string { return strconv.FormatInt(a.ID, 10) })
 		} else {
-			a, err := can(tx, actor, accountList, homeOf(tx, actor), false)
-			var r *refusal
-			if errors.As(err, &r) {
-				r.fault, r.target = fault.New(fault.Denied, "as.notadmin"), ""
+			a, r, err := can(tx, actor, accountList, homeOf(tx, actor), false)
+			var no *refusal
+			if errors.As(err, &no) {
+				no.fault, no.target = fault.New(fault.Denied, "as.notadmin"), ""
 			}
 			if err != nil {
 				return err
 			}
-			rows = []store.Account{a}
+			rows, all = []store.Account{a}, r
 		}
 		for _, a := range rows {
-			v, err := viewAccount(tx, a)
+			v, err := viewAccount(tx, a, all)
 			if err != nil {
 				return err
 			}
@@ -116,8 +123,8 @@ func numberAfter(after string) (int64, error) {
 // Account returns one account.
 func (s *Service) Account(ctx context.Context, actor Actor, number int64) (AccountView, error) {
 	var out AccountView
-	err := s.look(ctx, actor, accountView, number, func(tx *store.Tx, a store.Account) (err error) {
-		out, err = viewAccount(tx, a)
+	err := s.lookWithin(ctx, actor, accountView, number, func(tx *store.Tx, a store.Account, r reach) (err error) {
+		out, err = viewAccount(tx, a, r)
 		return err
 	})
 	return out, err
@@ -246,7 +253,7 @@ func (s *Service) AddAdministrator(ctx context.Context, actor Actor, number int6
 			}
 			u.AccountID = a.ID
 		}
-		added, err := s.join(tx, actor, accountAdmin, a, group, u)
+		added, err := s.join(tx, actor, accountAdmin, a, group, u, time.Time{})
 		out.User, out.Already = u, !added
 		return err
 	})
@@ -254,7 +261,7 @@ func (s *Service) AddAdministrator(ctx context.Context, actor Actor, number int6
 		return out, err
 	}
 	if invite {
-		_, err = s.Invite(ctx, actor, number, group.ID, n.Address)
+		_, err = s.Invite(ctx, actor, number, group.ID, n.Address, time.Time{})
 		out.Invited = err == nil
 		return out, err
 	}

@@ -3,6 +3,7 @@ package account_test
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/pli-mail/pli/internal/account"
 	"github.com/pli-mail/pli/internal/fault"
@@ -77,7 +78,7 @@ func TestAdmission(t *testing.T) {
 			t.Errorf("groups %v", names)
 		}
 		night := get[store.Group](w)(w.AddGroup(ctx, w.root, 100042, "Night"))
-		get[account.AddResult](w)(w.AddMembers(ctx, w.root, 100042, night.ID, "ada@example.org"))
+		get[account.AddResult](w)(w.AddMembers(ctx, w.root, 100042, night.ID, "ada@example.org", time.Time{}))
 		if names := get[[]string](w)(w.GroupNames(ctx, 100042, mailaddr.MustParse("ada@example.org"))); len(names) != 2 || names[1] != "Night" {
 			t.Errorf("groups %v", names)
 		}

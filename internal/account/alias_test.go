@@ -71,7 +71,7 @@ func TestAliases(t *testing.T) {
 		w.ok(w.SendSignInCode(ctx, v, "made@old.example", here))
 		l, _ = last[account.CodeLetter](w.mail)
 		get[*account.Session](w)(w.SignInWithCode(ctx, v, l.Code, here, "Firefox"))
-		get[account.Pending](w)(w.Invite(ctx, w.root, 100042, "", "invited@old.example"))
+		get[account.Pending](w)(w.Invite(ctx, w.root, 100042, "", "invited@old.example", time.Time{}))
 		i, _ := last[account.InvitationLetter](w.mail)
 		get[*account.Session](w)(w.AcceptInvitation(ctx, w.visit(), i.Token, account.Enrolment{FirstName: "Ina", Password: better, Confirm: better}))
 		if list := get[[]account.Alias](w)(w.Aliases(ctx, lea)); len(list) != 0 {

@@ -3,6 +3,7 @@ package account
 import (
 	"context"
 	"strings"
+	"time"
 
 	"github.com/pli-mail/pli/internal/i18n"
 	"github.com/pli-mail/pli/internal/store"
@@ -34,8 +35,8 @@ func (s *Service) Audit(ctx context.Context, actor Actor, number int64, after st
 // UserActivity returns the newest records about one user of the account.
 func (s *Service) UserActivity(ctx context.Context, actor Actor, number int64, userID string, limit int) ([]store.AuditRow, error) {
 	var out []store.AuditRow
-	err := s.look(ctx, actor, auditView, number, func(tx *store.Tx, a store.Account) error {
-		u, err := userOf(tx, a.ID, userID)
+	err := s.lookWithin(ctx, actor, auditView, number, func(tx *store.Tx, a store.Account, r reach) error {
+		u, err := r.user(tx, userID)
 		if err != nil {
 			return err
 		}
@@ -59,6 +60,12 @@ func Sentence(p i18n.Printer, r store.AuditRow) string {
 	if args["group"] == administratorsName {
 		args["group"] = p.T("seed.admins")
 	}
+	if r.Detail["right"] != "" {
+		args["right"] = p.T("rt." + r.Detail["right"])
+	}
+	if until, err := time.ParseInLocation(time.DateOnly, r.Detail["until"], p.Zone); err == nil {
+		args["until"] = p.Date(until)
+	}
 	if r.Outcome == store.Refused {
 		what := p.T("au.a." + r.Action)
 		if what == "au.a."+r.Action {
@@ -68,6 +75,16 @@ func Sentence(p i18n.Printer, r store.AuditRow) string {
 	}
 	key := "au.s." + r.Action
 	switch {
+	case r.Action == string(memberAdd) && r.Detail["until"] != "":
+		key = "au.s.addmember_until"
+	case r.Action == string(memberEnd) && r.Detail["until"] == "":
+		key = "au.s.member.no_end"
+	case r.Detail["scope"] != "":
+		key += "_over"
+	case r.Action == "request.send" && r.Detail["right"] != "" && r.Detail["right"] != store.RightAll:
+		key += "_right"
+	case r.Action == string(requestDecide) && r.Detail["granted"] == "yes" && r.Detail["right"] != "" && r.Detail["right"] != store.RightAll:
+		key = "au.s.request.grant_right"
 	case r.Action == string(memberAdd) || r.Action == string(accountAdmin):
 		key = "au.s.addmember"
 	case r.Action == string(memberRemove):

@@ -221,7 +221,7 @@ func TestDomainSenders(t *testing.T) {
 		if verified() {
 			t.Error("sends without being in the group")
 		}
-		_, err = w.AddMembers(ctx, a, 100042, g.ID, "lea@example.org")
+		_, err = w.AddMembers(ctx, a, 100042, g.ID, "lea@example.org", time.Time{})
 		w.ok(err)
 		if !verified() {
 			t.Error("does not send in the group")

@@ -3,6 +3,9 @@ package account
 import (
 	"context"
 	"errors"
+	"slices"
+	"strings"
+	"time"
 	"unicode/utf8"
 
 	"golang.org/x/text/cases"
@@ -24,17 +27,23 @@ type GroupsPage struct {
 // nameKey is what of a name must be unique: neither case nor form counts.
 func nameKey(name string) string { return cases.Fold().String(norm.NFKC.String(name)) }
 
-// Groups lists groups whose name begins with query.
+// Groups lists groups whose name begins with query. Who has a right over some
+// groups only sees these.
 func (s *Service) Groups(ctx context.Context, actor Actor, number int64, query, after string, limit int) (GroupsPage, error) {
 	limit = limited(limit)
 	var out GroupsPage
-	err := s.look(ctx, actor, groupView, number, func(tx *store.Tx, a store.Account) error {
+	err := s.lookWithin(ctx, actor, groupView, number, func(tx *store.Tx, a store.Account, r reach) error {
 		out = GroupsPage{}
 		from, err := position(after)
 		if err != nil {
 			return err
 		}
 		key := nameKey(clean(query))
+		if !r.all {
+			out.Groups, err = r.own(tx, key)
+			out.Total = len(out.Groups)
+			return err
+		}
 		rows, err := tx.ListGroups(a.ID, key, from, limit+1)
 		if err != nil {
 			return err
@@ -56,11 +65,27 @@ func (s *Service) Groups(ctx context.Context, actor Actor, number int64, query, 
 	return out, err
 }
 
+// own lists the groups that the actor reaches, where these are not all.
+func (r reach) own(tx *store.Tx, key string) ([]store.Group, error) {
+	var out []store.Group
+	for _, id := range r.groups {
+		g, err := tx.FindGroup(r.number, id)
+		if err != nil {
+			return nil, err
+		}
+		if strings.HasPrefix(g.NameKey, key) && !slices.Contains(out, g) {
+			out = append(out, g)
+		}
+	}
+	slices.SortFunc(out, func(a, b store.Group) int { return strings.Compare(a.NameKey, b.NameKey) })
+	return out, nil
+}
+
 // Group returns one group.
 func (s *Service) Group(ctx context.Context, actor Actor, number int64, groupID string) (store.Group, error) {
 	var out store.Group
-	err := s.look(ctx, actor, groupView, number, func(tx *store.Tx, a store.Account) (err error) {
-		out, err = tx.FindGroup(a.ID, groupID)
+	err := s.lookWithin(ctx, actor, groupView, number, func(tx *store.Tx, _ store.Account, r reach) (err error) {
+		out, err = r.group(tx, groupID)
 		return err
 	})
 	return out, err
@@ -69,8 +94,10 @@ func (s *Service) Group(ctx context.Context, actor Actor, number int64, groupID 
 // GroupNamed returns the group of that name; the built-in one answers to its English name.
 func (s *Service) GroupNamed(ctx context.Context, actor Actor, number int64, name string) (store.Group, error) {
 	var out store.Group
-	err := s.look(ctx, actor, groupView, number, func(tx *store.Tx, a store.Account) (err error) {
-		out, err = tx.FindGroupByName(a.ID, nameKey(clean(name)))
+	err := s.lookWithin(ctx, actor, groupView, number, func(tx *store.Tx, a store.Account, r reach) (err error) {
+		if out, err = tx.FindGroupByName(a.ID, nameKey(clean(name))); err == nil {
+			out, err = r.group(tx, out.ID)
+		}
 		return err
 	})
 	return out, err
@@ -112,11 +139,18 @@ func (s *Service) AddGroup(ctx context.Context, actor Actor, number int64, name 
 	return g, groupTaken(g.Name, err)
 }
 
-// plainGroup finds a group that may be renamed and deleted.
-func plainGroup(tx *store.Tx, number int64, groupID string) (store.Group, error) {
-	g, err := tx.FindGroup(number, groupID)
+// plainGroup finds a group that the actor may rename and delete: not the
+// built-in one, and none whose members have more than the actor.
+func (r reach) plainGroup(tx *store.Tx, groupID string) (store.Group, error) {
+	if err := r.whole(); err != nil {
+		return store.Group{}, err
+	}
+	g, err := tx.FindGroup(r.number, groupID)
 	if err == nil && g.Builtin {
-		err = &refusal{fault.New(fault.Conflict, "g.nodelete"), number, g.Name}
+		err = &refusal{fault.New(fault.Conflict, "g.nodelete"), r.number, g.Name}
+	}
+	if err == nil {
+		err = r.mayFill(tx, g, time.Time{})
 	}
 	return g, err
 }
@@ -128,8 +162,8 @@ func (s *Service) RenameGroup(ctx context.Context, actor Actor, number int64, gr
 	if err := checkGroupName(name); err != nil {
 		return g, err
 	}
-	err := s.act(ctx, actor, groupRename, number, func(tx *store.Tx, a store.Account) (err error) {
-		if g, err = plainGroup(tx, a.ID, groupID); err != nil {
+	err := s.actWithin(ctx, actor, groupRename, number, func(tx *store.Tx, a store.Account, r reach) (err error) {
+		if g, err = r.plainGroup(tx, groupID); err != nil {
 			return err
 		}
 		was := g.Name
@@ -142,12 +176,22 @@ func (s *Service) RenameGroup(ctx context.Context, actor Actor, number int64, gr
 	return g, groupTaken(name, err)
 }
 
-// DeleteGroup deletes a group; its members remain users. It returns what was deleted.
+// DeleteGroup deletes a group, and the rights that were confined to it; its
+// members remain users. It returns what was deleted.
 func (s *Service) DeleteGroup(ctx context.Context, actor Actor, number int64, groupID string) (store.Group, error) {
 	var g store.Group
-	err := s.act(ctx, actor, groupDelete, number, func(tx *store.Tx, a store.Account) (err error) {
-		if g, err = plainGroup(tx, a.ID, groupID); err != nil {
+	err := s.actWithin(ctx, actor, groupDelete, number, func(tx *store.Tx, a store.Account, r reach) (err error) {
+		if g, err = r.plainGroup(tx, groupID); err != nil {
 			return err
+		}
+		over, err := tx.ListGrantsOver(g.ID) // they end with the group
+		if err != nil {
+			return err
+		}
+		for _, x := range over {
+			if !r.gives(x, time.Time{}) {
+				return r.beyond(g.Name)
+			}
 		}
 		if err := tx.DeleteGroup(g.ID); err != nil {
 			return err

@@ -10,8 +10,8 @@ import (
 // for whoever may revoke it, to be asked whether to.
 func (s *Service) OpenInvitation(ctx context.Context, actor Actor, number int64, invitationID string) (Pending, error) {
 	var out Pending
-	err := s.look(ctx, actor, inviteRevoke, number, func(tx *store.Tx, a store.Account) error {
-		i, err := tx.FindInvitation(a.ID, invitationID)
+	err := s.lookWithin(ctx, actor, inviteRevoke, number, func(tx *store.Tx, _ store.Account, r reach) error {
+		i, err := r.invitation(tx, invitationID)
 		if err == nil && i.State != store.InvitationPending {
 			err = store.ErrNotFound
 		}

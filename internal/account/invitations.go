@@ -19,24 +19,32 @@ const (
 
 // Invite asks the person of an address to join the account, and a group of it
 // ("" = none). An invitation of the same person to the same group that is still
-// open is sent again instead. The answer does not tell who has an account elsewhere.
-func (s *Service) Invite(ctx context.Context, actor Actor, number int64, groupID, address string) (Pending, error) {
+// open is sent again instead. They are a member until a time (zero = for good).
+// The answer does not tell who has an account elsewhere, nor, to who has a right
+// over some groups only, who is in this one: they name a group.
+func (s *Service) Invite(ctx context.Context, actor Actor, number int64, groupID, address string, until time.Time) (Pending, error) {
 	to, err := mailaddr.Parse(address)
 	if err != nil {
 		return Pending{}, fault.New(fault.Invalid, "err.email").In("user", "err.email", nil).Because(err)
 	}
 	var out Pending
-	err = s.act(ctx, actor, inviteSend, number, func(tx *store.Tx, a store.Account) error {
-		if groupID != "" {
-			if _, err := tx.FindGroup(a.ID, groupID); err != nil {
-				return err
-			}
+	err = s.actWithin(ctx, actor, inviteSend, number, func(tx *store.Tx, a store.Account, r reach) error {
+		if err := past(tx, until); err != nil {
+			return err
+		}
+		if _, err := r.newcomers(tx, groupID, until); err != nil {
+			return err
 		}
 		u, err := tx.FindUserByAddress(to.Canonical())
-		if err == nil && u.AccountID == a.ID {
-			return fault.New(fault.Conflict, "un.exists").With("email", u.DisplayAddress)
-		} else if err != nil && !errors.Is(err, store.ErrNotFound) {
+		if err != nil && !errors.Is(err, store.ErrNotFound) {
 			return err
+		}
+		in, err := r.includes(tx, u)
+		if err != nil {
+			return err
+		}
+		if in {
+			return fault.New(fault.Conflict, "un.exists").With("email", u.DisplayAddress)
 		}
 		i, err := tx.FindPendingInvitation(a.ID, groupID, to.Canonical())
 		if errors.Is(err, store.ErrNotFound) {
@@ -44,17 +52,48 @@ func (s *Service) Invite(ctx context.Context, actor Actor, number int64, groupID
 		} else if err != nil {
 			return err
 		}
+		i.MemberUntil = until
 		out, err = s.sendInvitation(tx, actor, a, i)
 		return err
 	})
 	return out, err
 }
 
+// newcomers finds the group ("" = none) that somebody new to the account, or
+// invited to it, is to be in, and refuses one that they may not be put into. Who
+// has a right over some groups only names one of them: rt.needgroup.
+func (r reach) newcomers(tx *store.Tx, groupID string, until time.Time) (g store.Group, err error) {
+	if groupID == "" {
+		if !r.all {
+			err = fault.New(fault.Invalid, "rt.needgroup").In("group", "rt.needgroup", nil)
+		}
+		return g, err
+	}
+	if g, err = r.group(tx, groupID); err != nil {
+		return g, err
+	}
+	return g, r.mayFill(tx, g, until)
+}
+
+// invitation finds one of the account; one to a group out of reach is not
+// found, one that gives more than the actor has is refused.
+func (r reach) invitation(tx *store.Tx, invitationID string) (store.Invitation, error) {
+	i, err := tx.FindInvitation(r.number, invitationID)
+	if err != nil {
+		return i, err
+	}
+	if i.GroupID == "" && !r.all {
+		return i, store.ErrNotFound
+	}
+	_, err = r.newcomers(tx, i.GroupID, i.MemberUntil)
+	return i, err
+}
+
 // ResendInvitation sends an open invitation again, with another link and another 7 days.
 func (s *Service) ResendInvitation(ctx context.Context, actor Actor, number int64, invitationID string) (Pending, error) {
 	var out Pending
-	err := s.act(ctx, actor, inviteSend, number, func(tx *store.Tx, a store.Account) error {
-		i, err := tx.FindInvitation(a.ID, invitationID)
+	err := s.actWithin(ctx, actor, inviteSend, number, func(tx *store.Tx, a store.Account, r reach) error {
+		i, err := r.invitation(tx, invitationID)
 		if err != nil {
 			return err
 		}
@@ -94,8 +133,11 @@ func (s *Service) sendInvitation(tx *store.Tx, actor Actor, a store.Account, i s
 		if err := tx.InsertInvitation(i); err != nil {
 			return Pending{}, err
 		}
-	} else if err := tx.RenewInvitation(i.ID, token.Hash(), i.ExpiresAt); err != nil {
-		return Pending{}, err
+	} else {
+		i.TokenHash = token.Hash()
+		if err := tx.RenewInvitation(i); err != nil {
+			return Pending{}, err
+		}
 	}
 	to, err := mailaddr.Parse(i.DisplayAddress)
 	if err != nil {
@@ -112,8 +154,8 @@ func (s *Service) sendInvitation(tx *store.Tx, actor Actor, a store.Account, i s
 // RevokeInvitation ends an open invitation; its link stops working.
 func (s *Service) RevokeInvitation(ctx context.Context, actor Actor, number int64, invitationID string) (Pending, error) {
 	var out Pending
-	err := s.act(ctx, actor, inviteRevoke, number, func(tx *store.Tx, a store.Account) error {
-		i, err := tx.FindInvitation(a.ID, invitationID)
+	err := s.actWithin(ctx, actor, inviteRevoke, number, func(tx *store.Tx, a store.Account, r reach) error {
+		i, err := r.invitation(tx, invitationID)
 		if err != nil {
 			return err
 		}
@@ -166,7 +208,7 @@ func invited(tx *store.Tx, token id.Token) (i store.Invitation, a store.Account,
 		err = store.ErrNotFound
 		return
 	}
-	if i.GroupID != "" {
+	if i.GroupID != "" && (i.MemberUntil.IsZero() || i.MemberUntil.After(tx.Now)) {
 		if g, err = tx.FindGroup(a.ID, i.GroupID); err != nil {
 			return
 		}
@@ -247,7 +289,7 @@ func (s *Service) AcceptInvitation(ctx context.Context, sess *Session, token id.
 		if g.ID == "" {
 			err = record(tx, actor, inviteAccept, a.ID, u.Address)
 		} else {
-			_, err = s.join(tx, actor, inviteAccept, a, g, u)
+			_, err = s.join(tx, actor, inviteAccept, a, g, u, i.MemberUntil)
 		}
 		if err != nil {
 			return nil, err

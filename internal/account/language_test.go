@@ -2,6 +2,7 @@ package account_test
 
 import (
 	"testing"
+	"time"
 
 	"github.com/pli-mail/pli/internal/account"
 )
@@ -15,7 +16,7 @@ func TestInvitationLanguage(t *testing.T) {
 		own := get[account.AccountView](w)(w.Account(w.Context(), actor, 100042)).Language
 		for _, c := range []struct{ language, want string }{{"fr", "fr"}, {"en", "en"}, {"", own}} {
 			actor.Language = c.language
-			get[account.Pending](w)(w.Invite(w.Context(), actor, 100042, "", "lea@example.net"))
+			get[account.Pending](w)(w.Invite(w.Context(), actor, 100042, "", "lea@example.net", time.Time{}))
 			if l, _ := last[account.InvitationLetter](w.mail); l.Language != c.want {
 				t.Errorf("in %q it is written in %q, not %q", c.language, l.Language, c.want)
 			}

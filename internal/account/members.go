@@ -3,6 +3,7 @@ package account
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"time"
 
@@ -23,35 +24,47 @@ type Pending struct {
 	Expired   bool // sending it again renews it
 	CreatedAt time.Time
 	ExpiresAt time.Time
+	Until     time.Time // end of the membership that it gives, zero = none
 }
 
 // MembersPage is a page of a group's members by address.
 type MembersPage struct {
 	Group   store.Group
-	Members []store.User
-	Pending []Pending // on the first page: at most 100
+	Members []store.Member
+	Pending []Pending // on the first page, without a search: at most 100
 	Next    string    // cursor, "" on the last page
+	May     bool      // who asks may change who is in it
 }
 
-// Members lists the people of a group, and those invited to it.
-func (s *Service) Members(ctx context.Context, actor Actor, number int64, groupID, after string, limit int) (MembersPage, error) {
+// Members lists the people of a group whose name or address begins with query,
+// and those invited to it.
+func (s *Service) Members(ctx context.Context, actor Actor, number int64, groupID, query, after string, limit int) (MembersPage, error) {
 	limit = limited(limit)
 	var out MembersPage
-	err := s.look(ctx, actor, groupView, number, func(tx *store.Tx, a store.Account) (err error) {
+	query = clean(query)
+	err := s.lookWithin(ctx, actor, groupView, number, func(tx *store.Tx, _ store.Account, r reach) (err error) {
 		out = MembersPage{}
-		if out.Group, err = tx.FindGroup(a.ID, groupID); err != nil {
+		if out.Group, err = r.group(tx, groupID); err != nil {
 			return err
+		}
+		if r.Over(store.RightUsers, groupID) {
+			if out.May, err = r.may(tx, out.Group, r.until()); err != nil {
+				return err
+			}
 		}
 		from, err := position(after)
 		if err != nil {
 			return err
 		}
-		rows, err := tx.ListMembers(groupID, from, limit+1)
+		rows, err := tx.ListMembers(groupID, query, from, limit+1)
 		if err != nil {
 			return err
 		}
-		out.Members, out.Next = page(rows, limit, func(u store.User) string { return u.Address })
-		if after != "" {
+		out.Members, out.Next = page(rows, limit, func(m store.Member) string { return m.Address })
+		if !r.all { // who is no member any more is not there
+			out.Members = slices.DeleteFunc(out.Members, func(m store.Member) bool { return m.Ended })
+		}
+		if after != "" || query != "" {
 			return nil
 		}
 		invited, err := tx.ListGroupInvitations(groupID, 100)
@@ -71,7 +84,7 @@ func pendings(tx *store.Tx, rows []store.Invitation) []Pending {
 
 func pending(tx *store.Tx, i store.Invitation) Pending {
 	return Pending{ID: i.ID, Address: i.DisplayAddress, GroupID: i.GroupID, InvitedBy: i.InvitedBy,
-		Expired: !i.ExpiresAt.After(tx.Now), CreatedAt: i.CreatedAt, ExpiresAt: i.ExpiresAt}
+		Expired: !i.ExpiresAt.After(tx.Now), CreatedAt: i.CreatedAt, ExpiresAt: i.ExpiresAt, Until: i.MemberUntil}
 }
 
 // AddResult says what became of each address that was to be added.
@@ -89,11 +102,14 @@ type AddResult struct {
 // AddMembers adds the people whose addresses are in raw, as pasted: each who is
 // a user of this account, and each who belongs to no account and has opened an
 // envelope of this one, who thereby joins it and is told by mail. Anybody else
-// is nonexistent, whatever other accounts know.
+// is nonexistent, whatever other accounts know; so are, for who has a right over
+// some groups only, the account's other people. They are members until a time
+// (zero = for good). Nobody is put into a group whose members have more than the
+// actor, and nobody who has more is put into any.
 //
 // Those who can be added are, also when the result comes with a fault about the
 // others: seed.nonexistent, err.email or people.blocked, in the field "user".
-func (s *Service) AddMembers(ctx context.Context, actor Actor, number int64, groupID, raw string) (AddResult, error) {
+func (s *Service) AddMembers(ctx context.Context, actor Actor, number int64, groupID, raw string, until time.Time) (AddResult, error) {
 	addresses, bad := mailaddr.ParseList(raw)
 	if len(addresses)+len(bad) == 0 {
 		bad = []string{""}
@@ -102,17 +118,23 @@ func (s *Service) AddMembers(ctx context.Context, actor Actor, number int64, gro
 		return AddResult{}, fault.New(fault.Invalid, "people.toomany").With("n", maxTogether).In("user", "people.toomany", fault.Args{"n": maxTogether})
 	}
 	var out AddResult
-	err := s.act(ctx, actor, memberAdd, number, func(tx *store.Tx, a store.Account) (err error) {
+	err := s.actWithin(ctx, actor, memberAdd, number, func(tx *store.Tx, a store.Account, r reach) (err error) {
 		out = AddResult{Bad: bad, Meant: map[string]string{}}
-		if out.Group, err = tx.FindGroup(a.ID, groupID); err != nil {
+		if out.Group, err = r.group(tx, groupID); err != nil {
+			return err
+		}
+		if err := past(tx, until); err != nil {
+			return err
+		}
+		if err := r.mayFill(tx, out.Group, until); err != nil {
 			return err
 		}
 		for _, address := range addresses {
-			if err := s.addMember(tx, actor, a, &out, address); err != nil {
+			if err := s.addMember(tx, r, a, &out, address, until); err != nil {
 				return err
 			}
 		}
-		return meant(tx, a.ID, &out)
+		return r.meant(tx, &out)
 	})
 	if err != nil {
 		return AddResult{}, err
@@ -129,8 +151,8 @@ func (s *Service) AddMembers(ctx context.Context, actor Actor, number int64, gro
 	return out, nil
 }
 
-func (s *Service) addMember(tx *store.Tx, actor Actor, a store.Account, out *AddResult, address mailaddr.Address) error {
-	u, err := known(tx, a.ID, address)
+func (s *Service) addMember(tx *store.Tx, r reach, a store.Account, out *AddResult, address mailaddr.Address, until time.Time) error {
+	u, err := r.known(tx, address)
 	if errors.Is(err, store.ErrNotFound) {
 		i, err := tx.FindPendingInvitation(a.ID, out.Group.ID, address.Canonical())
 		switch {
@@ -149,12 +171,19 @@ func (s *Service) addMember(tx *store.Tx, actor Actor, a store.Account, out *Add
 		out.Locked = append(out.Locked, u)
 		return nil
 	}
-	if u.AccountID == 0 {
+	if err := r.below(tx, u); err != nil {
+		return err
+	}
+	if u.AccountID != 0 {
+		if err := r.mayPull(tx, out.Group, u); err != nil {
+			return err
+		}
+	} else {
 		if err := tx.SetUserAccount(u.ID, a.ID); err != nil {
 			return err
 		}
 		u.AccountID = a.ID
-		if err := record(tx, actor, "user.join", a.ID, u.Address); err != nil {
+		if err := record(tx, r.actor, "user.join", a.ID, u.Address); err != nil {
 			return err
 		}
 		if !out.Group.Builtin { // join tells an administrator
@@ -163,13 +192,13 @@ func (s *Service) addMember(tx *store.Tx, actor Actor, a store.Account, out *Add
 				return err
 			}
 			if err := s.c.Post.Joined(tx, JoinedLetter{
-				AccountID: a.ID, To: to, Language: u.Language, Organisation: a.Name, Group: out.Group.Name, Admin: actor.Name,
+				AccountID: a.ID, To: to, Language: u.Language, Organisation: a.Name, Group: out.Group.Name, Admin: r.actor.Name,
 			}); err != nil {
 				return err
 			}
 		}
 	}
-	added, err := s.join(tx, actor, memberAdd, a, out.Group, u)
+	added, err := s.join(tx, r.actor, memberAdd, a, out.Group, u, until)
 	if added {
 		out.Added = append(out.Added, u)
 	} else {
@@ -178,17 +207,20 @@ func (s *Service) addMember(tx *store.Tx, actor Actor, a store.Account, out *Add
 	return err
 }
 
-// known finds a user whom the account may know of, by address. A user of
-// another account, or a stranger's, is not found.
-func known(tx *store.Tx, number int64, address mailaddr.Address) (store.User, error) {
+// known finds a user whom the actor may know of, by address. A user of another
+// account, or a stranger's, or out of reach, is not found.
+func (r reach) known(tx *store.Tx, address mailaddr.Address) (store.User, error) {
 	u, err := tx.FindUserByAddress(address.Canonical())
-	if err != nil || u.AccountID == number {
+	if err != nil {
+		return u, err
+	}
+	if in, err := r.includes(tx, u); in || err != nil {
 		return u, err
 	}
 	if u.AccountID == 0 {
 		// To be addressed is not enough: whoever can register an envelope could
 		// then take in, and find out, anybody who enrolled.
-		ours, err := tx.HasOpenedFrom(number, u.Address)
+		ours, err := tx.HasOpenedFrom(r.number, u.Address)
 		if err != nil || ours {
 			return u, err
 		}
@@ -196,10 +228,11 @@ func known(tx *store.Tx, number int64, address mailaddr.Address) (store.User, er
 	return store.User{}, store.ErrNotFound
 }
 
-// join puts a user of the account into a group of it, records that, and tells
-// a new administrator. It reports whether they were not in it before.
-func (s *Service) join(tx *store.Tx, actor Actor, act action, a store.Account, g store.Group, u store.User) (bool, error) {
-	added, err := tx.InsertMembership(g.ID, u.ID)
+// join puts a user of the account into a group of it until a time (zero = for
+// good), records that, and tells a new administrator. It reports whether they
+// were not in it before. Whether the actor may is asked before.
+func (s *Service) join(tx *store.Tx, actor Actor, act action, a store.Account, g store.Group, u store.User, until time.Time) (bool, error) {
+	added, err := tx.InsertMembership(g.ID, u.ID, until)
 	if err != nil || !added {
 		return false, err
 	}
@@ -210,7 +243,11 @@ func (s *Service) join(tx *store.Tx, actor Actor, act action, a store.Account, g
 	} else if err != nil && !errors.Is(err, store.ErrNotFound) {
 		return false, err
 	}
-	if err := record(tx, actor, act, a.ID, u.Address, "group", g.Name); err != nil {
+	details := []string{"group", g.Name}
+	if !until.IsZero() {
+		details = append(details, "until", LastDay(a, until))
+	}
+	if err := record(tx, actor, act, a.ID, u.Address, details...); err != nil {
 		return false, err
 	}
 	if !g.Builtin {
@@ -229,54 +266,81 @@ func (s *Service) join(tx *store.Tx, actor Actor, act action, a store.Account, g
 // RemoveMember takes a user out of a group, and returns both. The last active
 // administrator stays.
 func (s *Service) RemoveMember(ctx context.Context, actor Actor, number int64, groupID, userID string) (store.User, store.Group, error) {
-	var u store.User
+	users, g, err := s.RemoveMembers(ctx, actor, number, groupID, []string{userID})
+	if err != nil {
+		return store.User{}, g, err
+	}
+	return users[0], g, nil
+}
+
+// RemoveMembers takes users out of a group, all or none, at most 200 of them,
+// and returns them and the group.
+func (s *Service) RemoveMembers(ctx context.Context, actor Actor, number int64, groupID string, userIDs []string) ([]store.User, store.Group, error) {
+	var out []store.User
 	var g store.Group
-	err := s.act(ctx, actor, memberRemove, number, func(tx *store.Tx, a store.Account) (err error) {
-		if g, err = tx.FindGroup(a.ID, groupID); err != nil {
+	if len(userIDs) > maxTogether {
+		return nil, g, fault.New(fault.Invalid, "people.toomany").With("n", maxTogether)
+	}
+	err := s.actWithin(ctx, actor, memberRemove, number, func(tx *store.Tx, a store.Account, r reach) (err error) {
+		out = nil
+		if g, err = r.group(tx, groupID); err != nil {
 			return err
 		}
-		if u, err = userOf(tx, a.ID, userID); err != nil {
-			return err
-		}
-		if g.Builtin {
-			if err := notLast(tx, a.ID, u); err != nil {
+		for _, userID := range userIDs {
+			m, err := r.member(tx, g, userID)
+			if err != nil {
 				return err
 			}
+			if g.Builtin {
+				if err := notLast(tx, a.ID, m.User); err != nil {
+					return err
+				}
+			}
+			if err := tx.DeleteMembership(g.ID, m.ID); err != nil {
+				return err
+			}
+			if err := record(tx, actor, memberRemove, a.ID, m.Address, "group", g.Name); err != nil {
+				return err
+			}
+			out = append(out, m.User)
 		}
-		if err := tx.DeleteMembership(g.ID, u.ID); err != nil {
-			return err
-		}
-		return record(tx, actor, memberRemove, a.ID, u.Address, "group", g.Name)
+		return nil
 	})
-	return u, g, err
+	if err != nil {
+		return nil, g, err
+	}
+	return out, g, nil
 }
 
 // notLast refuses to let u stop being an administrator when nobody would be
 // left. One who never chose a password does not count as left, for they may
-// never come. The account's row is held: two at once see each other.
+// never come; nor does one whose membership ends. The account's row is held: two
+// at once see each other.
 func notLast(tx *store.Tx, number int64, u store.User) error {
 	admins, err := tx.ListAdministrators(number, 1000)
 	if err != nil {
 		return err
 	}
-	among, left := false, false
-	for _, a := range admins {
-		among = among || a.ID == u.ID
-		left = left || a.ID != u.ID && (!a.Temporary || u.Temporary)
+	if !slices.ContainsFunc(admins, func(a store.User) bool { return a.ID == u.ID }) {
+		return nil
 	}
-	if among && !left {
+	lasting, err := tx.ListLastingAdministrators(number, 1000)
+	if err != nil {
+		return err
+	}
+	if !slices.ContainsFunc(lasting, func(a store.User) bool { return a.ID != u.ID && (!a.Temporary || u.Temporary) }) {
 		return &refusal{fault.New(fault.Conflict, "m.last").With("name", u.Name()), number, u.Address}
 	}
 	return nil
 }
 
-// meant finds, for addresses of nobody, users of the account that are much like
+// meant finds, for addresses of nobody, users in reach whose address is much like
 // them: the same before the @, or two slips of the keyboard away.
-func meant(tx *store.Tx, number int64, out *AddResult) error {
+func (r reach) meant(tx *store.Tx, out *AddResult) error {
 	if len(out.Missing) == 0 || len(out.Missing) > 20 {
 		return nil
 	}
-	users, err := tx.ListUsers(number, "", "", "", 5000)
+	users, err := tx.ListUsers(r.number, "", "", "", 5000, r.within()...)
 	if err != nil {
 		return err
 	}

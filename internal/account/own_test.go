@@ -2,6 +2,7 @@ package account_test
 
 import (
 	"testing"
+	"time"
 
 	"github.com/pli-mail/pli/internal/account"
 	"github.com/pli-mail/pli/internal/fault"
@@ -29,7 +30,7 @@ func TestOwnLogin(t *testing.T) {
 		_, err := w.AddUser(ctx, actor, 100042, account.NewUser{Address: "lea@example.net", Password: temp, Confirm: temp, EnforceExpiry: true})
 		w.fails(err, fault.Conflict, "people.unavailable")
 
-		get[account.AddResult](w)(w.AddMembers(ctx, actor, 100042, group.ID, "lea@example.net"))
+		get[account.AddResult](w)(w.AddMembers(ctx, actor, 100042, group.ID, "lea@example.net", time.Time{}))
 		if l, n := last[account.JoinedLetter](w.mail); n != 1 || l.To.Canonical() != "lea@example.net" || l.Group != "Nurses" || l.Organisation != "Example Health" || l.Admin != "Ada Min" {
 			t.Errorf("%d letters, the last %+v", n, l)
 		}
@@ -41,7 +42,7 @@ func TestOwnLogin(t *testing.T) {
 		again := w.signIn("lea@example.net", better)
 
 		// A request of somebody who left waits for nobody.
-		w.ok(w.RequestAccess(ctx, again, 100042, "I run the desk"))
+		w.ok(w.RequestAccess(ctx, again, 100042, store.RightAll, "I run the desk"))
 		get[store.User](w)(w.DeleteUser(ctx, actor, 100042, lea.UserID))
 		w.dead(again)
 		if r := get[[]account.Request](w)(w.Requests(ctx, actor, 100042)); len(r) != 0 {
@@ -53,7 +54,7 @@ func TestOwnLogin(t *testing.T) {
 		w.signIn("lea@example.net", better)
 
 		// Taken in as an administrator they are told by the letter for those.
-		get[account.AddResult](w)(w.AddMembers(ctx, actor, 100042, admins, "lea@example.net"))
+		get[account.AddResult](w)(w.AddMembers(ctx, actor, 100042, admins, "lea@example.net", time.Time{}))
 		if l, _ := last[account.AdminAddedLetter](w.mail); l.To.Canonical() != "lea@example.net" {
 			t.Errorf("the last letter is %+v", l)
 		}

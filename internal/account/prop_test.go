@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 	"testing"
+	"time"
 
 	"pgregory.net/rapid"
 
@@ -123,7 +124,7 @@ func (c *court) play() {
 	acts := map[string]func(){
 		"add": func() {
 			who, target, n := c.pick("who"), c.pick("target"), rapid.SampledFrom(c.number[:]).Draw(c.r, "account")
-			_, err := c.AddMembers(ctx, who.actor(), n, c.group[n], target.address)
+			_, err := c.AddMembers(ctx, who.actor(), n, c.group[n], target.address, time.Time{})
 			var allowed error
 			switch {
 			case target.deleted || target.account != n: // the free one never had an envelope of either
@@ -213,7 +214,7 @@ func (c *court) play() {
 			if requestID == "" {
 				return
 			}
-			_, err := c.DecideRequest(ctx, who.actor(), requestID, true)
+			_, err := c.DecideRequest(ctx, who.actor(), requestID, true, "")
 			var allowed error
 			if asker.blocked {
 				allowed = fault.New(fault.Conflict, "people.blocked")

@@ -3,6 +3,7 @@ package account
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 	"unicode/utf8"
 
@@ -11,12 +12,14 @@ import (
 	"github.com/pli-mail/pli/internal/store"
 )
 
-// Request is somebody's wish to administer an account.
+// Request is somebody's wish to administer an account, or for a right over it.
 type Request struct {
 	ID        string
 	User      store.User
+	Right     string // store.RightAll: to administer
 	Reason    string
 	CreatedAt time.Time
+	Groups    []store.Group // whose members have it, and who asks may put somebody into; at most 20
 }
 
 // maxReason is the length of a reason, in characters.
@@ -47,10 +50,16 @@ func (s *Service) WhoCanHelp(ctx context.Context, sess *Session) ([]Contact, err
 }
 
 // RequestAccess asks the administrators of the person's account (number; 0: the
-// operator, for who belongs to none) to become one.
-func (s *Service) RequestAccess(ctx context.Context, sess *Session, number int64, reason string) error {
+// operator, for who belongs to none) for a right, or to become one of them
+// (store.RightAll).
+func (s *Service) RequestAccess(ctx context.Context, sess *Session, number int64, right, reason string) error {
 	if !sess.SignedIn() {
 		return ended()
+	}
+	if right == store.RightAll {
+		right = ""
+	} else if !slices.Contains(Rights, right) {
+		return fault.New(fault.Invalid, "rt.unknown").With("right", right).In("right", "people.choice", nil)
 	}
 	if reason = clean(reason); utf8.RuneCountInString(reason) > maxReason {
 		args := fault.Args{"n": maxReason}
@@ -72,10 +81,10 @@ func (s *Service) RequestAccess(ctx context.Context, sess *Session, number int64
 		if ok, wait, err := tx.Hit("request:"+u.ID, 24*time.Hour, 3); err != nil || !ok {
 			return fault.Wait("e429.p", wait), err
 		}
-		if err := tx.InsertRequest(store.AccessRequest{ID: id.New(), UserID: u.ID, AccountID: number, Reason: reason}); err != nil {
+		if err := tx.InsertRequest(store.AccessRequest{ID: id.New(), UserID: u.ID, AccountID: number, Right: right, Reason: reason}); err != nil {
 			return nil, err
 		}
-		if err := record(tx, person(sess), "request.send", number, u.Address); err != nil {
+		if err := record(tx, person(sess), "request.send", number, u.Address, "right", wanted(right)); err != nil {
 			return nil, err
 		}
 		return nil, s.tellAdministrators(tx, u, reason)
@@ -131,43 +140,95 @@ func (s *Service) tellAdministrators(tx *store.Tx, u store.User, reason string) 
 // 200. Those of number 0 are the operator's.
 func (s *Service) Requests(ctx context.Context, actor Actor, number int64) ([]Request, error) {
 	var out []Request
-	err := s.look(ctx, actor, requestView, number, func(tx *store.Tx, a store.Account) error {
+	err := s.lookWithin(ctx, actor, requestView, number, func(tx *store.Tx, a store.Account, r reach) error {
 		out = nil
+		if err := r.whole(); err != nil {
+			return err
+		}
 		rows, err := tx.ListRequests(a.ID, 200)
 		if err != nil {
 			return err
 		}
-		for _, r := range rows {
-			u, err := tx.FindUser(r.UserID)
+		for _, q := range rows {
+			u, err := tx.FindUser(q.UserID)
 			if err != nil {
 				return err
 			}
-			out = append(out, Request{r.ID, u, r.Reason, r.CreatedAt})
+			groups, err := r.groupsWith(tx, q)
+			if err != nil {
+				return err
+			}
+			out = append(out, Request{q.ID, u, wanted(q.Right), q.Reason, q.CreatedAt, groups})
 		}
 		return nil
 	})
 	return out, err
 }
 
-// DecideRequest grants a request, which makes the person an administrator, or
-// refuses it, and returns the person. The operator grants one of a person
-// without an account by AddAdministrator, which names the account.
-func (s *Service) DecideRequest(ctx context.Context, actor Actor, requestID string, grant bool) (store.User, error) {
-	var r store.AccessRequest
+// wanted is the right that a request is for.
+func wanted(right string) string {
+	if right == "" {
+		return store.RightAll
+	}
+	return right
+}
+
+// groupsWith lists the groups that give what a request is for, and that the
+// actor may put somebody into.
+func (r reach) groupsWith(tx *store.Tx, q store.AccessRequest) ([]store.Group, error) {
+	var groups []store.Group
+	var err error
+	switch {
+	case r.number == 0:
+	case q.Right == "":
+		groups = make([]store.Group, 1)
+		groups[0], err = tx.FindBuiltinGroup(r.number)
+	default:
+		groups, err = tx.ListGroupsWith(r.number, q.Right, 20)
+	}
+	if err != nil {
+		return nil, err
+	}
+	var out []store.Group
+	for _, g := range groups {
+		ok, err := r.may(tx, g, time.Time{})
+		if err != nil {
+			return nil, err
+		}
+		if ok {
+			out = append(out, g)
+		}
+	}
+	return out, nil
+}
+
+// DecideRequest grants a request, which puts the person into a group that gives
+// what they ask for, or refuses it, and returns the person. The group is that of
+// groupID, "" = the first by name; the administrators' where they ask to be one.
+// Nobody grants more than they have. The operator grants one of a person without
+// an account by AddAdministrator, which names the account. Faults: rt.nogroup.
+func (s *Service) DecideRequest(ctx context.Context, actor Actor, requestID string, grant bool, groupID string) (store.User, error) {
+	var q store.AccessRequest
 	err := s.c.DB.View(ctx, func(tx *store.Tx) (err error) {
-		r, err = tx.FindRequest(requestID)
+		q, err = tx.FindRequest(requestID)
 		return err
 	})
 	if err != nil {
 		return store.User{}, orNotFound(err)
 	}
 	var u store.User
-	err = s.act(ctx, actor, requestDecide, r.AccountID, func(tx *store.Tx, a store.Account) (err error) {
-		if u, err = userOf(tx, a.ID, r.UserID); err != nil {
+	err = s.actWithin(ctx, actor, requestDecide, q.AccountID, func(tx *store.Tx, a store.Account, r reach) (err error) {
+		if err := r.whole(); err != nil {
 			return err
 		}
+		if u, err = tx.FindUser(q.UserID); err != nil {
+			return err
+		}
+		if u.AccountID != a.ID {
+			return store.ErrNotFound
+		}
 		if !grant {
-			if err := tx.EndRequest(r.ID, store.RequestRefused); err != nil {
+			if err := tx.EndRequest(q.ID, store.RequestRefused); err != nil {
 				return err
 			}
 			return record(tx, actor, requestDecide, a.ID, u.Address, "granted", "no")
@@ -178,18 +239,47 @@ func (s *Service) DecideRequest(ctx context.Context, actor Actor, requestID stri
 		if u.State != store.UserActive {
 			return fault.New(fault.Conflict, "people.blocked").With("email", u.DisplayAddress)
 		}
-		if err := tx.EndRequest(r.ID, store.RequestGranted); err != nil {
+		if err := r.below(tx, u); err != nil {
 			return err
 		}
-		g, err := tx.FindBuiltinGroup(a.ID)
+		g, err := r.granting(tx, q, groupID)
 		if err != nil {
 			return err
 		}
-		if err := record(tx, actor, requestDecide, a.ID, u.Address, "granted", "yes"); err != nil {
+		if err := r.mayPull(tx, g, u); err != nil {
 			return err
 		}
-		_, err = s.join(tx, actor, memberAdd, a, g, u)
+		if err := tx.EndRequest(q.ID, store.RequestGranted); err != nil {
+			return err
+		}
+		if err := record(tx, actor, requestDecide, a.ID, u.Address, "granted", "yes", "right", wanted(q.Right)); err != nil {
+			return err
+		}
+		_, err = s.join(tx, actor, memberAdd, a, g, u, time.Time{})
 		return err
 	})
 	return u, err
+}
+
+// granting finds the group that granting a request puts somebody into.
+func (r reach) granting(tx *store.Tx, q store.AccessRequest, groupID string) (store.Group, error) {
+	var g store.Group
+	var err error
+	if q.Right == "" {
+		g, err = tx.FindBuiltinGroup(r.number)
+	} else {
+		var groups []store.Group
+		groups, err = tx.ListGroupsWith(r.number, q.Right, 500)
+		i := slices.IndexFunc(groups, func(g store.Group) bool { return groupID == "" || g.ID == groupID })
+		if err == nil && i < 0 {
+			err = fault.New(fault.Conflict, "rt.nogroup")
+		}
+		if err == nil {
+			g = groups[i]
+		}
+	}
+	if err != nil {
+		return g, err
+	}
+	return g, r.mayFill(tx, g, time.Time{})
 }

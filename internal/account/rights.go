@@ -86,9 +86,11 @@ const (
 	groupAdd    action = "group.add"
 	groupRename action = "group.rename"
 	groupDelete action = "group.delete"
+	groupRights action = "group.rights"
 
 	memberAdd    action = "member.add"
 	memberRemove action = "member.remove"
+	memberEnd    action = "member.set_end"
 
 	inviteSend   action = "invitation.send"
 	inviteRevoke action = "invitation.revoke"
@@ -118,56 +120,71 @@ const (
 	inviteDecline action = "invitation.decline"
 )
 
-// roles is a set of those who may do something.
-type roles uint8
+// needs is a set of what entitles to an act: one of it is enough.
+type needs uint16
 
 const (
-	administrators roles = 1 << iota // of the account that is acted on
+	needUsers needs = 1 << iota // the right of that name, over the account or over the members of a group
+	needMessages
+	needAudit
+	needReports
+	needSettings
+	needIntegrations
 	operators
-	without // not a role: operators do it on no account in particular
+	without // not a need: operators do it on no account in particular
+
+	anyRight = needUsers | needMessages | needAudit | needReports | needSettings | needIntegrations
 )
 
-// actions says who may do what. What is not in it, nobody may.
-var actions = map[action]roles{
-	accountList:    administrators | operators | without,
-	accountView:    administrators | operators,
+var needOf = map[string]needs{
+	store.RightAll: anyRight, store.RightUsers: needUsers, store.RightMessages: needMessages, store.RightAudit: needAudit,
+	store.RightReports: needReports, store.RightSettings: needSettings, store.RightIntegrations: needIntegrations,
+}
+
+// actions says who may do what. What is not in it, nobody may. Who may read the
+// log may look at who has which rights and which rules are in force.
+var actions = map[action]needs{
+	accountList:    anyRight | operators | without,
+	accountView:    anyRight | operators,
 	accountCreate:  operators | without,
 	accountSuspend: operators,
 	accountResume:  operators,
 	accountAdmin:   operators,
-	settingsView:   administrators | operators,
-	settingsSet:    administrators | operators,
-	domainList:     administrators | operators,
+	settingsView:   needSettings | needAudit | operators,
+	settingsSet:    needSettings | operators,
+	domainList:     needSettings | needAudit | operators,
 	domainAdd:      operators,
-	domainRemove:   administrators | operators,
-	domainClaim:    administrators | operators,
-	domainCheck:    administrators | operators,
-	domainSenders:  administrators | operators,
-	dkimMake:       administrators | operators,
-	dkimRemove:     administrators | operators,
-	groupView:      administrators | operators,
-	groupAdd:       administrators | operators,
-	groupRename:    administrators | operators,
-	groupDelete:    administrators | operators,
-	memberAdd:      administrators | operators,
-	memberRemove:   administrators | operators,
-	inviteSend:     administrators | operators,
-	inviteRevoke:   administrators | operators,
-	userView:       administrators | operators,
-	userAdd:        administrators | operators,
-	userBlock:      administrators | operators,
-	userUnblock:    administrators | operators,
-	userReset:      administrators | operators,
-	userDelete:     administrators | operators,
-	requestView:    administrators | operators | without,
-	requestDecide:  administrators | operators | without,
-	auditView:      administrators | operators | without,
-	messageExplain: administrators | operators | without,
-	upstreamList:   administrators | operators,
+	domainRemove:   needSettings | operators,
+	domainClaim:    needSettings | operators,
+	domainCheck:    needSettings | operators,
+	domainSenders:  needSettings | operators,
+	dkimMake:       needSettings | operators,
+	dkimRemove:     needSettings | operators,
+	groupView:      needUsers | needAudit | operators,
+	groupAdd:       needUsers | operators,
+	groupRename:    needUsers | operators,
+	groupDelete:    needUsers | operators,
+	groupRights:    needUsers | operators,
+	memberAdd:      needUsers | operators,
+	memberRemove:   needUsers | operators,
+	memberEnd:      needUsers | operators,
+	inviteSend:     needUsers | operators,
+	inviteRevoke:   needUsers | operators,
+	userView:       needUsers | needAudit | operators,
+	userAdd:        needUsers | operators,
+	userBlock:      needUsers | operators,
+	userUnblock:    needUsers | operators,
+	userReset:      needUsers | operators,
+	userDelete:     needUsers | operators,
+	requestView:    needUsers | operators | without,
+	requestDecide:  needUsers | operators | without,
+	auditView:      needAudit | operators | without,
+	messageExplain: needMessages | operators | without,
+	upstreamList:   needSettings | needAudit | operators,
 	upstreamAdd:    operators,
 	upstreamRemove: operators,
-	rulesView:      administrators | operators,
-	rulesSet:       administrators | operators,
+	rulesView:      needSettings | needAudit | operators,
+	rulesSet:       needSettings | operators,
 }
 
 // refusal is an answer that must be recorded before it is given.
@@ -181,12 +198,12 @@ func (r *refusal) Error() string { return r.fault.Error() }
 func (r *refusal) Unwrap() error { return r.fault }
 
 // can decides whether actor may do act on the account with that number (0: on
-// none in particular), in the transaction that does it, and returns the
-// account. Where lock is set it holds the account's row, so that of two acts at
-// once the second sees what the first did. An account that the actor does not
-// belong to is refused as if it were not there.
-func can(tx *store.Tx, actor Actor, act action, number int64, lock bool) (store.Account, error) {
-	who := actions[act]
+// none in particular), in the transaction that does it, and returns the account
+// and on whom in it. Where lock is set it holds the account's row, so that of
+// two acts at once the second sees what the first did. An account that the actor
+// does not belong to is refused as if it were not there.
+func can(tx *store.Tx, actor Actor, act action, number int64, lock bool) (store.Account, reach, error) {
+	need := actions[act]
 	target := strconv.FormatInt(number, 10)
 	denied := fault.New(fault.Denied, "err.forbidden")
 	find := tx.FindAccount
@@ -194,40 +211,51 @@ func can(tx *store.Tx, actor Actor, act action, number int64, lock bool) (store.
 		find = tx.LockAccount
 	}
 	switch {
-	case actor.Kind == KindOperator && who&operators != 0:
-		if number == 0 && who&without != 0 {
-			return store.Account{}, nil
+	case actor.Kind == KindOperator && need&operators != 0:
+		r := reach{Held: Held{operator: true}, actor: actor, number: number, all: true}
+		if number == 0 && need&without != 0 {
+			return store.Account{}, r, nil
 		}
 		a, err := find(number)
-		return a, orNotFound(err)
-	case actor.Kind != KindUser || who&administrators == 0:
-		return store.Account{}, &refusal{denied, homeOf(tx, actor), target}
+		return a, r, orNotFound(err)
+	case actor.Kind != KindUser || need&anyRight == 0:
+		return store.Account{}, reach{}, &refusal{denied, homeOf(tx, actor), target}
 	}
 	u, err := tx.FindUser(actor.UserID)
 	if errors.Is(err, store.ErrNotFound) {
-		return store.Account{}, &refusal{denied, 0, target}
+		return store.Account{}, reach{}, &refusal{denied, 0, target}
 	} else if err != nil {
-		return store.Account{}, err
+		return store.Account{}, reach{}, err
 	}
 	if number == 0 || u.AccountID != number {
-		return store.Account{}, &refusal{notFound(), u.AccountID, target}
+		return store.Account{}, reach{}, &refusal{notFound(), u.AccountID, target}
 	}
 	a, err := find(number)
 	if err != nil {
-		return store.Account{}, err
+		return store.Account{}, reach{}, err
 	}
 	live, err := lives(tx, actor)
 	if err != nil {
-		return store.Account{}, err
+		return store.Account{}, reach{}, err
 	}
-	admin, err := tx.IsAdministrator(actor.UserID, number)
+	holds, err := tx.ListHoldings(u.ID, number)
 	if err != nil {
-		return store.Account{}, err
+		return store.Account{}, reach{}, err
 	}
-	if !live || !admin || a.State != store.AccountActive {
-		return store.Account{}, &refusal{denied, number, target}
+	r := reach{Held: Held{holds: holds}, actor: actor, number: number}
+	for _, h := range holds {
+		switch {
+		case needOf[h.Right]&need == 0:
+		case h.Scope == "":
+			r.all = true
+		default:
+			r.groups = append(r.groups, h.Scope)
+		}
 	}
-	return a, nil
+	if !live || u.State != store.UserActive || u.Temporary || a.State != store.AccountActive || !r.all && len(r.groups) == 0 {
+		return store.Account{}, reach{}, &refusal{denied, number, target}
+	}
+	return a, r, nil
 }
 
 // lives reports whether the session that acts is still there, and its person's.
@@ -253,16 +281,27 @@ func homeOf(tx *store.Tx, actor Actor) int64 {
 	return u.AccountID
 }
 
-// act does fn on an account, if actor may, in one transaction; fn records what
-// it did. A refusal is recorded in a transaction of its own before it is
-// returned: without its record there is no answer.
+// act does fn on an account, if actor may over the whole of it, in one
+// transaction; fn records what it did. A refusal is recorded in a transaction of
+// its own before it is returned: without its record there is no answer.
 func (s *Service) act(ctx context.Context, actor Actor, act action, number int64, fn func(tx *store.Tx, a store.Account) error) error {
-	err := s.c.DB.Update(ctx, func(tx *store.Tx) error {
-		a, err := can(tx, actor, act, number, true)
-		if err != nil {
+	return s.actWithin(ctx, actor, act, number, func(tx *store.Tx, a store.Account, r reach) error {
+		if err := r.whole(); err != nil {
 			return err
 		}
 		return fn(tx, a)
+	})
+}
+
+// actWithin is act for what may also be done on some groups and their members
+// only: fn finds everybody and everything through r.
+func (s *Service) actWithin(ctx context.Context, actor Actor, act action, number int64, fn func(tx *store.Tx, a store.Account, r reach) error) error {
+	err := s.c.DB.Update(ctx, func(tx *store.Tx) error {
+		a, r, err := can(tx, actor, act, number, true)
+		if err != nil {
+			return err
+		}
+		return fn(tx, a, r)
 	})
 	if err == nil {
 		s.wake()
@@ -273,12 +312,22 @@ func (s *Service) act(ctx context.Context, actor Actor, act action, number int64
 
 // look is act for what only reads. What was looked at is not recorded, what was refused is.
 func (s *Service) look(ctx context.Context, actor Actor, act action, number int64, fn func(tx *store.Tx, a store.Account) error) error {
-	err := s.c.DB.View(ctx, func(tx *store.Tx) error {
-		a, err := can(tx, actor, act, number, false)
-		if err != nil {
+	return s.lookWithin(ctx, actor, act, number, func(tx *store.Tx, a store.Account, r reach) error {
+		if err := r.whole(); err != nil {
 			return err
 		}
 		return fn(tx, a)
+	})
+}
+
+// lookWithin is actWithin for what only reads.
+func (s *Service) lookWithin(ctx context.Context, actor Actor, act action, number int64, fn func(tx *store.Tx, a store.Account, r reach) error) error {
+	err := s.c.DB.View(ctx, func(tx *store.Tx) error {
+		a, r, err := can(tx, actor, act, number, false)
+		if err != nil {
+			return err
+		}
+		return fn(tx, a, r)
 	})
 	if err == nil {
 		return nil

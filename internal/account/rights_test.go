@@ -27,16 +27,19 @@ func calls(w *world, number int64, group, user, invitation, request string) map[
 		"group.view":         func(a account.Actor) error { _, err := w.Groups(ctx, a, number, "", "", 5); return err },
 		"group.view one":     func(a account.Actor) error { _, err := w.Group(ctx, a, number, group); return err },
 		"group.view name":    func(a account.Actor) error { _, err := w.GroupNamed(ctx, a, number, "x"); return err },
-		"group.view members": func(a account.Actor) error { _, err := w.Members(ctx, a, number, group, "", 5); return err },
+		"group.view members": func(a account.Actor) error { _, err := w.Members(ctx, a, number, group, "", "", 5); return err },
 		"group.add":          func(a account.Actor) error { _, err := w.AddGroup(ctx, a, number, "x"); return err },
 		"group.rename":       func(a account.Actor) error { _, err := w.RenameGroup(ctx, a, number, group, "y"); return err },
 		"group.delete":       func(a account.Actor) error { _, err := w.DeleteGroup(ctx, a, number, group); return err },
 		"member.add": func(a account.Actor) error {
-			_, err := w.AddMembers(ctx, a, number, group, "eve@example.com")
+			_, err := w.AddMembers(ctx, a, number, group, "eve@example.com", time.Time{})
 			return err
 		},
-		"member.remove":        func(a account.Actor) error { _, _, err := w.RemoveMember(ctx, a, number, group, user); return err },
-		"invitation.send":      func(a account.Actor) error { _, err := w.Invite(ctx, a, number, group, "new@example.org"); return err },
+		"member.remove": func(a account.Actor) error { _, _, err := w.RemoveMember(ctx, a, number, group, user); return err },
+		"invitation.send": func(a account.Actor) error {
+			_, err := w.Invite(ctx, a, number, group, "new@example.org", time.Time{})
+			return err
+		},
 		"invitation.send more": func(a account.Actor) error { _, err := w.ResendInvitation(ctx, a, number, invitation); return err },
 		"invitation.revoke":    func(a account.Actor) error { _, err := w.RevokeInvitation(ctx, a, number, invitation); return err },
 		"user.view":            func(a account.Actor) error { _, err := w.Users(ctx, a, number, "", "", "", 5); return err },
@@ -49,7 +52,7 @@ func calls(w *world, number int64, group, user, invitation, request string) map[
 		"user.reset_password":  func(a account.Actor) error { _, err := w.ResetPassword(ctx, a, number, user, temp, temp); return err },
 		"user.delete":          func(a account.Actor) error { _, err := w.DeleteUser(ctx, a, number, user); return err },
 		"request.view":         func(a account.Actor) error { _, err := w.Requests(ctx, a, number); return err },
-		"request.decide":       func(a account.Actor) error { _, err := w.DecideRequest(ctx, a, request, true); return err },
+		"request.decide":       func(a account.Actor) error { _, err := w.DecideRequest(ctx, a, request, true, ""); return err },
 		"audit.view":           func(a account.Actor) error { _, err := w.Audit(ctx, a, number, "", 5); return err },
 		"message.explain":      func(a account.Actor) error { _, err := w.Transits(ctx, a, number, "x@y.test"); return err },
 		"upstream.list":        func(a account.Actor) error { _, err := w.Upstreams(ctx, a, number); return err },
@@ -94,8 +97,8 @@ func TestEveryActByEveryone(t *testing.T) {
 		_, theirs := w.account(100043, "bo@example.com")
 		plain := w.user(100042, "plain@example.org")
 		victim := w.user(100043, "victim@example.com")
-		invitation := get[account.Pending](w)(w.Invite(ctx, w.root, 100043, theirs, "zoe@example.com"))
-		w.ok(w.RequestAccess(ctx, w.signIn("victim@example.com", better), 100043, "please"))
+		invitation := get[account.Pending](w)(w.Invite(ctx, w.root, 100043, theirs, "zoe@example.com", time.Time{}))
+		w.ok(w.RequestAccess(ctx, w.signIn("victim@example.com", better), 100043, store.RightAll, "please"))
 		request := get[[]account.Request](w)(w.Requests(ctx, w.root, 100043))[0]
 		suspended, _ := w.account(100044, "sam@example.net")
 		sam := suspended.Actor(here)
@@ -158,7 +161,7 @@ func TestEveryActByEveryone(t *testing.T) {
 		if after := count(); after != before {
 			t.Errorf("%d records of things done in the other account, %d before", after, before)
 		}
-		if n := len(get[account.MembersPage](w)(w.Members(ctx, w.root, 100043, theirs, "", 50)).Members); n != 1 {
+		if n := len(get[account.MembersPage](w)(w.Members(ctx, w.root, 100043, theirs, "", "", 50)).Members); n != 1 {
 			t.Errorf("%d members in the other account", n)
 		}
 
@@ -179,7 +182,7 @@ func TestEveryActByEveryone(t *testing.T) {
 		_, err = w.AddUser(ctx, ada.Actor(here), 100042, account.NewUser{Address: "victim@example.com", Password: temp, Confirm: temp, EnforceExpiry: true})
 		w.fails(err, fault.Conflict, "people.unavailable")
 		one, two := "victim@example.com", "nobody@example.com"
-		a, b := get[account.Pending](w)(w.Invite(ctx, ada.Actor(here), 100042, "", one)), get[account.Pending](w)(w.Invite(ctx, ada.Actor(here), 100042, "", two))
+		a, b := get[account.Pending](w)(w.Invite(ctx, ada.Actor(here), 100042, "", one, time.Time{})), get[account.Pending](w)(w.Invite(ctx, ada.Actor(here), 100042, "", two, time.Time{}))
 		a.ID, a.Address, b.ID, b.Address = "", "", "", ""
 		if a != b {
 			t.Errorf("invited %+v and %+v", a, b)
@@ -266,7 +269,7 @@ func TestLastAdministrator(t *testing.T) {
 			t.Errorf("%d records of the refusal", n)
 		}
 		get[store.User](w)(w.BlockUser(ctx, actor, 100042, lea.ID))
-		r, err := w.AddMembers(ctx, actor, 100042, group, "lea@example.org")
+		r, err := w.AddMembers(ctx, actor, 100042, group, "lea@example.org", time.Time{})
 		w.fails(err, fault.Invalid, "people.blocked")
 		if len(r.Locked) != 1 {
 			t.Errorf("locked %+v", r)
@@ -289,7 +292,7 @@ func TestBlockAndSuspend(t *testing.T) {
 		ctx := w.Context()
 		ada, group := w.account(100042, "ada@example.org")
 		lea := w.user(100042, "lea@example.org")
-		get[account.AddResult](w)(w.AddMembers(ctx, ada.Actor(here), 100042, group, "lea@example.org"))
+		get[account.AddResult](w)(w.AddMembers(ctx, ada.Actor(here), 100042, group, "lea@example.org", time.Time{}))
 		session := w.signIn("lea@example.org", better)
 		get[store.User](w)(w.BlockUser(ctx, ada.Actor(here), 100042, lea.ID))
 		w.dead(session)
@@ -354,9 +357,9 @@ func TestGroupsAndPages(t *testing.T) {
 		for i := range 5 {
 			w.user(100042, fmt.Sprintf("u%d@example.org", i))
 		}
-		get[account.AddResult](w)(w.AddMembers(ctx, actor, 100042, night.ID, "u0@example.org u1@example.org u2@example.org"))
-		p := get[account.MembersPage](w)(w.Members(ctx, actor, 100042, night.ID, "", 2))
-		q := get[account.MembersPage](w)(w.Members(ctx, actor, 100042, night.ID, p.Next, 2))
+		get[account.AddResult](w)(w.AddMembers(ctx, actor, 100042, night.ID, "u0@example.org u1@example.org u2@example.org", time.Time{}))
+		p := get[account.MembersPage](w)(w.Members(ctx, actor, 100042, night.ID, "", "", 2))
+		q := get[account.MembersPage](w)(w.Members(ctx, actor, 100042, night.ID, "", p.Next, 2))
 		if len(p.Members) != 2 || len(q.Members) != 1 || q.Next != "" || p.Group.Members != 3 {
 			t.Errorf("members %+v, %+v", p, q)
 		}
@@ -384,9 +387,9 @@ func TestRequestAccess(t *testing.T) {
 		if c := get[[]account.Contact](w)(w.WhoCanHelp(ctx, lea)); len(c) != 1 || c[0].Address != "ada@example.org" {
 			t.Errorf("who can help: %v", c)
 		}
-		w.fails(w.RequestAccess(ctx, lea, 100043, ""), fault.NotFound, "e404.h1")
-		w.ok(w.RequestAccess(ctx, lea, 100042, "I replace Ada"))
-		w.fails(w.RequestAccess(ctx, lea, 100042, ""), fault.Conflict, "people.asked")
+		w.fails(w.RequestAccess(ctx, lea, 100043, store.RightAll, ""), fault.NotFound, "e404.h1")
+		w.ok(w.RequestAccess(ctx, lea, 100042, store.RightAll, "I replace Ada"))
+		w.fails(w.RequestAccess(ctx, lea, 100042, store.RightAll, ""), fault.Conflict, "people.asked")
 		if l, n := last[account.AccessRequestedLetter](w.mail); n != 1 || l.To.Canonical() != "ada@example.org" || l.Reason != "I replace Ada" {
 			t.Errorf("%d letters, %+v", n, l)
 		}
@@ -394,14 +397,14 @@ func TestRequestAccess(t *testing.T) {
 		if len(r) != 1 || r[0].User.ID != lea.UserID {
 			t.Fatalf("requests %+v", r)
 		}
-		_, err := w.DecideRequest(ctx, lea.Actor(here), r[0].ID, true) // I2: nobody grants themselves
+		_, err := w.DecideRequest(ctx, lea.Actor(here), r[0].ID, true, "") // I2: nobody grants themselves
 		w.fails(err, fault.Denied, "err.forbidden")
-		get[store.User](w)(w.DecideRequest(ctx, ada.Actor(here), r[0].ID, false))
-		_, err = w.DecideRequest(ctx, ada.Actor(here), r[0].ID, true)
+		get[store.User](w)(w.DecideRequest(ctx, ada.Actor(here), r[0].ID, false, ""))
+		_, err = w.DecideRequest(ctx, ada.Actor(here), r[0].ID, true, "")
 		w.fails(err, fault.NotFound, "e404.h1")
-		w.ok(w.RequestAccess(ctx, lea, 100042, "please"))
+		w.ok(w.RequestAccess(ctx, lea, 100042, store.RightAll, "please"))
 		r = get[[]account.Request](w)(w.Requests(ctx, ada.Actor(here), 100042))
-		get[store.User](w)(w.DecideRequest(ctx, ada.Actor(here), r[0].ID, true))
+		get[store.User](w)(w.DecideRequest(ctx, ada.Actor(here), r[0].ID, true, ""))
 		if lea = get[*account.Session](w)(w.Session(ctx, lea.Token)); len(lea.AdminOf) != 1 {
 			t.Error("granted, and no administrator")
 		}
@@ -411,11 +414,11 @@ func TestRequestAccess(t *testing.T) {
 		if c := get[[]account.Contact](w)(w.WhoCanHelp(ctx, zoe)); len(c) != 1 || c[0].Name != "Help desk" {
 			t.Errorf("who can help: %v", c)
 		}
-		w.ok(w.RequestAccess(ctx, zoe, 0, ""))
+		w.ok(w.RequestAccess(ctx, zoe, 0, store.RightAll, ""))
 		r = get[[]account.Request](w)(w.Requests(ctx, w.root, 0))
-		_, err = w.DecideRequest(ctx, w.root, r[0].ID, true)
+		_, err = w.DecideRequest(ctx, w.root, r[0].ID, true, "")
 		w.fails(err, fault.Invalid, "people.namenumber")
-		_, err = w.DecideRequest(ctx, ada.Actor(here), r[0].ID, true)
+		_, err = w.DecideRequest(ctx, ada.Actor(here), r[0].ID, true, "")
 		w.fails(err, fault.NotFound, "e404.h1")
 		added := get[account.AdministratorAdded](w)(w.AddAdministrator(ctx, w.root, 100043, account.NewUser{Address: "zoe@example.net"}, false))
 		if added.Created || added.Already || added.User.AccountID != 100043 {
@@ -479,7 +482,7 @@ func TestSentences(t *testing.T) {
 		w.user(100042, "lea@example.org")
 		_, err := w.Groups(ctx, w.signIn("lea@example.org", better).Actor(here), 100042, "", "", 5)
 		w.fails(err, fault.Denied, "err.forbidden")
-		get[account.AddResult](w)(w.AddMembers(ctx, ada.Actor(here), 100042, group, "lea@example.org"))
+		get[account.AddResult](w)(w.AddMembers(ctx, ada.Actor(here), 100042, group, "lea@example.org", time.Time{}))
 		c, err := i18n.Load()
 		w.ok(err)
 		var en, fr []string

@@ -21,7 +21,7 @@ type Session struct {
 	UserID    string // "" for a visitor
 	User      *store.User
 	Account   *store.Account // of the user, nil when they belong to none
-	AdminOf   []int64        // numbers of the accounts that the user administers
+	AdminOf   []int64        // numbers of the accounts in which the user has some right
 	Nonce     []byte         // 32 bytes, for proofs of possession
 	Client    string         // browser or terminal
 	Method    string         // what it was proved by: store.MethodCode and its like; "" = nothing
@@ -146,7 +146,7 @@ func view(tx *store.Tx, token id.Token, row store.Session) (*Session, error) {
 	}
 	out.Account = &a
 	if row.Scope == store.ScopeFull {
-		out.AdminOf, err = tx.ListAdministeredAccounts(u.ID)
+		out.AdminOf, err = tx.ListHeldAccounts(u.ID)
 	}
 	return out, err
 }

@@ -380,14 +380,14 @@ func TestInvitation(t *testing.T) {
 		ctx := w.Context()
 		ada, group := w.account(100042, "ada@example.org")
 		actor := ada.Actor(here)
-		p := get[account.Pending](w)(w.Invite(ctx, actor, 100042, group, "Lea@Example.net"))
+		p := get[account.Pending](w)(w.Invite(ctx, actor, 100042, group, "Lea@Example.net", time.Time{}))
 		l, _ := last[account.InvitationLetter](w.mail)
-		r, err := w.AddMembers(ctx, actor, 100042, group, "lea@example.net")
+		r, err := w.AddMembers(ctx, actor, 100042, group, "lea@example.net", time.Time{})
 		w.ok(err)
 		if len(r.Invited) != 1 || r.Invited[0].ID != p.ID {
 			t.Errorf("adding who is invited: %+v", r)
 		}
-		if m := get[account.MembersPage](w)(w.Members(ctx, actor, 100042, group, "", 50)); len(m.Pending) != 1 || m.Pending[0].Address != "Lea@example.net" {
+		if m := get[account.MembersPage](w)(w.Members(ctx, actor, 100042, group, "", "", 50)); len(m.Pending) != 1 || m.Pending[0].Address != "Lea@example.net" {
 			t.Errorf("members %+v", m)
 		}
 		for range 3 {
@@ -406,13 +406,13 @@ func TestInvitation(t *testing.T) {
 		w.fails(err, fault.Gone, "inv.old")
 		_, err = w.Invitation(ctx, id.NewToken())
 		w.fails(err, fault.NotFound, "e404.h1")
-		_, err = w.Invite(ctx, actor, 100042, group, "lea@example.net")
+		_, err = w.Invite(ctx, actor, 100042, group, "lea@example.net", time.Time{})
 		w.fails(err, fault.Conflict, "un.exists")
 
 		// Sent again, the first link is dead; revoked, both are; and it ends.
-		get[account.Pending](w)(w.Invite(ctx, actor, 100042, "", "bo@example.net"))
+		get[account.Pending](w)(w.Invite(ctx, actor, 100042, "", "bo@example.net", time.Time{}))
 		first, _ := last[account.InvitationLetter](w.mail)
-		p = get[account.Pending](w)(w.Invite(ctx, actor, 100042, "", "bo@example.net"))
+		p = get[account.Pending](w)(w.Invite(ctx, actor, 100042, "", "bo@example.net", time.Time{}))
 		second, _ := last[account.InvitationLetter](w.mail)
 		_, err = w.Invitation(ctx, first.Token)
 		w.fails(err, fault.NotFound, "e404.h1")
@@ -428,7 +428,7 @@ func TestInvitation(t *testing.T) {
 
 		// A person who has a login keeps it: the link joins, and signs nobody in.
 		get[*account.Session](w)(w.Enrol(ctx, w.proven("zoe@example.net"), account.Enrolment{Password: good, Confirm: good}))
-		get[account.Pending](w)(w.Invite(ctx, actor, 100042, group, "zoe@example.net"))
+		get[account.Pending](w)(w.Invite(ctx, actor, 100042, group, "zoe@example.net", time.Time{}))
 		l, _ = last[account.InvitationLetter](w.mail)
 		v := w.visit()
 		if got := get[*account.Session](w)(w.AcceptInvitation(ctx, v, l.Token, account.Enrolment{})); got.Hash != v.Hash || got.User != nil {
@@ -439,7 +439,7 @@ func TestInvitation(t *testing.T) {
 		}
 		// One of another account is told so, after the mailbox is proved.
 		w.account(100043, "eve@example.com")
-		get[account.Pending](w)(w.Invite(ctx, w.root, 100043, "", "zoe@example.net"))
+		get[account.Pending](w)(w.Invite(ctx, w.root, 100043, "", "zoe@example.net", time.Time{}))
 		l, _ = last[account.InvitationLetter](w.mail)
 		_, err = w.AcceptInvitation(ctx, v, l.Token, account.Enrolment{})
 		w.fails(err, fault.Conflict, "people.otheraccount")

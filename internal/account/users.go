@@ -3,7 +3,10 @@ package account
 import (
 	"context"
 	"errors"
+	"slices"
 	"strconv"
+	"strings"
+	"time"
 
 	"github.com/pli-mail/pli/internal/fault"
 	"github.com/pli-mail/pli/internal/mailaddr"
@@ -26,17 +29,12 @@ type UsersPage struct {
 // UserView is a user as their administrators see them.
 type UserView struct {
 	store.User
-	Groups    []store.Group
-	LastAdmin bool // the account would be left without an administrator; told by User alone
-}
+	Groups []store.Group
 
-// userOf finds a user of the account; one of another account is not found.
-func userOf(tx *store.Tx, number int64, userID string) (store.User, error) {
-	u, err := tx.FindUser(userID)
-	if err == nil && u.AccountID != number {
-		err = store.ErrNotFound
-	}
-	return u, err
+	// Of one user, not in lists:
+	LastAdmin bool        // the account would be left without an administrator
+	May       bool        // who asks may act on them
+	Rights    []Effective // what they may do
 }
 
 // Users lists users of the account whose name or address begins with query and
@@ -46,32 +44,30 @@ func (s *Service) Users(ctx context.Context, actor Actor, number int64, query, s
 	limit = limited(limit)
 	var out UsersPage
 	query = clean(query)
-	err := s.look(ctx, actor, userView, number, func(tx *store.Tx, a store.Account) error {
+	err := s.lookWithin(ctx, actor, userView, number, func(tx *store.Tx, a store.Account, r reach) error {
 		out = UsersPage{}
 		from, err := position(after)
 		if err != nil {
 			return err
 		}
 		if after == "" && (status == "" || status == OnlyInvited) {
-			rows, err := tx.ListInvitations(a.ID, query, 100)
-			if err != nil {
+			if out.Pending, err = r.pending(tx, query); err != nil {
 				return err
 			}
-			out.Pending = pendings(tx, rows)
 		}
 		if status == OnlyInvited {
 			return nil
 		}
-		rows, err := tx.ListUsers(a.ID, query, status, from, limit+1)
+		rows, err := tx.ListUsers(a.ID, query, status, from, limit+1, r.within()...)
 		if err != nil {
 			return err
 		}
-		if out.Total, err = tx.CountUsers(a.ID, query, status); err != nil {
+		if out.Total, err = tx.CountUsers(a.ID, query, status, r.within()...); err != nil {
 			return err
 		}
 		rows, out.Next = page(rows, limit, func(u store.User) string { return u.Address })
 		for _, u := range rows {
-			groups, err := tx.ListGroupsOf(u.ID)
+			groups, err := r.groupsOf(tx, u.ID)
 			if err != nil {
 				return err
 			}
@@ -82,39 +78,84 @@ func (s *Service) Users(ctx context.Context, actor Actor, number int64, query, s
 	return out, err
 }
 
+// pending lists the open invitations in reach to addresses that begin with
+// query, at most 100 to the account or to each group.
+func (r reach) pending(tx *store.Tx, query string) ([]Pending, error) {
+	if r.all {
+		rows, err := tx.ListInvitations(r.number, query, 100)
+		return pendings(tx, rows), err
+	}
+	var out []Pending
+	for _, g := range slices.Compact(slices.Sorted(slices.Values(r.groups))) {
+		rows, err := tx.ListGroupInvitations(g, 100)
+		if err != nil {
+			return nil, err
+		}
+		rows = slices.DeleteFunc(rows, func(i store.Invitation) bool { return !strings.HasPrefix(i.Address, strings.ToLower(query)) })
+		out = append(out, pendings(tx, rows)...)
+	}
+	return out, nil
+}
+
+// groupsOf lists the groups in reach that a user is in.
+func (r reach) groupsOf(tx *store.Tx, userID string) ([]store.Group, error) {
+	groups, err := tx.ListGroupsOf(userID)
+	if !r.all {
+		groups = slices.DeleteFunc(groups, func(g store.Group) bool { return !slices.Contains(r.groups, g.ID) })
+	}
+	return groups, err
+}
+
 // User returns one user of the account.
 func (s *Service) User(ctx context.Context, actor Actor, number int64, userID string) (UserView, error) {
 	var out UserView
-	err := s.look(ctx, actor, userView, number, func(tx *store.Tx, a store.Account) (err error) {
-		if out.User, err = userOf(tx, a.ID, userID); err != nil {
-			return err
-		}
-		if out.Groups, err = tx.ListGroupsOf(userID); err != nil {
-			return err
-		}
-		err = notLast(tx, a.ID, out.User)
-		if out.LastAdmin = fault.HasKey(err, "m.last"); out.LastAdmin {
-			return nil // that they cannot be removed is no reason to not show them
+	err := s.lookWithin(ctx, actor, userView, number, func(tx *store.Tx, _ store.Account, r reach) (err error) {
+		if out.User, err = r.user(tx, userID); err == nil {
+			err = r.view(tx, &out)
 		}
 		return err
 	})
 	return out, err
 }
 
+// view fills what is told of a user.
+func (r reach) view(tx *store.Tx, v *UserView) (err error) {
+	if v.Groups, err = r.groupsOf(tx, v.ID); err != nil {
+		return err
+	}
+	if v.Rights, err = effective(tx, r.number, v.ID); err != nil {
+		return err
+	}
+	manages := r.Has(store.RightUsers)
+	for _, g := range v.Groups {
+		manages = manages || r.Over(store.RightUsers, g.ID)
+	}
+	// That they hold more, or cannot be removed, is no reason to not show them.
+	var no *refusal
+	if err := r.below(tx, v.User); err == nil {
+		v.May = manages
+	} else if !errors.As(err, &no) {
+		return err
+	}
+	if err = notLast(tx, r.number, v.User); fault.HasKey(err, "m.last") {
+		v.LastAdmin, err = true, nil
+	}
+	return err
+}
+
 // UserByAddress returns the user of the account with that address.
 func (s *Service) UserByAddress(ctx context.Context, actor Actor, number int64, address string) (UserView, error) {
 	var out UserView
 	canonical, _ := typed(address)
-	err := s.look(ctx, actor, userView, number, func(tx *store.Tx, a store.Account) (err error) {
-		if out.User, err = tx.FindUserByAddress(canonical); err != nil {
+	err := s.lookWithin(ctx, actor, userView, number, func(tx *store.Tx, _ store.Account, r reach) error {
+		u, err := tx.FindUserByAddress(canonical)
+		if err != nil {
 			return err
 		}
-		if out.User.AccountID != a.ID {
-			out.User = store.User{}
-			return store.ErrNotFound
+		if out.User, err = r.user(tx, u.ID); err != nil {
+			return err
 		}
-		out.Groups, err = tx.ListGroupsOf(out.User.ID)
-		return err
+		return r.view(tx, &out)
 	})
 	return out, err
 }
@@ -126,9 +167,10 @@ type NewUser struct {
 	LastName      string
 	Password      string
 	Confirm       string
-	EnforceExpiry bool   // the password is temporary: it ends in 7 days and sets another
-	GroupID       string // to add them to, "" = none
-	Language      string // "" = the account's
+	EnforceExpiry bool      // the password is temporary: it ends in 7 days and sets another
+	GroupID       string    // to add them to, "" = none
+	Until         time.Time // when they stop being a member of it, zero = never
+	Language      string    // "" = the account's
 }
 
 // Added is a user who was made, and the group that they were added to, if any.
@@ -161,7 +203,16 @@ func (s *Service) prepareUser(n NewUser) (preparedUser, error) {
 // it has to be told from one that is free, since it is refused, but not from
 // whom it is, and an invitation works for both.
 func (s *Service) AddUser(ctx context.Context, actor Actor, number int64, n NewUser) (Added, error) {
-	if err := s.look(ctx, actor, userAdd, number, func(*store.Tx, store.Account) error { return nil }); err != nil {
+	mayAdd := func(tx *store.Tx, r reach) (store.Group, error) {
+		if err := past(tx, n.Until); err != nil {
+			return store.Group{}, err
+		}
+		return r.newcomers(tx, n.GroupID, n.Until)
+	}
+	if err := s.lookWithin(ctx, actor, userAdd, number, func(tx *store.Tx, _ store.Account, r reach) error {
+		_, err := mayAdd(tx, r)
+		return err
+	}); err != nil {
 		return Added{}, err // before the hash, which costs
 	}
 	prepared, err := s.prepareUser(n)
@@ -175,23 +226,27 @@ func (s *Service) AddUser(ctx context.Context, actor Actor, number int64, n NewU
 	unavailable := fault.New(fault.Conflict, "people.unavailable").With("email", n.Address).
 		In("address", "people.unavailable", fault.Args{"email": n.Address})
 	var out Added
-	err = s.act(ctx, actor, userAdd, number, func(tx *store.Tx, a store.Account) (err error) {
+	err = s.actWithin(ctx, actor, userAdd, number, func(tx *store.Tx, a store.Account, r reach) (err error) {
 		out = Added{User: prepared.user}
 		u := &out.User
 		u.AccountID, u.TimeZone, u.CreatedAt = a.ID, a.TimeZone, tx.Now
 		if n.Language == "" {
 			u.Language = a.Language
 		}
-		if n.GroupID != "" {
-			if out.Group, err = tx.FindGroup(a.ID, n.GroupID); err != nil {
-				return err
-			}
+		if out.Group, err = mayAdd(tx, r); err != nil {
+			return err
 		}
-		if was, err := tx.FindUserByAddress(u.Address); err == nil && was.AccountID == a.ID {
+		was, err := tx.FindUserByAddress(u.Address)
+		if err != nil && !errors.Is(err, store.ErrNotFound) {
+			return err
+		}
+		in, err := r.includes(tx, was)
+		if err != nil {
+			return err
+		}
+		if in {
 			args := fault.Args{"email": u.DisplayAddress}
 			return fault.New(fault.Conflict, "un.exists").With("email", u.DisplayAddress).In("address", "un.exists", args)
-		} else if err != nil && !errors.Is(err, store.ErrNotFound) {
-			return err
 		}
 		p := store.Password{Hash: phc}
 		if n.EnforceExpiry {
@@ -208,7 +263,7 @@ func (s *Service) AddUser(ctx context.Context, actor Actor, number int64, n NewU
 			return err
 		}
 		if n.GroupID != "" {
-			_, err = s.join(tx, actor, memberAdd, a, out.Group, *u)
+			_, err = s.join(tx, actor, memberAdd, a, out.Group, *u, n.Until)
 		}
 		return err
 	})
@@ -224,8 +279,8 @@ func (s *Service) AddUser(ctx context.Context, actor Actor, number int64, n NewU
 // from itself (DeleteUser).
 func (s *Service) BlockUser(ctx context.Context, actor Actor, number int64, userID string) (store.User, error) {
 	var u store.User
-	err := s.act(ctx, actor, userBlock, number, func(tx *store.Tx, a store.Account) (err error) {
-		if u, err = userOf(tx, a.ID, userID); err != nil {
+	err := s.actWithin(ctx, actor, userBlock, number, func(tx *store.Tx, a store.Account, r reach) (err error) {
+		if u, err = r.subject(tx, userID); err != nil {
 			return err
 		}
 		if err := notLast(tx, a.ID, u); err != nil {
@@ -249,8 +304,8 @@ func (s *Service) BlockUser(ctx context.Context, actor Actor, number int64, user
 // UnblockUser lets a user sign in again.
 func (s *Service) UnblockUser(ctx context.Context, actor Actor, number int64, userID string) (store.User, error) {
 	var u store.User
-	err := s.act(ctx, actor, userUnblock, number, func(tx *store.Tx, a store.Account) (err error) {
-		if u, err = userOf(tx, a.ID, userID); err != nil {
+	err := s.actWithin(ctx, actor, userUnblock, number, func(tx *store.Tx, a store.Account, r reach) (err error) {
+		if u, err = r.subject(tx, userID); err != nil {
 			return err
 		}
 		if err := tx.SetUserState(u.ID, store.UserActive); err != nil {
@@ -267,8 +322,8 @@ func (s *Service) UnblockUser(ctx context.Context, actor Actor, number int64, us
 // others have a password that nobody but they ever set. Nobody resets their own.
 func (s *Service) ResetPassword(ctx context.Context, actor Actor, number int64, userID, password, confirm string) (store.User, error) {
 	var u store.User
-	if err := s.look(ctx, actor, userReset, number, func(tx *store.Tx, a store.Account) (err error) {
-		u, err = resettable(tx, actor, a.ID, userID)
+	if err := s.lookWithin(ctx, actor, userReset, number, func(tx *store.Tx, _ store.Account, r reach) (err error) {
+		u, err = r.resettable(tx, userID)
 		return err
 	}); err != nil {
 		return store.User{}, err
@@ -282,8 +337,8 @@ func (s *Service) ResetPassword(ctx context.Context, actor Actor, number int64, 
 	if err != nil {
 		return u, err
 	}
-	err = s.act(ctx, actor, userReset, number, func(tx *store.Tx, a store.Account) (err error) {
-		if u, err = resettable(tx, actor, a.ID, userID); err != nil {
+	err = s.actWithin(ctx, actor, userReset, number, func(tx *store.Tx, a store.Account, r reach) (err error) {
+		if u, err = r.resettable(tx, userID); err != nil {
 			return err
 		}
 		until := tx.Now.Add(TemporaryLimit)
@@ -302,15 +357,15 @@ func (s *Service) ResetPassword(ctx context.Context, actor Actor, number int64, 
 	return u, err
 }
 
-func resettable(tx *store.Tx, actor Actor, number int64, userID string) (store.User, error) {
-	u, err := userOf(tx, number, userID)
+func (r reach) resettable(tx *store.Tx, userID string) (store.User, error) {
+	u, err := r.subject(tx, userID)
 	switch {
 	case err != nil:
 		return u, err
 	case !u.Managed:
-		return u, &refusal{fault.New(fault.Conflict, "people.unmanaged").With("name", u.Name()), number, u.Address}
-	case u.ID == actor.UserID:
-		return u, &refusal{fault.New(fault.Conflict, "people.selfreset"), number, u.Address}
+		return u, &refusal{fault.New(fault.Conflict, "people.unmanaged").With("name", u.Name()), r.number, u.Address}
+	case u.ID == r.actor.UserID:
+		return u, &refusal{fault.New(fault.Conflict, "people.selfreset"), r.number, u.Address}
 	}
 	return u, nil
 }
@@ -321,8 +376,8 @@ func resettable(tx *store.Tx, actor Actor, number int64, userID string) (store.U
 // the account's to destroy. The last active administrator stays.
 func (s *Service) DeleteUser(ctx context.Context, actor Actor, number int64, userID string) (store.User, error) {
 	var u store.User
-	err := s.act(ctx, actor, userDelete, number, func(tx *store.Tx, a store.Account) (err error) {
-		if u, err = userOf(tx, a.ID, userID); err != nil {
+	err := s.actWithin(ctx, actor, userDelete, number, func(tx *store.Tx, a store.Account, r reach) (err error) {
+		if u, err = r.subject(tx, userID); err != nil {
 			return err
 		}
 		if err := notLast(tx, a.ID, u); err != nil {
@@ -371,17 +426,17 @@ type Person struct {
 func (s *Service) Suggest(ctx context.Context, actor Actor, number int64, prefix string) ([]Person, error) {
 	var out []Person
 	prefix = clean(prefix)
-	err := s.look(ctx, actor, userView, number, func(tx *store.Tx, a store.Account) error {
+	err := s.lookWithin(ctx, actor, userView, number, func(tx *store.Tx, a store.Account, r reach) error {
 		out = nil
 		if prefix == "" {
 			return nil
 		}
-		rows, err := tx.ListUsers(a.ID, prefix, "", "", 10)
+		rows, err := tx.ListUsers(a.ID, prefix, "", "", 10, r.within()...)
 		if err != nil {
 			return err
 		}
 		for _, u := range rows {
-			groups, err := tx.ListGroupsOf(u.ID)
+			groups, err := r.groupsOf(tx, u.ID)
 			if err != nil {
 				return err
 			}

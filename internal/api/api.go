@@ -177,7 +177,7 @@ func (a *api) register(r *web.Request, in client.RegisterIn) (out client.Registe
 		Sender:    keyserver.Sender{UserID: u.ID, Address: sender.Canonical(), Name: u.Name(), Verified: verified},
 		KeepUntil: a.Now().AddDate(0, 0, acc.KeepDays), Larges: in.Larges,
 		NotifyOpened: u.NotifyOpened, Carrier: keyserver.CarrierFile, Permissions: policy.Permissions{Level: in.Level, Passphrase: in.Passphrase},
-		Actor: keyserver.Actor{UserID: u.ID, Name: r.Actor().String(), Origin: r.Client(), AdminOf: r.Session.AdminOf},
+		Actor: keyserver.Actor{UserID: u.ID, Name: r.Actor().String(), Origin: r.Client()},
 	}
 	if err := a.fill(&m, in); err != nil {
 		return out, err

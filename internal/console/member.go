@@ -52,7 +52,7 @@ func (c *Console) membersPage(r *web.Request) (*membersPage, error) {
 	if err != nil {
 		return nil, err
 	}
-	list, err := c.accounts.Members(r.Context(), r.Actor(), a.ID, r.PathValue("group"), r.URL.Query().Get("after"), pageSize)
+	list, err := c.accounts.Members(r.Context(), r.Actor(), a.ID, r.PathValue("group"), "", r.URL.Query().Get("after"), pageSize)
 	if err != nil {
 		return nil, err
 	}
@@ -63,7 +63,8 @@ func (c *Console) membersPage(r *web.Request) (*membersPage, error) {
 	}
 	page.Title = strings.Join([]string{r.T("g.members"), name, r.T("adm.account", "number", a.ID), a.Name}, " – ")
 	mark := r.URL.Query().Get("mark")
-	for _, u := range list.Members {
+	for _, m := range list.Members {
+		u := m.User
 		page.Rows = append(page.Rows, memberRow{
 			Name: nameOf(u), Address: u.DisplayAddress, URL: accountPath(a.ID) + "/users/" + u.ID, Status: statusOf(r.Printer, u),
 			LastSignIn: u.LastSignInAt, You: u.ID == r.Session.UserID, Marked: u.ID == mark, Remove: r.URL.Path + "/" + u.ID + "/remove",
@@ -118,7 +119,7 @@ func (c *Console) addMembers(r *web.Request) error {
 // add adds the people of the addresses in raw. before is what has been done
 // already by the same request, to be said on the page that comes.
 func (c *Console) add(r *web.Request, n int64, group, raw string, before *web.Flash) error {
-	result, err := c.accounts.AddMembers(r.Context(), r.Actor(), n, group, raw)
+	result, err := c.accounts.AddMembers(r.Context(), r.Actor(), n, group, raw, time.Time{})
 	if err != nil {
 		if !web.Mendable(err) {
 			return err
@@ -180,7 +181,7 @@ func (p *membersPage) tried(r *web.Request, n int64, raw string, result account.
 }
 
 func (c *Console) inviteMember(r *web.Request, n int64, group string) error {
-	i, err := c.accounts.Invite(r.Context(), r.Actor(), n, group, r.PostFormValue("user"))
+	i, err := c.accounts.Invite(r.Context(), r.Actor(), n, group, r.PostFormValue("user"), time.Time{})
 	if err != nil {
 		if !web.Mendable(err) {
 			return err

@@ -6,6 +6,7 @@ import (
 
 	"github.com/pli-mail/pli/internal/account"
 	"github.com/pli-mail/pli/internal/fault"
+	"github.com/pli-mail/pli/internal/store"
 	"github.com/pli-mail/pli/internal/web"
 )
 
@@ -47,7 +48,7 @@ func (c *Console) ask(r *web.Request) error {
 	if len(r.Session.AdminOf) > 0 {
 		return r.Redirect("/admin/accounts")
 	}
-	if err := c.accounts.RequestAccess(r.Context(), r.Session, r.User().AccountID, r.PostFormValue("reason")); err != nil {
+	if err := c.accounts.RequestAccess(r.Context(), r.Session, r.User().AccountID, store.RightAll, r.PostFormValue("reason")); err != nil {
 		if !web.Mendable(err) {
 			return err
 		}
@@ -105,7 +106,7 @@ func (c *Console) decide(r *web.Request) error {
 	if !grant && r.PostFormValue("do") != "refuse" {
 		return fault.New(fault.NotFound, "e404.p")
 	}
-	u, err := c.accounts.DecideRequest(r.Context(), r.Actor(), r.PostFormValue("id"), grant)
+	u, err := c.accounts.DecideRequest(r.Context(), r.Actor(), r.PostFormValue("id"), grant, "")
 	if err != nil {
 		return r.Again(c.pages, "requests", page, err)
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/pli-mail/pli/internal/account"
 	"github.com/pli-mail/pli/internal/web/webtest"
@@ -18,7 +19,7 @@ func TestRevokeAmongMany(t *testing.T) {
 	b.SignIn(t, webtest.Admin)
 	var last string
 	for i := range 102 { // a list shows 100
-		invited, err := h.Accounts.Invite(t.Context(), account.Operator("test"), webtest.Account, "", fmt.Sprintf("guest%03d@example.net", i))
+		invited, err := h.Accounts.Invite(t.Context(), account.Operator("test"), webtest.Account, "", fmt.Sprintf("guest%03d@example.net", i), time.Time{})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/pli-mail/pli/internal/account"
 	"github.com/pli-mail/pli/internal/store"
@@ -89,7 +90,7 @@ func objectsOf(t *testing.T, h *webtest.House, number int64, text, address strin
 	if err != nil {
 		t.Fatal(err)
 	}
-	i, err := h.Accounts.Invite(ctx, op, number, groups.Groups[0].ID, "guest-of-"+text+"@example.net")
+	i, err := h.Accounts.Invite(ctx, op, number, groups.Groups[0].ID, "guest-of-"+text+"@example.net", time.Time{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -251,7 +251,7 @@ func (c *Console) invite(r *web.Request) error {
 	if err != nil {
 		return err
 	}
-	i, err := c.accounts.Invite(r.Context(), r.Actor(), n, r.PostFormValue("group"), r.PostFormValue("user"))
+	i, err := c.accounts.Invite(r.Context(), r.Actor(), n, r.PostFormValue("group"), r.PostFormValue("user"), time.Time{})
 	if err != nil {
 		if !web.Mendable(err) {
 			return err

@@ -158,9 +158,10 @@ func (s *Service) ActOnSent(ctx context.Context, a Actor, act Act, find SentSear
 	return out, err
 }
 
-// mayAct asks the database again whether an administrator still is one. Who
-// has no user (the operator's commands) is taken at their word. Another address
-// is the sender's alone to give: whoever gives it chooses who reads the message.
+// mayAct asks the database whether somebody has the right over messages: over
+// the whole account, or over the sender's group. Who has no user (the operator's
+// commands) is taken at their word. Another address is the sender's alone to
+// give: whoever gives it chooses who reads the message.
 func mayAct(tx *store.Tx, a Actor, kind string, m store.Message) (bool, error) {
 	if a.UserID != "" && a.UserID == m.SenderID {
 		return true, nil
@@ -168,10 +169,10 @@ func mayAct(tx *store.Tx, a Actor, kind string, m store.Message) (bool, error) {
 	if kind == ActReaddress {
 		return false, nil
 	}
-	if !slices.Contains(a.AdminOf, m.AccountID) || a.UserID == "" {
+	if a.UserID == "" {
 		return slices.Contains(a.AdminOf, m.AccountID), nil
 	}
-	return tx.IsAdministrator(a.UserID, m.AccountID)
+	return tx.HasRight(a.UserID, m.AccountID, store.RightMessages, m.SenderID)
 }
 
 func (s *Service) act(tx *store.Tx, a Actor, act Act, messageID, slotID string) (out Acted, denied bool, err error) {

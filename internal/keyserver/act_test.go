@@ -175,7 +175,7 @@ func TestActRights(t *testing.T) {
 			if err := tx.InsertGroup(g); err != nil {
 				return err
 			}
-			_, err := tx.InsertMembership(g.ID, ada.UserID)
+			_, err := tx.InsertMembership(g.ID, ada.UserID, time.Time{})
 			return errors.Join(err, tx.SetDelivery(m.slot(0).String(), store.DeliveryBounced, "550"))
 		})
 		h.post.there = true

@@ -55,9 +55,9 @@ type Visitor struct {
 // Actor is who acts on a sent message.
 type Actor struct {
 	UserID  string
-	Name    string // as audited: user:<address>, operator:<name>
-	Origin  string // network address, or "terminal"
-	AdminOf []int64
+	Name    string  // as audited: user:<address>, operator:<name>
+	Origin  string  // network address, or "terminal"
+	AdminOf []int64 // of who has no user: accounts that they act on
 }
 
 // Service is the key server. Its methods are safe for concurrent use, and for

@@ -155,7 +155,7 @@ func TestReport(t *testing.T) {
 			if err := tx.InsertGroup(g); err != nil {
 				return err
 			}
-			_, err := tx.InsertMembership(g.ID, h.ana.UserID)
+			_, err := tx.InsertMembership(g.ID, h.ana.UserID, time.Time{})
 			return err
 		})
 		m := h.sent(t, h.seal(t, "bob@x.example", "carol@y.example"))

@@ -59,7 +59,7 @@ func TestReadingChangesNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	group := groups.Groups[0].ID
-	i, err := h.Accounts.Invite(t.Context(), op, webtest.Account, group, "guest@example.net")
+	i, err := h.Accounts.Invite(t.Context(), op, webtest.Account, group, "guest@example.net", time.Time{})
 	if err != nil {
 		t.Fatal(err)
 	}

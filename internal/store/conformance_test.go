@@ -206,7 +206,7 @@ func TestGroups(t *testing.T) {
 		}
 		ana, bo := addUser(t, db, 1, "ana@example.org", "Ana", ""), addUser(t, db, 1, "bo@example.org", "Bo", "")
 		add := func(g store.Group, u store.User) bool {
-			return must(t, db, func(tx *store.Tx) (bool, error) { return tx.InsertMembership(g.ID, u.ID) })
+			return must(t, db, func(tx *store.Tx) (bool, error) { return tx.InsertMembership(g.ID, u.ID, time.Time{}) })
 		}
 		if !add(admins, ana) || add(admins, ana) || !add(admins, bo) || !add(night, bo) {
 			t.Error("adding reports the wrong thing")
@@ -215,7 +215,7 @@ func TestGroups(t *testing.T) {
 		if g.ID != admins.ID || g.Members != 2 || !g.Builtin || g.CreatedAt != noon {
 			t.Errorf("built-in %+v", g)
 		}
-		members := must(t, db, func(tx *store.Tx) ([]store.User, error) { return tx.ListMembers(admins.ID, "ana@example.org", 5) })
+		members := must(t, db, func(tx *store.Tx) ([]store.Member, error) { return tx.ListMembers(admins.ID, "", "ana@example.org", 5) })
 		if len(members) != 1 || members[0].ID != bo.ID {
 			t.Errorf("members %v", members)
 		}
@@ -224,7 +224,7 @@ func TestGroups(t *testing.T) {
 			t.Errorf("groups of bo %v", of)
 		}
 		is := func(u store.User, number int64) bool {
-			return must(t, db, func(tx *store.Tx) (bool, error) { return tx.IsAdministrator(u.ID, number) })
+			return must(t, db, func(tx *store.Tx) (bool, error) { return tx.HasRight(u.ID, number, store.RightUsers, "") })
 		}
 		if !is(ana, 1) || is(ana, 2) {
 			t.Error("ana should administer account 1 only")
@@ -280,7 +280,9 @@ func TestInvitations(t *testing.T) {
 		if find(g.ID) != "" {
 			t.Error("an invitation that ran out is found")
 		}
-		update(t, db, func(tx *store.Tx) error { return tx.RenewInvitation(in.ID, "t3", noon.Add(3*time.Hour)) })
+		update(t, db, func(tx *store.Tx) error {
+			return tx.RenewInvitation(store.Invitation{ID: in.ID, TokenHash: "t3", ExpiresAt: noon.Add(3 * time.Hour)})
+		})
 		if find(g.ID) != in.ID {
 			t.Error("a renewed invitation is not found")
 		}
@@ -293,7 +295,9 @@ func TestInvitations(t *testing.T) {
 		}
 		update(t, db, func(tx *store.Tx) error { return tx.EndInvitation(in.ID, store.InvitationAccepted) })
 		wantErr(t, db, store.ErrNotFound, func(tx *store.Tx) error { return tx.EndInvitation(in.ID, store.InvitationDeclined) })
-		wantErr(t, db, store.ErrNotFound, func(tx *store.Tx) error { return tx.RenewInvitation(in.ID, "t4", noon) })
+		wantErr(t, db, store.ErrNotFound, func(tx *store.Tx) error {
+			return tx.RenewInvitation(store.Invitation{ID: in.ID, TokenHash: "t4", ExpiresAt: noon})
+		})
 		update(t, db, func(tx *store.Tx) error { return tx.RevokeInvitations(1, "lea@example.org") })
 		if find("") != "" {
 			t.Error("a revoked invitation is found")
@@ -554,6 +558,52 @@ func TestAudit(t *testing.T) {
 		of := must(t, db, func(tx *store.Tx) ([]store.AuditRow, error) { return tx.ListAuditOf(1, "1", 10) })
 		if len(of) != 2 {
 			t.Errorf("of one target: %v", of)
+		}
+	})
+}
+
+func TestGrants(t *testing.T) {
+	t.Parallel()
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		pass := fixed(db)
+		addAccount(t, db, 1)
+		ward, leads := addGroup(t, db, 1, "ward", false), addGroup(t, db, 1, "leads", false)
+		lea, otto := addUser(t, db, 1, "lea@example.org", "Lea", ""), addUser(t, db, 1, "otto@example.org", "Otto", "")
+		over, all := store.Grant{Right: store.RightMessages, Scope: ward.ID}, store.Grant{Right: store.RightAudit}
+		update(t, db, func(tx *store.Tx) error {
+			_, err := tx.InsertMembership(leads.ID, lea.ID, noon.Add(time.Hour))
+			return errors.Join(err, tx.InsertGrant(leads.ID, over), tx.InsertGrant(leads.ID, all))
+		})
+		has := func(right, of string) bool {
+			return must(t, db, func(tx *store.Tx) (bool, error) { return tx.HasRight(lea.ID, 1, right, of) })
+		}
+		if !has(store.RightAudit, "") || !has(store.RightAudit, otto.ID) || has(store.RightMessages, "") || has(store.RightMessages, otto.ID) || has(store.RightUsers, "") {
+			t.Error("rights before otto is in the ward")
+		}
+		update(t, db, func(tx *store.Tx) error { _, err := tx.InsertMembership(ward.ID, otto.ID, time.Time{}); return err })
+		if !has(store.RightMessages, otto.ID) || has(store.RightMessages, lea.ID) {
+			t.Error("rights over who is in the ward")
+		}
+		want := []store.Holding{{Grant: all, GroupID: leads.ID, Until: noon.Add(time.Hour)}, {Grant: over, GroupID: leads.ID, Until: noon.Add(time.Hour)}}
+		holds := must(t, db, func(tx *store.Tx) ([]store.Holding, error) { return tx.ListHoldings(lea.ID, 1) })
+		if d := cmp.Diff(want, holds); d != "" {
+			t.Error(d)
+		}
+		if n := must(t, db, func(tx *store.Tx) ([]int64, error) { return tx.ListHeldAccounts(lea.ID) }); len(n) != 1 || n[0] != 1 {
+			t.Errorf("held accounts %v", n)
+		}
+		pass(time.Hour)
+		if has(store.RightAudit, "") {
+			t.Error("a right after its end")
+		}
+		update(t, db, func(tx *store.Tx) error { return tx.RaiseClockMark(tx.Now) })
+		pass(-time.Minute)
+		if has(store.RightAudit, "") {
+			t.Error("a right after its end, with the clock set back")
+		}
+		update(t, db, func(tx *store.Tx) error { return tx.DeleteGroup(ward.ID) })
+		if g := must(t, db, func(tx *store.Tx) ([]store.Grant, error) { return tx.ListGrants(leads.ID) }); len(g) != 1 || g[0] != all {
+			t.Errorf("grants after the group that one was confined to: %v", g)
 		}
 	})
 }

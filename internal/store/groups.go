@@ -2,6 +2,8 @@ package store
 
 import (
 	"database/sql"
+	"errors"
+	"fmt"
 	"time"
 )
 
@@ -13,15 +15,23 @@ type Group struct {
 	NameKey   string // case-folded NFKC, for uniqueness and order
 	Builtin   bool   // Account Administrators
 	CreatedAt time.Time
-	Members   int // filled by ListGroups and FindGroup
+	Members   int       // filled by ListGroups and FindGroup; those whose membership has ended too
+	Until     time.Time // filled by ListGroupsOf: when the membership ends, zero = never
+}
+
+// Member is a user in a group.
+type Member struct {
+	User
+	Until time.Time // when they stop being one, zero = never
+	Ended bool      // they have
 }
 
 const groupColumns = `g.id, g.account_id, g.name, g.name_key, g.builtin, g.created_at,
 	(SELECT COUNT(*) FROM memberships m WHERE m.group_id = g.id)`
 
-func scanGroup(scan func(...any) error) (g Group, err error) {
+func scanGroup(scan func(...any) error, more ...any) (g Group, err error) {
 	var builtin, created int64
-	err = scan(&g.ID, &g.AccountID, &g.Name, &g.NameKey, &builtin, &created, &g.Members)
+	err = scan(append([]any{&g.ID, &g.AccountID, &g.Name, &g.NameKey, &builtin, &created, &g.Members}, more...)...)
 	g.Builtin, g.CreatedAt = builtin != 0, fromMs(created)
 	return g, found(err)
 }
@@ -71,26 +81,35 @@ func (tx *Tx) RenameGroup(groupID, name, key string) error {
 	return err
 }
 
-// DeleteGroup removes a group with its memberships and invitations; the people remain.
+// DeleteGroup removes a group with its memberships, grants and invitations, and
+// the grants that are confined to it; the people remain.
 func (tx *Tx) DeleteGroup(groupID string) error {
+	if _, err := tx.exec(`DELETE FROM grants WHERE scope_group_id = $1`, groupID); err != nil {
+		return err
+	}
 	_, err := tx.exec(`DELETE FROM user_groups WHERE id = $1`, groupID)
 	return err
 }
 
-// InsertMembership adds a user to a group and reports whether they were not in it before.
-func (tx *Tx) InsertMembership(groupID, userID string) (bool, error) {
-	n, err := tx.exec(`INSERT INTO memberships (group_id, user_id, added_at) VALUES ($1, $2, $3)
-		ON CONFLICT (group_id, user_id) DO NOTHING`, groupID, userID, ms(tx.Now))
+// InsertMembership adds a user to a group until a time (zero = for good) and
+// reports whether they were not in it before; a membership that has ended is
+// begun anew.
+func (tx *Tx) InsertMembership(groupID, userID string, until time.Time) (bool, error) {
+	n, err := tx.exec(`INSERT INTO memberships (group_id, user_id, address, added_at, until)
+		SELECT $1, u.id, u.address, $3, $4 FROM users u WHERE u.id = $2
+		ON CONFLICT (group_id, user_id) DO UPDATE SET added_at = excluded.added_at, until = excluded.until WHERE NOT `+lasts("memberships", "$3"),
+		groupID, userID, ms(tx.Now), ms(until))
 	return n > 0, err
+}
+
+// SetMembershipEnd changes until when a user is in a group (zero = for good).
+func (tx *Tx) SetMembershipEnd(groupID, userID string, until time.Time) error {
+	return tx.oneRow(`UPDATE memberships SET until = $1 WHERE group_id = $2 AND user_id = $3`, ms(until), groupID, userID)
 }
 
 // DeleteMembership takes a user out of a group; one who is not in it gives ErrNotFound.
 func (tx *Tx) DeleteMembership(groupID, userID string) error {
-	n, err := tx.exec(`DELETE FROM memberships WHERE group_id = $1 AND user_id = $2`, groupID, userID)
-	if err == nil && n == 0 {
-		err = ErrNotFound
-	}
-	return err
+	return tx.oneRow(`DELETE FROM memberships WHERE group_id = $1 AND user_id = $2`, groupID, userID)
 }
 
 // DeleteMemberships takes a user out of every group.
@@ -99,23 +118,63 @@ func (tx *Tx) DeleteMemberships(userID string) error {
 	return err
 }
 
-// IsMember reports whether a user is in a group.
-func (tx *Tx) IsMember(groupID, userID string) (in bool, err error) {
-	var n int
-	err = tx.row(`SELECT COUNT(*) FROM memberships WHERE group_id = $1 AND user_id = $2`, groupID, userID).Scan(&n)
-	return n > 0, err
+// IsMember reports whether a user is in a group now.
+func (tx *Tx) IsMember(groupID, userID string) (bool, error) {
+	m, err := tx.FindMember(groupID, userID)
+	if errors.Is(err, ErrNotFound) {
+		return false, nil
+	}
+	return err == nil && !m.Ended, err
 }
 
-// ListMembers returns the users in a group by address, those above after.
-func (tx *Tx) ListMembers(groupID, after string, limit int) ([]User, error) {
-	rows, err := tx.rows(`SELECT `+userColumns+` FROM memberships m JOIN users u ON u.id = m.user_id
-		WHERE m.group_id = $1 AND u.address > $2 ORDER BY u.address LIMIT $3`, groupID, after, limit)
-	return list(rows, err, scanUserRow)
+func scanMember(scan func(...any) error) (m Member, err error) {
+	var until, ended int64
+	m.User, err = scanUser(scan, &until, &ended)
+	m.Until, m.Ended = fromMs(until), ended != 0
+	return m, err
 }
 
-// ListGroupsOf returns the groups that a user is in, the built-in one first.
+// FindMember returns a user in a group, also one whose membership has ended.
+func (tx *Tx) FindMember(groupID, userID string) (Member, error) {
+	return scanMember(tx.row(`SELECT `+userColumns+`, m.until, CASE WHEN `+lasts("m", "$3")+` THEN 0 ELSE 1 END
+		FROM memberships m JOIN users u ON u.id = m.user_id WHERE m.group_id = $1 AND m.user_id = $2`, groupID, userID, ms(tx.Now)).Scan)
+}
+
+// ListMembers returns the users in a group by address, those above after, whose
+// address, first or last name begins with query.
+func (tx *Tx) ListMembers(groupID, query, after string, limit int) ([]Member, error) {
+	args := []any{groupID, after, limit, ms(tx.Now)}
+	where := ""
+	if query != "" {
+		where = " AND " + named(query, func(v any) string {
+			args = append(args, v)
+			return fmt.Sprintf("$%d", len(args))
+		})
+	}
+	rows, err := tx.rows(`SELECT `+userColumns+`, m.until, CASE WHEN `+lasts("m", "$4")+` THEN 0 ELSE 1 END
+		FROM memberships m JOIN users u ON u.id = m.user_id
+		WHERE m.group_id = $1 AND m.address > $2`+where+` ORDER BY m.address LIMIT $3`, args...)
+	return list(rows, err, func(r *sql.Rows) (Member, error) { return scanMember(r.Scan) })
+}
+
+// ListGroupsOf returns the groups that a user is in now, the built-in one first.
 func (tx *Tx) ListGroupsOf(userID string) ([]Group, error) {
-	rows, err := tx.rows(`SELECT `+groupColumns+` FROM memberships mine JOIN user_groups g ON g.id = mine.group_id
-		WHERE mine.user_id = $1 ORDER BY g.builtin DESC, g.name_key`, userID)
-	return list(rows, err, func(r *sql.Rows) (Group, error) { return scanGroup(r.Scan) })
+	rows, err := tx.rows(`SELECT `+groupColumns+`, mine.until FROM memberships mine JOIN user_groups g ON g.id = mine.group_id
+		WHERE mine.user_id = $1 AND `+lasts("mine", "$2")+` ORDER BY g.builtin DESC, g.name_key`, userID, ms(tx.Now))
+	return list(rows, err, func(r *sql.Rows) (Group, error) {
+		var until int64
+		g, err := scanGroup(r.Scan, &until)
+		g.Until = fromMs(until)
+		return g, err
+	})
+}
+
+// IsMemberOfAny reports whether a user is in one of these groups now.
+func (tx *Tx) IsMemberOfAny(userID string, groups ...string) (bool, error) {
+	for _, g := range groups {
+		if in, err := tx.IsMember(g, userID); in || err != nil {
+			return in, err
+		}
+	}
+	return false, nil
 }

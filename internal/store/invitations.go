@@ -26,22 +26,23 @@ type Invitation struct {
 	State          string
 	CreatedAt      time.Time
 	ExpiresAt      time.Time
+	MemberUntil    time.Time // end of the membership that it gives, zero = none
 }
 
-const invitationColumns = `id, account_id, group_id, address, display_address, token_hash, invited_by, state, created_at, expires_at`
+const invitationColumns = `id, account_id, group_id, address, display_address, token_hash, invited_by, state, created_at, expires_at, member_until`
 
 func scanInvitation(scan func(...any) error) (i Invitation, err error) {
 	var group sql.NullString
-	var created, expires int64
-	err = scan(&i.ID, &i.AccountID, &group, &i.Address, &i.DisplayAddress, &i.TokenHash, &i.InvitedBy, &i.State, &created, &expires)
-	i.GroupID, i.CreatedAt, i.ExpiresAt = group.String, fromMs(created), fromMs(expires)
+	var created, expires, until int64
+	err = scan(&i.ID, &i.AccountID, &group, &i.Address, &i.DisplayAddress, &i.TokenHash, &i.InvitedBy, &i.State, &created, &expires, &until)
+	i.GroupID, i.CreatedAt, i.ExpiresAt, i.MemberUntil = group.String, fromMs(created), fromMs(expires), fromMs(until)
 	return i, found(err)
 }
 
 // InsertInvitation writes i as pending, at the transaction's time.
 func (tx *Tx) InsertInvitation(i Invitation) error {
-	_, err := tx.exec(`INSERT INTO invitations (`+invitationColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7, 'pending', $8, $9)`,
-		i.ID, i.AccountID, text(i.GroupID), i.Address, i.DisplayAddress, i.TokenHash, i.InvitedBy, ms(tx.Now), ms(i.ExpiresAt))
+	_, err := tx.exec(`INSERT INTO invitations (`+invitationColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7, 'pending', $8, $9, $10)`,
+		i.ID, i.AccountID, text(i.GroupID), i.Address, i.DisplayAddress, i.TokenHash, i.InvitedBy, ms(tx.Now), ms(i.ExpiresAt), ms(i.MemberUntil))
 	return err
 }
 
@@ -78,14 +79,11 @@ func (tx *Tx) RevokeInvitations(account int64, address string) error {
 	return err
 }
 
-// RenewInvitation gives a pending invitation another token and end.
-func (tx *Tx) RenewInvitation(invitationID, tokenHash string, expires time.Time) error {
-	n, err := tx.exec(`UPDATE invitations SET token_hash = $1, expires_at = $2 WHERE id = $3 AND state = 'pending'`,
-		tokenHash, ms(expires), invitationID)
-	if err == nil && n == 0 {
-		err = ErrNotFound
-	}
-	return err
+// RenewInvitation gives a pending invitation the token, the end and the
+// membership's end of i.
+func (tx *Tx) RenewInvitation(i Invitation) error {
+	return tx.oneRow(`UPDATE invitations SET token_hash = $1, expires_at = $2, member_until = $3 WHERE id = $4 AND state = 'pending'`,
+		i.TokenHash, ms(i.ExpiresAt), ms(i.MemberUntil), i.ID)
 }
 
 // ListGroupInvitations returns the pending invitations to a group by address,

@@ -12,7 +12,7 @@ const (
 	RequestRefused = "refused"
 )
 
-// AccessRequest is a person's wish to administer an account.
+// AccessRequest is a person's wish to administer an account, or for one right over it.
 type AccessRequest struct {
 	ID        string
 	UserID    string
@@ -20,22 +20,23 @@ type AccessRequest struct {
 	Reason    string
 	State     string
 	CreatedAt time.Time
+	Right     string // "" = to administer
 }
 
-const requestColumns = `id, user_id, account_id, reason, state, created_at`
+const requestColumns = `id, user_id, account_id, reason, state, created_at, act`
 
 func scanRequest(scan func(...any) error) (r AccessRequest, err error) {
 	var account sql.NullInt64
 	var created int64
-	err = scan(&r.ID, &r.UserID, &account, &r.Reason, &r.State, &created)
+	err = scan(&r.ID, &r.UserID, &account, &r.Reason, &r.State, &created, &r.Right)
 	r.AccountID, r.CreatedAt = account.Int64, fromMs(created)
 	return r, found(err)
 }
 
 // InsertRequest writes r as pending, at the transaction's time.
 func (tx *Tx) InsertRequest(r AccessRequest) error {
-	_, err := tx.exec(`INSERT INTO access_requests (`+requestColumns+`) VALUES ($1, $2, $3, $4, 'pending', $5)`,
-		r.ID, r.UserID, number(r.AccountID), r.Reason, ms(tx.Now))
+	_, err := tx.exec(`INSERT INTO access_requests (`+requestColumns+`) VALUES ($1, $2, $3, $4, 'pending', $5, $6)`,
+		r.ID, r.UserID, number(r.AccountID), r.Reason, ms(tx.Now), r.Right)
 	return err
 }
 

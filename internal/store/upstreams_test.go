@@ -2,6 +2,7 @@ package store_test
 
 import (
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -132,7 +133,7 @@ func TestGroupNames(t *testing.T) {
 		for _, name := range []string{"night", "day", "empty"} {
 			g := addGroup(t, db, 100042, name, false)
 			if name != "empty" {
-				must(t, db, func(tx *store.Tx) (bool, error) { return tx.InsertMembership(g.ID, lea.ID) })
+				must(t, db, func(tx *store.Tx) (bool, error) { return tx.InsertMembership(g.ID, lea.ID, time.Time{}) })
 			}
 		}
 		for _, c := range []struct {

@@ -166,8 +166,14 @@ const (
 	OnlyAdministrators = "administrators"
 )
 
-func usersWhere(account int64, query, only string) (string, []any) {
-	where, args := "u.account_id = $1", []any{account}
+// usersWhere is the condition of ListUsers, and its arguments.
+func (tx *Tx) usersWhere(account int64, query, only string, within []string) (string, []any) {
+	args := []any{account}
+	arg := func(v any) string {
+		args = append(args, v)
+		return fmt.Sprintf("$%d", len(args))
+	}
+	where := "u.account_id = $1"
 	switch only {
 	case OnlyActive:
 		where += " AND u.state = 'active' AND u.temporary = 0"
@@ -177,22 +183,36 @@ func usersWhere(account int64, query, only string) (string, []any) {
 		where += " AND u.state = 'active' AND u.temporary = 1"
 	case OnlyAdministrators:
 		where += ` AND EXISTS (SELECT 1 FROM memberships m JOIN user_groups g ON g.id = m.group_id
-			WHERE m.user_id = u.id AND g.account_id = u.account_id AND g.builtin = 1)`
+			WHERE m.user_id = u.id AND g.account_id = u.account_id AND g.builtin = 1 AND ` + lasts("m", arg(ms(tx.Now))) + `)`
+	}
+	if len(within) > 0 {
+		where += ` AND EXISTS (SELECT 1 FROM memberships w WHERE w.user_id = u.id AND ` + lasts("w", arg(ms(tx.Now))) + ` AND w.group_id IN (` + arg(within[0])
+		for _, g := range within[1:] {
+			where += ", " + arg(g)
+		}
+		where += "))"
 	}
 	if query != "" {
-		// SQLite lowers ASCII letters only, so that "émile" needs its other form too.
-		first, size := utf8.DecodeRuneInString(query)
-		args = append(args, pattern(strings.ToLower(query)), pattern(string(unicode.ToUpper(first))+query[size:]))
-		where += ` AND (u.address LIKE $2 ESCAPE '!' OR LOWER(u.first_name || ' ' || u.last_name) LIKE $2 ESCAPE '!'
-			OR LOWER(u.last_name) LIKE $2 ESCAPE '!' OR u.first_name LIKE $3 ESCAPE '!' OR u.last_name LIKE $3 ESCAPE '!')`
+		where += " AND " + named(query, arg)
 	}
 	return where, args
 }
 
+// named is the condition that the address, first or last name of a user u
+// begins with query, which is not empty.
+func named(query string, arg func(any) string) string {
+	// SQLite lowers ASCII letters only, so that "émile" needs its other form too.
+	first, size := utf8.DecodeRuneInString(query)
+	lower, upper := arg(pattern(strings.ToLower(query))), arg(pattern(string(unicode.ToUpper(first))+query[size:]))
+	return strings.NewReplacer("$lower", lower, "$upper", upper).Replace(`(u.address LIKE $lower ESCAPE '!' OR LOWER(u.first_name || ' ' || u.last_name) LIKE $lower ESCAPE '!'
+		OR LOWER(u.last_name) LIKE $lower ESCAPE '!' OR u.first_name LIKE $upper ESCAPE '!' OR u.last_name LIKE $upper ESCAPE '!')`)
+}
+
 // ListUsers returns users of an account by address, those above after, whose
-// address, first or last name begins with query, and that pass the filter only ("" = all).
-func (tx *Tx) ListUsers(account int64, query, only, after string, limit int) ([]User, error) {
-	where, args := usersWhere(account, query, only)
+// address, first or last name begins with query, and that pass the filter only
+// ("" = all): of all of them, or of the members of the groups within.
+func (tx *Tx) ListUsers(account int64, query, only, after string, limit int, within ...string) ([]User, error) {
+	where, args := tx.usersWhere(account, query, only, within)
 	n := len(args)
 	rows, err := tx.rows(`SELECT `+userColumns+` FROM users u WHERE `+where+
 		fmt.Sprintf(` AND u.address > $%d ORDER BY u.address LIMIT $%d`, n+1, n+2), append(args, after, limit)...)
@@ -200,34 +220,23 @@ func (tx *Tx) ListUsers(account int64, query, only, after string, limit int) ([]
 }
 
 // CountUsers counts what ListUsers lists on all its pages.
-func (tx *Tx) CountUsers(account int64, query, only string) (n int, err error) {
-	where, args := usersWhere(account, query, only)
+func (tx *Tx) CountUsers(account int64, query, only string, within ...string) (n int, err error) {
+	where, args := tx.usersWhere(account, query, only, within)
 	err = tx.row(`SELECT COUNT(*) FROM users u WHERE `+where, args...).Scan(&n)
 	return n, err
 }
 
+const administrators = `SELECT ` + userColumns + ` FROM users u JOIN memberships m ON m.user_id = u.id JOIN user_groups g ON g.id = m.group_id
+	WHERE g.account_id = $1 AND g.builtin = 1 AND u.account_id = $1 AND u.state = 'active'`
+
 // ListAdministrators returns an account's active administrators by address.
 func (tx *Tx) ListAdministrators(account int64, limit int) ([]User, error) {
-	rows, err := tx.rows(`SELECT `+userColumns+` FROM users u JOIN memberships m ON m.user_id = u.id JOIN user_groups g ON g.id = m.group_id
-		WHERE g.account_id = $1 AND g.builtin = 1 AND u.account_id = $1 AND u.state = 'active' ORDER BY u.address LIMIT $2`, account, limit)
+	rows, err := tx.rows(administrators+` AND `+lasts("m", "$2")+` ORDER BY u.address LIMIT $3`, account, ms(tx.Now), limit)
 	return list(rows, err, scanUserRow)
 }
 
-// IsAdministrator reports whether a user is an active administrator of the
-// account, with a password of their own.
-func (tx *Tx) IsAdministrator(userID string, account int64) (bool, error) {
-	var n int
-	err := tx.row(`SELECT COUNT(*) FROM users u JOIN memberships m ON m.user_id = u.id JOIN user_groups g ON g.id = m.group_id
-		WHERE u.id = $1 AND g.account_id = $2 AND g.builtin = 1 AND u.account_id = $2 AND u.state = 'active' AND u.temporary = 0`,
-		userID, account).Scan(&n)
-	return n > 0, err
-}
-
-// ListAdministeredAccounts returns the active accounts that a user administers.
-func (tx *Tx) ListAdministeredAccounts(userID string) ([]int64, error) {
-	rows, err := tx.rows(`SELECT g.account_id FROM users u JOIN memberships m ON m.user_id = u.id JOIN user_groups g ON g.id = m.group_id
-		JOIN accounts a ON a.id = g.account_id
-		WHERE u.id = $1 AND g.builtin = 1 AND u.account_id = g.account_id AND u.state = 'active' AND u.temporary = 0 AND a.state = 'active'
-		ORDER BY g.account_id`, userID)
-	return list(rows, err, func(r *sql.Rows) (n int64, err error) { return n, r.Scan(&n) })
+// ListLastingAdministrators returns those of them whose membership has no end.
+func (tx *Tx) ListLastingAdministrators(account int64, limit int) ([]User, error) {
+	rows, err := tx.rows(administrators+` AND m.until = 0 ORDER BY u.address LIMIT $2`, account, limit)
+	return list(rows, err, scanUserRow)
 }
