@@ -199,7 +199,7 @@ func TestReadsOnly(t *testing.T) {
 		for name, call := range calls(w, 100042, h.ward.ID, h.nina.ID, "x", "x") {
 			switch name {
 			case "account.view", "domain.list", "group.view", "group.view one", "group.view members", "user.view", "user.view one", "user.view address",
-				"user.view suggest", "audit.view", "audit.view one", "upstream.list", "rules.view", "rules.view history", "group.view name", "request.decide":
+				"user.view suggest", "audit.view", "audit.view one", "upstream.list", "rules.view", "rules.view history", "group.view name", "group.view rights", "user.view rights", "domain.list one", "domain.list check", "domain.list make", "request.decide":
 			default:
 				if err := call(h.log); !fault.Is(err, fault.Denied) {
 					t.Errorf("%s by who reads the log: %v", name, err)

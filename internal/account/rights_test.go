@@ -22,8 +22,27 @@ func calls(w *world, number int64, group, user, invitation, request string) map[
 	ctx := w.Context()
 	n := account.NewUser{Address: id.New() + "@example.org", Password: temp, Confirm: temp, EnforceExpiry: true}
 	return map[string]func(a account.Actor) error{
-		"account.view":       func(a account.Actor) error { _, err := w.Account(ctx, a, number); return err },
-		"domain.list":        func(a account.Actor) error { _, err := w.Domains(ctx, a, number); return err },
+		"account.view":  func(a account.Actor) error { _, err := w.Account(ctx, a, number); return err },
+		"domain.list":   func(a account.Actor) error { _, err := w.Domains(ctx, a, number); return err },
+		"domain.remove": func(a account.Actor) error { return w.RemoveDomain(ctx, a, number, "none.example") },
+		"domain.claim":  func(a account.Actor) error { _, err := w.ClaimDomain(ctx, a, number, "none.example"); return err },
+		"domain.check":  func(a account.Actor) error { _, err := w.CheckDomain(ctx, a, number, "none.example"); return err },
+		"domain.senders": func(a account.Actor) error {
+			return w.SetDomainSenders(ctx, a, number, "none.example", group)
+		},
+		"domain.list one": func(a account.Actor) error { _, err := w.Domain(ctx, a, number, "none.example"); return err },
+		"dkim.make":       func(a account.Actor) error { _, err := w.MakeDKIMKey(ctx, a, number, "none.example"); return err },
+		"dkim.remove":     func(a account.Actor) error { return w.RemoveDKIMKey(ctx, a, number, "none.example", "x") },
+		"group.rights": func(a account.Actor) error {
+			_, err := w.SetGroupRights(ctx, a, number, group, nil)
+			return err
+		},
+		"group.view rights": func(a account.Actor) error { _, err := w.GroupRights(ctx, a, number, group); return err },
+		"member.set_end": func(a account.Actor) error {
+			_, _, err := w.SetMembershipEnd(ctx, a, number, group, user, time.Time{})
+			return err
+		},
+		"user.view rights":   func(a account.Actor) error { _, err := w.Effective(ctx, a, number, user); return err },
 		"group.view":         func(a account.Actor) error { _, err := w.Groups(ctx, a, number, "", "", 5); return err },
 		"group.view one":     func(a account.Actor) error { _, err := w.Group(ctx, a, number, group); return err },
 		"group.view name":    func(a account.Actor) error { _, err := w.GroupNamed(ctx, a, number, "x"); return err },
@@ -74,7 +93,6 @@ func onlyOperators(w *world, number int64) map[string]func(a account.Actor) erro
 		"account.suspend": func(a account.Actor) error { return w.SuspendAccount(ctx, a, number) },
 		"account.resume":  func(a account.Actor) error { return w.ResumeAccount(ctx, a, number) },
 		"domain.add":      func(a account.Actor) error { _, _, err := w.AddDomain(ctx, a, number, "example.org"); return err },
-		"domain.remove":   func(a account.Actor) error { return w.RemoveDomain(ctx, a, number, "example.org") },
 		"upstream.add": func(a account.Actor) error {
 			_, err := w.AddUpstream(ctx, a, number, account.NewUpstream{Name: "mta", Networks: []string{"192.0.2.1"}})
 			return err
@@ -167,7 +185,7 @@ func TestEveryActByEveryone(t *testing.T) {
 
 		// The other account's ids inside one's own account are as missing ones.
 		own := calls(w, 100042, theirs, victim.ID, invitation.ID, request.ID)
-		for _, name := range []string{"group.view one", "group.view members", "group.rename", "group.delete", "member.add", "member.remove", "invitation.send",
+		for _, name := range []string{"group.view one", "group.view members", "group.rename", "group.delete", "group.rights", "group.view rights", "member.set_end", "user.view rights", "member.add", "member.remove", "invitation.send",
 			"invitation.send more", "invitation.revoke", "user.view one", "user.view address", "user.block", "user.unblock", "user.reset_password",
 			"user.delete", "request.decide", "audit.view one"} {
 			w.fails(own[name](ada.Actor(here)), fault.NotFound, "e404.h1")
