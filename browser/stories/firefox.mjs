@@ -1,7 +1,8 @@
-// Debian's Firefox opens an envelope by the mail's link, from the file on disk, and a large one in a thread of its own.
-import { writeFileSync, mkdirSync } from 'node:fs';
+// Debian's Firefox opens an envelope by the mail's link, from the file on disk, and a large one in a thread of its own;
+// it sends a file too large for a mail, and fetches it.
+import { writeFileSync, mkdirSync, readdirSync, readFileSync, existsSync } from 'node:fs';
 import { pathToFileURL } from 'node:url';
-import { users, assert, words, launch, person, signIn, send, mail, attachment, link, code, newest, scratch, shots } from '../lib.mjs';
+import { demo, users, assert, words, launch, person, signIn, send, mail, attachment, link, code, newest, scratch, shots } from '../lib.mjs';
 import { firefox } from '../marionette.mjs';
 
 const lang = 'en', t = words(lang);
@@ -59,6 +60,37 @@ try {
     await fox.run('location.reload()'); // from what the browser keeps, a large one as a Blob
     await read(subject, text);
   }
+
+  // A file too large for a mail: sealed and sent here, and fetched. Firefox cannot ask where to save, so it goes over the
+  // browser's own folder on disk.
+  const name = 'scan.dcm', file = Buffer.alloc(27_000_017);
+  for (let i = 0, x = 5; i < file.length; i += 4) file.writeUInt32LE((x = (x * 48271 + 11) % 2147483647), Math.min(i, file.length - 4));
+  writeFileSync(`${scratch}/${name}`, file);
+  await fox.go(`${demo.url}/signin?lang=${lang}`);
+  await fox.type('input[name=email]', users[0].email);
+  await fox.type('input[type=password]', users[0].password);
+  await fox.click('main button', t('c.signin'));
+  await fox.until('return !location.pathname.startsWith("/signin")');
+  await fox.go(`${demo.url}/compose?lang=${lang}`);
+  await fox.type('#f-files', `${scratch}/${name}`);
+  await fox.element('[data-progress]', t('large.arrived', { file: name }));
+  await fox.type('#f-to', 'fennec@example.net');
+  await fox.type('#f-subject', 'Largest one');
+  await fox.click('button', t('new.send'));
+  await fox.until('return location.pathname.startsWith("/sent/")');
+  const largest = await mail('fennec@example.net', (m) => m.links?.some((u) => u.includes('/m/')));
+  await fox.go(link(largest));
+  const since = await newest('fennec@example.net');
+  await fox.click('button', t('open.code'));
+  await fox.type('input[autocomplete=one-time-code]', await code('fennec@example.net', since));
+  await fox.click('button', t('code.open'));
+  await fox.element('h1', 'Largest one');
+  await fox.click('.file button', t('read.dl'));
+  await fox.element('.file', t('large.saved'));
+  await picture('firefox-large');
+  const saved = `${scratch}/${readdirSync(scratch).find((f) => f.startsWith('firefox-'))}/Downloads/${name}`;
+  for (let i = 0; i < 100 && !(existsSync(saved) && readFileSync(saved).length === file.length); i++) await new Promise((r) => setTimeout(r, 100));
+  assert.ok(readFileSync(saved).equals(file), 'it saves another file');
 } finally {
   await fox.close();
 }
