@@ -44,8 +44,9 @@ async function quote(button, status) {
   status.textContent = d.working;
   try {
     const { manifest, message } = await opened();
-    let text = '';
-    for (const p of manifest.parts.filter((p) => p.role === 'text')) text += decodeText(await decodePart(message, p), p.charset);
+    const texts = [];
+    for (const p of manifest.parts.filter((p) => p.role === 'text')) texts.push(decodeText(await decodePart(message, p), p.charset));
+    const text = texts.join('\n');
     if (text.trim() === '') throw new Error(d.notext);
     const lines = text.slice(0, MOST_TEXT).replace(/\r\n?/g, '\n').replace(/\n+$/, '').split('\n');
     const body = form.querySelector('#f-body');
