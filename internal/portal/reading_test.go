@@ -3,6 +3,7 @@ package portal_test
 import (
 	"io"
 	"log/slog"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -80,7 +81,7 @@ func TestReadingChangesNothing(t *testing.T) {
 	if len(before) < 15 || len(before["sessions"]) < 4 || len(before["stages"]) != 1 {
 		t.Fatalf("%d tables, %d sessions, %d stages", len(before), len(before["sessions"]), len(before["stages"]))
 	}
-	fill := strings.NewReplacer("{ref}", e.Ref, "{slot}", e.Slot.ID.String(), "{$}", "", "{n}", "100042", "{group}", group, "{user}", claire.ID, "{provider}", "work",
+	fill := strings.NewReplacer("{ref}", e.Ref, "{slot}", e.Slot.ID.String(), "{$}", "", "{n}", "100042", "{group}", group, "{user}", claire.ID, "{provider}", "work", "{account}", "100042", "{domain}", "example.org", "{event}", group, "{selector}", "pli",
 		"{invitation}", i.ID, "{token}", strings.TrimPrefix(h.Invited(), "/invite/"))
 	ids := map[string]string{"GET /s/{id}": staged, "GET /sent/{id}": h.MessageOf(t, e)}
 	read, shown := 0, map[string]int{}
@@ -112,7 +113,16 @@ func TestReadingChangesNothing(t *testing.T) {
 			}
 		}
 	}
-	if d := webtest.Changed(before, h.Tables(t)); d != "" {
+	after := h.Tables(t)
+	// That somebody looks at the log is in the log (I12), and that a user was refused; of the envelope nothing is.
+	for _, row := range after["audit"] {
+		looked := strings.Contains(row, "action:audit.view ") || strings.Contains(row, "outcome:refused ")
+		if !slices.Contains(before["audit"], row) && (!looked || !strings.Contains(row, "actor:user:")) {
+			t.Errorf("reading recorded %s", row)
+		}
+	}
+	after["audit"] = before["audit"]
+	if d := webtest.Changed(before, after); d != "" {
 		t.Errorf("reading changed %s", d)
 	}
 	if h.Codes() != codes {
