@@ -415,7 +415,7 @@ func TestUsers(t *testing.T) {
 	b := h.Browser(t)
 	b.SignIn(t, webtest.Admin)
 	p := b.Visit(t, "/admin/accounts/100042/users")
-	for _, text := range []string{"Claire Roux", "Must change password", "Showing 3 user(s)."} {
+	for _, text := range []string{"Claire Roux", "Must change password", "Showing 3 users."} {
 		if !p.Has(text) {
 			t.Errorf("the list does not say %q", text)
 		}
