@@ -88,6 +88,7 @@ func (p *portal) find(r *web.Request) error {
 type landingPage struct {
 	web.Base
 	keyserver.Landing
+	Heading   string          // says that it waits, or that it cannot be opened
 	Reference string          // as people read it: 7KQ-42F
 	Here      string          // the address of this session, when the envelope is for another one
 	Providers []*sso.Provider // that may vouch for the address
@@ -137,14 +138,18 @@ func (p *portal) landingPage(r *web.Request) (*landingPage, error) {
 			return nil, err
 		}
 	}
-	title := r.T("portal.envelope", "ref", id.ShowReference(ref))
-	if card.Possession {
+	title, heading := r.T("portal.envelope", "ref", id.ShowReference(ref)), r.T("open.h1")
+	closed := ""
+	if (card.Possession || card.Listed) && card.State != keyserver.StateActive {
+		closed, heading = card.State, r.T("portal.closed."+card.State)
+	}
+	switch {
+	case card.Possession && closed != "":
+		title = heading
+	case card.Possession:
 		title = r.T("open.title", "sender", card.Sender.Name)
 	}
-	page := &landingPage{Base: r.Base(title), Landing: card, Reference: id.ShowReference(ref)}
-	if (card.Possession || card.Listed) && card.State != keyserver.StateActive {
-		page.Closed = card.State
-	}
+	page := &landingPage{Base: r.Base(title), Landing: card, Reference: id.ShowReference(ref), Heading: heading, Closed: closed}
 	if card.Possession && !card.Proven {
 		page.Here = elsewhere(r, card.Masked)
 		_, domain, _ := strings.Cut(card.Masked, "@")
