@@ -77,7 +77,8 @@ if (form) {
     ul.replaceChildren(...problems.map((p) => {
       const li = document.createElement('li');
       const input = p.field && form.querySelector(`#f-${CSS.escape(p.field)}`);
-      if (input) {
+      if (p.href) li.append(Object.assign(document.createElement('a'), { href: p.href, target: '_blank', rel: 'noopener', textContent: p.text }));
+      else if (input) {
         input.closest('details')?.setAttribute('open', '');
         input.setAttribute('aria-invalid', 'true');
         const a = document.createElement('a');
@@ -146,7 +147,8 @@ if (form) {
       x.addEventListener('load', () => {
         let answer = {};
         try { answer = JSON.parse(x.responseText); } catch { /* not ours: said below */ }
-        if (x.status !== 200 && !answer.problems) answer = { problems: [{ text: answer.detail || d.failed }], lost: true };
+        if (x.status === 401) answer = { problems: [{ text: d.signedout, href: '/signin' }], lost: true }; // the session has ended: the form stays
+        else if (x.status !== 200 && !answer.problems) answer = { problems: [{ text: answer.detail || d.failed }], lost: true };
         // What was refused was not kept; a draft whose saving went well has all that came.
         adopt(answer.draft, answer.problems && !answer.kept ? [] : sent);
         end(answer);
@@ -181,7 +183,7 @@ if (form) {
       changed = true;
       saved.textContent = answer.lost ? d.notsaved : '';
       if (answer.lost) timer ||= setTimeout(autosave, 30000);
-      else complain(answer.problems); // another window has it: somebody must look
+      if (!answer.lost || answer.problems[0].href) complain(answer.problems); // another window has it: somebody must look
     }
   }
 

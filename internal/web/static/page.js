@@ -1,6 +1,10 @@
 // What a page does a little better with a script: menus close, and a problem
 // is in view. Every page works without it.
 document.querySelector('#problem,#flash[autofocus]')?.focus();
+// A page whose script says that something is to be corrected says so in its title, as one that came so from the service.
+const title = document.title;
+const said = document.querySelector('[data-problems]');
+if (said) new MutationObserver(() => { document.title = said.hidden ? title : `${said.dataset.problems} ${title.replace(`${said.dataset.problems} `, '')}`; }).observe(said, { attributeFilter: ['hidden'] });
 const close = except => document.querySelectorAll('details.menu[open]').forEach(d => { if (d !== except) d.open = false; });
 document.addEventListener('click', e => close(e.target.closest('details.menu')));
 document.addEventListener('keydown', e => {

@@ -175,6 +175,7 @@ async function render(manifest, message) {
   $('eml')?.addEventListener('click', () => save(message, 'message.eml'));
   $('print').addEventListener('click', () => print());
   $('opened').hidden = false;
+  $('offer')?.removeAttribute('hidden');
   $('card').hidden = false;
   $('subject').focus();
 }
