@@ -1,6 +1,6 @@
 // Every page, in both languages, at 390 and 1280 px, in light and dark: accessible, not scrolling sideways,
 // with a picture. Then the wide French ones again at 320 px and with large text.
-import { demo, admin, users, assert, words, launch, looking, sound, signIn, send, mail, link, through } from '../lib.mjs';
+import { demo, admin, users, assert, words, launch, looking, sound, everyway, signIn, send, mail, link, through } from '../lib.mjs';
 
 const browser = await launch();
 const a = `/admin/accounts/${demo.account}`;
@@ -17,65 +17,58 @@ const console_ = ['/admin/accounts', a, `${a}/groups`, `${a}/users`, `${a}/users
 }
 let seen = 0;
 for (const lang of ['en', 'fr']) {
-  for (const [width, dark] of lang === 'en' ? [[1280, false], [390, true]] : [[390, false], [1280, true]]) { // each two of language, width and theme meet
-    const look = async (who, paths) => {
-      const p = await looking(browser, { lang, width, dark });
-      if (who) {
-        await signIn(p.page, who, { lang });
-        await p.page.waitForURL((u) => !u.pathname.startsWith('/signin'));
-      }
-      for (const path of paths) {
-        await p.page.goto(`${demo.url}${path}${path.includes('?') ? '&' : '?'}lang=${lang}`);
-        await sound(p.page, `${lang}-${width}${dark ? '-dark' : ''}${path.replaceAll('/', '_')}`, { lang });
-        seen++;
-      }
-      return p;
-    };
-    await (await look(null, open)).close();
-    const sender = await look(users[0], own);
-    await sender.page.goto(`${demo.url}/sent?lang=${lang}`);
-    await sender.page.locator('tbody th a').first().click();
-    await sender.page.waitForURL(/\/sent\/./);
-    await sound(sender.page, `${lang}-${width}${dark ? '-dark' : ''}_sent_detail`, { lang });
-    const detail = new URL(sender.page.url()).pathname;
-    for (const act of ['lock', 'expiry', 'expire', 'recall']) {
-      await sender.page.goto(`${demo.url}${detail}/${act}`);
-      await sound(sender.page, `${lang}-${width}${dark ? '-dark' : ''}_sent_${act}`, { lang });
-      seen++;
+  const look = async (page, name) => { await everyway(page, name, { lang }); seen += 4; };
+  const visit = async (who, paths) => {
+    const p = await looking(browser, { lang });
+    if (who) {
+      await signIn(p.page, who, { lang });
+      await p.page.waitForURL((u) => !u.pathname.startsWith('/signin'));
     }
-    await sender.close();
-    const adm = await look(admin, console_);
-    for (const sub of ['groups', 'users']) { // the first row's own pages
-      await adm.page.goto(`${demo.url}${a}/${sub}?lang=${lang}`);
-      const hrefs = await adm.page.locator('tbody a').evaluateAll((l) => [...new Set(l.map((x) => x.getAttribute('href')))]);
-      for (const [i, href] of hrefs.slice(0, 4).entries()) {
-        await adm.page.goto(`${demo.url}${href}${href.includes('?') ? '&' : '?'}lang=${lang}`);
-        await sound(adm.page, `${lang}-${width}${dark ? '-dark' : ''}_${sub}_row_${i}`, { lang });
-        seen++;
-      }
+    for (const path of paths) {
+      await p.page.goto(`${demo.url}${path}?lang=${lang}`);
+      await look(p.page, path.replaceAll('/', '_'));
     }
-    await adm.close();
-    const reader = await looking(browser, { lang, width, dark });
-    const m = await mail('lou@example.net', (x) => x.links.some((l) => l.includes('/m/')));
-    await reader.page.goto(link(m).replace('#', `?lang=${lang}#`));
-    await reader.page.waitForURL(/\/e\//);
-    await sound(reader.page, `${lang}-${width}${dark ? '-dark' : ''}_card`, { lang });
-    if (!dark) { // the message and its pages, wide in English and narrow in French
-      await through(reader.page, { lang, to: 'lou@example.net' });
-      await reader.page.getByRole('link', { name: words(lang)('read.reply'), exact: true }).waitFor();
-      await sound(reader.page, `${lang}-${width}${dark ? '-dark' : ''}_message`, { lang });
-      for (const page of ['reply', 'report']) {
-        await reader.page.locator(`main a[href$="/${page}"]:visible`).click();
-        await reader.page.waitForURL(new RegExp(`/${page}$`));
-        await reader.page.locator('main textarea:visible').first().waitFor();
-        await sound(reader.page, `${lang}-${width}${dark ? '-dark' : ''}_${page}`, { lang });
-        await reader.page.goBack();
-        await reader.page.locator('main .btn.pri:visible').first().waitFor();
-        seen++;
-      }
-    }
-    await reader.close();
+    return p;
+  };
+  await (await visit(null, open)).close();
+  const sender = await visit(users[0], own);
+  await sender.page.goto(`${demo.url}/sent?lang=${lang}`);
+  await sender.page.locator('tbody th a').first().click();
+  await sender.page.waitForURL(/\/sent\/./);
+  await look(sender.page, '_sent_detail');
+  const detail = new URL(sender.page.url()).pathname;
+  for (const act of ['lock', 'expiry', 'expire', 'recall']) {
+    await sender.page.goto(`${demo.url}${detail}/${act}`);
+    await look(sender.page, `_sent_${act}`);
   }
+  await sender.close();
+  const adm = await visit(admin, console_);
+  for (const sub of ['groups', 'users']) { // the first row's own pages
+    await adm.page.goto(`${demo.url}${a}/${sub}?lang=${lang}`);
+    const hrefs = await adm.page.locator('tbody a').evaluateAll((l) => [...new Set(l.map((x) => x.getAttribute('href')))]);
+    for (const [i, href] of hrefs.slice(0, 4).entries()) {
+      await adm.page.goto(`${demo.url}${href}`);
+      await look(adm.page, `_${sub}_row_${i}`);
+    }
+  }
+  await adm.close();
+  const reader = await looking(browser, { lang });
+  const m = await mail('lou@example.net', (x) => x.links.some((l) => l.includes('/m/')));
+  await reader.page.goto(link(m).replace('#', `?lang=${lang}#`));
+  await reader.page.waitForURL(/\/e\//);
+  await look(reader.page, '_card');
+  await through(reader.page, { lang, to: 'lou@example.net' });
+  await reader.page.getByRole('link', { name: words(lang)('read.reply'), exact: true }).waitFor();
+  await look(reader.page, '_message');
+  for (const page of ['reply', 'report']) {
+    await reader.page.locator(`main a[href$="/${page}"]:visible`).click();
+    await reader.page.waitForURL(new RegExp(`/${page}$`));
+    await reader.page.locator('main textarea:visible').first().waitFor();
+    await look(reader.page, `_${page}`);
+    await reader.page.goBack();
+    await reader.page.locator('main .btn.pri:visible').first().waitFor();
+  }
+  await reader.close();
 }
 // 320 px, and text at 200 %, in the longer language.
 for (const [width, zoom] of [[320, 1], [640, 2]]) {
