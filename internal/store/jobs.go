@@ -1,0 +1,151 @@
+package store
+
+import (
+	"database/sql"
+	"time"
+)
+
+// Job is work that takes longer than a request: rows that are dealt with in batches.
+type Job struct {
+	ID        string
+	AccountID int64
+	Kind      string
+	State     string
+	ActorID   string // of a user, "" for the operator
+	Actor     string // as in the audit log
+	ActorName string
+	Origin    string
+	Language  string
+	Params    string // JSON
+	Total     int
+	Done      int
+	Failed    int
+	Position  int // line of the last row that was dealt with
+	Reason    string
+	CreatedAt time.Time
+	EndedAt   time.Time
+}
+
+// States of a job.
+const (
+	JobReading = "reading" // its rows are being written
+	JobReady   = "ready"   // somebody looks at the rows before it runs
+	JobRunning = "running"
+	JobDone    = "done"
+	JobStopped = "stopped" // by somebody, or for a reason
+)
+
+// Verdicts of a job's rows.
+const (
+	RowCreate = "create"
+	RowUpdate = "update"
+	RowSame   = "same" // nothing to do
+	RowError  = "error"
+	RowFailed = "failed" // when it was dealt with
+)
+
+// JobRow is one row with what is to be done, or is wrong.
+type JobRow struct {
+	Line    int
+	Verdict string
+	Data    string // JSON
+}
+
+const jobColumns = `id, account_id, kind, state, actor_id, actor, actor_name, origin, language, params, total, done, failed, position, reason, created_at, ended_at`
+
+func scanJob(scan func(...any) error) (j Job, err error) {
+	var created, ended int64
+	err = scan(&j.ID, &j.AccountID, &j.Kind, &j.State, &j.ActorID, &j.Actor, &j.ActorName, &j.Origin, &j.Language, &j.Params,
+		&j.Total, &j.Done, &j.Failed, &j.Position, &j.Reason, &created, &ended)
+	j.CreatedAt, j.EndedAt = fromMs(created), fromMs(ended)
+	return j, found(err)
+}
+
+// InsertJob writes j, at the transaction's time.
+func (tx *Tx) InsertJob(j Job) error {
+	_, err := tx.exec(`INSERT INTO jobs (`+jobColumns+`, claimed_until) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, 0, 0)`,
+		j.ID, j.AccountID, j.Kind, j.State, j.ActorID, j.Actor, j.ActorName, j.Origin, j.Language, j.Params, j.Total, j.Done, j.Failed, j.Position, j.Reason, ms(tx.Now))
+	return err
+}
+
+// FindJob returns an account's job.
+func (tx *Tx) FindJob(account int64, id string) (Job, error) {
+	return scanJob(tx.row(`SELECT `+jobColumns+` FROM jobs WHERE account_id = $1 AND id = $2`, account, id).Scan)
+}
+
+// ListJobs returns an account's jobs, the newest first.
+func (tx *Tx) ListJobs(account int64, limit int) ([]Job, error) {
+	rows, err := tx.rows(`SELECT `+jobColumns+` FROM jobs WHERE account_id = $1 ORDER BY created_at DESC, id DESC LIMIT $2`, account, limit)
+	return list(rows, err, func(r *sql.Rows) (Job, error) { return scanJob(r.Scan) })
+}
+
+// ClaimJob takes a running job that no node is at, until a time; ErrNotFound when there is none.
+func (tx *Tx) ClaimJob(until time.Time) (Job, error) {
+	j, err := scanJob(tx.row(`SELECT `+jobColumns+` FROM jobs WHERE state = $1 AND claimed_until < $2 ORDER BY created_at, id LIMIT 1`+tx.dialect.skip,
+		JobRunning, ms(tx.Now)).Scan)
+	if err != nil {
+		return j, err
+	}
+	_, err = tx.exec(`UPDATE jobs SET claimed_until = $2 WHERE id = $1`, j.ID, ms(until))
+	return j, err
+}
+
+// LockJob is FindJob that holds the row until the transaction ends.
+func (tx *Tx) LockJob(account int64, id string) (Job, error) {
+	return scanJob(tx.row(`SELECT `+jobColumns+` FROM jobs WHERE account_id = $1 AND id = $2`+tx.dialect.forUpdate, account, id).Scan)
+}
+
+// SetJob writes what of j changes: its state, counts, place and reason; it is claimed
+// until that time. A job that ends does so at the transaction's time.
+func (tx *Tx) SetJob(j Job, claimed time.Time) error {
+	var ended int64
+	if j.State == JobDone || j.State == JobStopped {
+		ended = ms(tx.Now)
+	}
+	return tx.oneRow(`UPDATE jobs SET state = $2, params = $3, total = $4, done = $5, failed = $6, position = $7, reason = $8, claimed_until = $9, ended_at = $10 WHERE id = $1`,
+		j.ID, j.State, j.Params, j.Total, j.Done, j.Failed, j.Position, j.Reason, ms(claimed), ended)
+}
+
+// DeleteOldJobs removes jobs that ended, or were never run, before a time.
+func (tx *Tx) DeleteOldJobs(before time.Time) (int64, error) {
+	return tx.exec(`DELETE FROM jobs WHERE (ended_at > 0 AND ended_at < $1) OR (state IN ($2, $3) AND created_at < $1)`, ms(before), JobReading, JobReady)
+}
+
+// InsertJobRows writes rows of a job.
+func (tx *Tx) InsertJobRows(job string, rows []JobRow) error {
+	args := make([]any, 0, 4*len(rows))
+	for _, r := range rows {
+		args = append(args, job, r.Line, r.Verdict, r.Data)
+	}
+	return tx.insertMany(`INSERT INTO job_rows (job_id, line, verdict, data) VALUES `, 4, args, "")
+}
+
+// ListJobRows returns rows of a job by line, those after a line; of one verdict, or with "" of all.
+func (tx *Tx) ListJobRows(job, verdict string, after, limit int) ([]JobRow, error) {
+	where, args := "job_id = $1 AND line > $2", []any{job, after, limit}
+	if verdict != "" {
+		where, args = where+" AND verdict = $4", append(args, verdict)
+	}
+	rows, err := tx.rows(`SELECT line, verdict, data FROM job_rows WHERE `+where+` ORDER BY line LIMIT $3`, args...)
+	return list(rows, err, func(r *sql.Rows) (j JobRow, err error) { return j, r.Scan(&j.Line, &j.Verdict, &j.Data) })
+}
+
+// CountJobRows counts a job's rows by verdict.
+func (tx *Tx) CountJobRows(job string) (map[string]int, error) {
+	rows, err := tx.rows(`SELECT verdict, COUNT(*) FROM job_rows WHERE job_id = $1 GROUP BY verdict`, job)
+	type count struct {
+		verdict string
+		n       int
+	}
+	all, err := list(rows, err, func(r *sql.Rows) (c count, err error) { return c, r.Scan(&c.verdict, &c.n) })
+	out := make(map[string]int, len(all))
+	for _, c := range all {
+		out[c.verdict] = c.n
+	}
+	return out, err
+}
+
+// SetJobRow changes what became of a row.
+func (tx *Tx) SetJobRow(job string, r JobRow) error {
+	return tx.oneRow(`UPDATE job_rows SET verdict = $3, data = $4 WHERE job_id = $1 AND line = $2`, job, r.Line, r.Verdict, r.Data)
+}
