@@ -101,6 +101,9 @@ const (
 	userUnblock action = "user.unblock"
 	userReset   action = "user.reset_password"
 	userDelete  action = "user.delete"
+	userEdit    action = "user.edit"
+	userImport  action = "user.import"
+	importStop  action = "user.import_stop"
 
 	requestView   action = "request.view"
 	requestDecide action = "request.decide"
@@ -176,6 +179,7 @@ var actions = map[action]needs{
 	userUnblock:    needUsers | operators,
 	userReset:      needUsers | operators,
 	userDelete:     needUsers | operators,
+	userImport:     needUsers | operators,
 	requestView:    needUsers | operators | without,
 	requestDecide:  needUsers | operators | without,
 	auditView:      needAudit | operators | without,

@@ -9,10 +9,6 @@ import (
 	"github.com/pli-mail/pli/internal/id"
 )
 
-// bulkRows is how many rows one INSERT has: a round trip to PostgreSQL, and a
-// statement of SQLite's, serve them all.
-const bulkRows = 64
-
 // values is "($1, $2), ($3, $4)" for n rows of cols columns.
 func values(n, cols int) string {
 	var b strings.Builder
@@ -30,16 +26,17 @@ func values(n, cols int) string {
 }
 
 // inChunks calls fn with the text of a statement and its arguments, for at most
-// bulkRows rows at once: whole chunks by one text, the rest row by row by another.
-func inChunks(begin string, cols int, args []any, end string, fn func(query string, args []any) error) error {
+// as many rows at once as the engine likes: whole chunks by one text, the rest row by row by another.
+func (tx *Tx) inChunks(begin string, cols int, args []any, end string, fn func(query string, args []any) error) error {
+	rows := tx.dialect.bulk
 	many, one := "", begin+values(1, cols)+end
 	for len(args) > 0 {
 		query, n := one, cols
-		if len(args) >= bulkRows*cols {
+		if len(args) >= rows*cols {
 			if many == "" {
-				many = begin + values(bulkRows, cols) + end
+				many = begin + values(rows, cols) + end
 			}
-			query, n = many, bulkRows*cols
+			query, n = many, rows*cols
 		}
 		if err := fn(query, args[:n]); err != nil {
 			return err
@@ -50,7 +47,7 @@ func inChunks(begin string, cols int, args []any, end string, fn func(query stri
 }
 
 func (tx *Tx) insertMany(begin string, cols int, args []any, end string) error {
-	return inChunks(begin, cols, args, end, func(query string, args []any) error {
+	return tx.inChunks(begin, cols, args, end, func(query string, args []any) error {
 		_, err := tx.exec(query, args...)
 		return err
 	})
@@ -66,7 +63,7 @@ func (tx *Tx) InsertUsers(users []User) (map[string]bool, error) {
 			u.TimeZone, u.Theme, flag(u.NotifyOpened), "", 0, 0, u.State, ms(u.WelcomedAt), ms(u.LastSignInAt), ms(tx.Now))
 	}
 	done := make(map[string]bool, len(users))
-	err := inChunks(`INSERT INTO users (id, account_id, managed, address, display_address, first_name, last_name, language,
+	err := tx.inChunks(`INSERT INTO users (id, account_id, managed, address, display_address, first_name, last_name, language,
 		time_zone, theme, notify_opened, password_hash, temporary, temporary_until, state, welcomed_at, last_sign_in_at, created_at) VALUES `,
 		18, args, ` ON CONFLICT (address) DO NOTHING RETURNING address`, func(query string, args []any) error {
 			rows, err := tx.rows(query, args...)
@@ -79,13 +76,14 @@ func (tx *Tx) InsertUsers(users []User) (map[string]bool, error) {
 	return done, err
 }
 
-// InsertMemberships puts users into groups; who is in one already stays as they are.
-func (tx *Tx) InsertMemberships(pairs [][2]string) error {
-	args := make([]any, 0, 3*len(pairs))
-	for _, p := range pairs {
-		args = append(args, p[0], p[1], ms(tx.Now))
+// InsertMemberships puts users into groups for good, each given as group, user
+// and the user's address; who is in one already stays as they are.
+func (tx *Tx) InsertMemberships(list [][3]string) error {
+	args := make([]any, 0, 4*len(list))
+	for _, m := range list {
+		args = append(args, m[0], m[1], m[2], ms(tx.Now))
 	}
-	return tx.insertMany(`INSERT INTO memberships (group_id, user_id, added_at) VALUES `, 3, args, ` ON CONFLICT (group_id, user_id) DO NOTHING`)
+	return tx.insertMany(`INSERT INTO memberships (group_id, user_id, address, added_at) VALUES `, 4, args, ` ON CONFLICT (group_id, user_id) DO NOTHING`)
 }
 
 // InsertAudits appends records that have the same account, actor, action and
@@ -112,7 +110,7 @@ func (tx *Tx) FindUsersByAddress(addresses []string) (map[string]User, error) {
 	for i, a := range addresses {
 		args[i] = a
 	}
-	err := inChunks(`SELECT `+userColumns+` FROM users u WHERE u.address IN (VALUES `, 1, args, `)`, func(query string, args []any) error {
+	err := tx.inChunks(`SELECT `+userColumns+` FROM users u WHERE u.address IN (VALUES `, 1, args, `)`, func(query string, args []any) error {
 		rows, err := tx.rows(query, args...)
 		list, err := list(rows, err, scanUserRow)
 		for _, u := range list {

@@ -24,6 +24,7 @@ type dialect struct {
 	name      string
 	goose     goose.Dialect
 	batched   bool               // one writer: gather commits (batch.go)
+	bulk      int                // rows of one INSERT: a round trip serves many, but SQLite's driver looks each parameter up among all
 	forUpdate string             // appended to a SELECT that must lock its rows
 	skip      string             // the same, passing over rows that others hold
 	snapshot  sql.IsolationLevel // of View
@@ -42,7 +43,7 @@ func (d dialect) wrap(err error) error {
 }
 
 var sqliteDialect = dialect{
-	name: "sqlite", goose: goose.DialectSQLite3, batched: true,
+	name: "sqlite", goose: goose.DialectSQLite3, batched: true, bulk: 2,
 	taken: func(err error) bool {
 		var e *sqlite.Error
 		return errors.As(err, &e) && (e.Code() == sqlite3.SQLITE_CONSTRAINT_UNIQUE || e.Code() == sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY)
@@ -59,7 +60,7 @@ var sqliteDialect = dialect{
 }
 
 var postgresDialect = dialect{
-	name: "postgres", goose: goose.DialectPostgres,
+	name: "postgres", goose: goose.DialectPostgres, bulk: 64,
 	forUpdate: " FOR UPDATE", skip: " FOR UPDATE SKIP LOCKED",
 	snapshot: sql.LevelRepeatableRead,
 	taken:    func(err error) bool { return pgCode(err) == "23505" },
