@@ -154,6 +154,7 @@ func (s *Server) Run(ctx context.Context) error {
 	work.Go(func() { s.sweep(working) })
 	work.Go(func() { s.Audit.Run(working) })
 	work.Go(func() { s.sweepDomains(working) })
+	work.Go(func() { s.runJobs(working) })
 	work.Go(func() { s.watchCertificates(working) })
 	serve := func(h *http.Server, l net.Listener) {
 		doors.Go(func() {
@@ -267,6 +268,26 @@ func (s *Server) sweepDomains(ctx context.Context) {
 		}
 		select {
 		case <-time.After(s.sweepEvery):
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// jobsPeriod is how often a node looks for a job to go on with.
+const jobsPeriod = 2 * time.Second
+
+func (s *Server) runJobs(ctx context.Context) {
+	for {
+		more, err := s.Accounts.RunJobs(ctx)
+		if err != nil && ctx.Err() == nil {
+			s.conf.Log.Error("run a job", "error", err)
+		}
+		if more && err == nil && ctx.Err() == nil {
+			continue
+		}
+		select {
+		case <-time.After(jobsPeriod):
 		case <-ctx.Done():
 			return
 		}

@@ -98,7 +98,7 @@ func (tx *Tx) InsertAudits(r AuditRow, targets []string) error {
 	}
 	args := make([]any, 0, 9*len(targets))
 	for _, t := range targets {
-		args = append(args, id.Ordered(), number(r.AccountID), ms(tx.Now), r.Actor, r.Action, t, r.Outcome, string(detail), r.Origin)
+		args = append(args, id.Ordered(), number(r.AccountID), ms(tx.Now), valid(r.Actor), r.Action, valid(t), r.Outcome, string(detail), valid(r.Origin))
 	}
 	return tx.insertMany(`INSERT INTO audit (id, account_id, at, actor, action, target, outcome, detail, origin) VALUES `, 9, args, "")
 }
