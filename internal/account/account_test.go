@@ -324,7 +324,7 @@ func (w *world) envelope(number int64, address string) (slot string) {
 // opened counts an opening, as the key server does.
 func (w *world) opened(slot string) {
 	w.Helper()
-	w.ok(w.db.Update(w.Context(), func(tx *store.Tx) error { return tx.CountOpening(store.Slot{ID: slot}) }))
+	w.ok(w.db.Update(w.Context(), func(tx *store.Tx) error { return tx.CountOpening(store.Slot{ID: slot}, 0) }))
 }
 
 // Remedy B of the seed, and AT-42: the temporary password opens one page, is not

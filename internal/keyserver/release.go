@@ -26,6 +26,10 @@ type Release struct {
 	Kept      bool      // Ciphertext has it
 }
 
+// visit is how long after an opening another one still counts with it: a reader who goes back from their reply, or
+// reloads, has opened the envelope once. Each is recorded.
+const visit = 10 * time.Minute
+
 // OpenedLetter tells a sender of the first opening of one recipient's envelope.
 type OpenedLetter struct {
 	AccountID     int64
@@ -105,7 +109,7 @@ func (s *Service) release(ctx context.Context, v Visitor, slot envelope.SlotID, 
 		if err := tx.InsertAudit(record); err != nil {
 			return err
 		}
-		if err := tx.CountOpening(o.Slot); err != nil {
+		if err := tx.CountOpening(o.Slot, visit); err != nil {
 			return err
 		}
 		// From then on the sender may be told how this recipient opens.

@@ -109,16 +109,17 @@ func scanSlot(r *sql.Rows) (s Slot, err error) {
 	return s, err
 }
 
-// CountOpening counts one opening of a slot at the transaction's time. The
-// caller holds the slot and its message.
-func (tx *Tx) CountOpening(s Slot) error {
+// CountOpening counts one opening of a slot at the transaction's time, together
+// with the last one where that is less than visit ago. The caller holds the
+// slot and its message.
+func (tx *Tx) CountOpening(s Slot, visit time.Duration) error {
 	if s.FirstOpenedAt.IsZero() {
 		if _, err := tx.exec(`UPDATE messages SET opened = 1 WHERE id = $1 AND opened = 0`, s.MessageID); err != nil {
 			return err
 		}
 	}
-	_, err := tx.exec(`UPDATE slots SET openings = openings + 1, last_opened_at = $2,
-		first_opened_at = CASE WHEN first_opened_at = 0 THEN $2 ELSE first_opened_at END WHERE id = $1`, s.ID, ms(tx.Now))
+	_, err := tx.exec(`UPDATE slots SET openings = openings + CASE WHEN last_opened_at > $3 THEN 0 ELSE 1 END, last_opened_at = $2,
+		first_opened_at = CASE WHEN first_opened_at = 0 THEN $2 ELSE first_opened_at END WHERE id = $1`, s.ID, ms(tx.Now), ms(tx.Now.Add(-visit)))
 	return err
 }
 
