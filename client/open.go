@@ -76,6 +76,22 @@ type Sender struct {
 	Verified     bool   `json:"verified" doc:"the domain is one of this service's"`
 }
 
+// Lease is how long a device may keep an envelope.
+type Lease struct {
+	Until Time   `json:"until"`
+	Proof string `json:"proof" doc:"to ask with whether it still stands"`
+}
+
+// LeaseProof names a lease.
+type LeaseProof struct {
+	Proof string `json:"proof" required:"true"`
+}
+
+// LeaseStands says whether a lease still holds.
+type LeaseStands struct {
+	Stands bool `json:"stands" doc:"false: delete what was kept"`
+}
+
 // SlotPath names a slot in the path.
 type SlotPath struct {
 	Slot string `path:"slot"`
@@ -103,6 +119,11 @@ var (
 		Summary: "Prove the address with the code", Who: Visitor, Fails: closed}}
 	Release = Operation[SlotName, Released]{Spec{ID: "release", Method: http.MethodPost, Path: "/api/v1/open/release", Tag: "Opening",
 		Summary: "Get the service's half of the key", Note: "Recorded as an opening. Nothing else gives it.", Who: Visitor, Fails: closed}}
+	TakeLease = Operation[SlotName, Lease]{Spec{ID: "takeLease", Method: http.MethodPost, Path: "/api/v1/open/lease", Tag: "Opening",
+		Summary: "Let this device keep an envelope for a while", Note: "Recorded. It gives no key: whoever has opened the envelope asks before they keep it. " +
+			"Refused where the account or the message does not allow it, at the level *high*, and with a passphrase.", Who: Visitor, Fails: closed}}
+	CheckLease = Operation[LeaseProof, LeaseStands]{Spec{ID: "checkLease", Method: http.MethodPost, Path: "/api/v1/open/lease/check", Tag: "Opening",
+		Summary: "Ask whether a lease still stands", Note: "Needs no session. A device that is told no deletes what it keeps.", Who: Anyone}}
 	GetCiphertext = Operation[SlotPath, *Stream]{Spec{ID: "getCiphertext", Method: http.MethodGet, Path: "/api/v1/open/envelope/{slot}", Tag: "Opening",
 		Summary: "Get the kept ciphertext", Who: Anyone, Fails: closed}}
 	GetLargePiece = Operation[LargePieceIn, *Stream]{Spec{ID: "getLargePiece", Method: http.MethodGet, Path: "/api/v1/open/large/{slot}/{id}", Tag: "Opening",

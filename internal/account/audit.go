@@ -91,7 +91,7 @@ func Sentence(p i18n.Printer, r store.AuditRow) string {
 		key = "au.s.removemember"
 	case r.Action == string(userAdd):
 		key = "au.s.useradded"
-	case r.Action == "envelope.released_assisted" || r.Action == "envelope.assisted_upload":
+	case r.Action == "envelope.lease" || r.Action == "envelope.released_assisted" || r.Action == "envelope.assisted_upload":
 		args["target"] = args["recipient"]
 	case r.Action == "envelope.release":
 		args["target"] = args["recipient"]

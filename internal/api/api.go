@@ -58,6 +58,8 @@ func Register(c Config) error {
 	handle(a, client.SendCode, a.code)
 	handle(a, client.VerifyCode, a.verify)
 	handle(a, client.Release, a.release)
+	handle(a, client.TakeLease, a.takeLease)
+	handle(a, client.CheckLease, a.checkLease)
 	handle(a, client.GetCiphertext, a.ciphertext)
 	handle(a, client.GetLargePiece, a.largePiece)
 	handle(a, client.ListDomains, a.listDomains)

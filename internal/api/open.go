@@ -104,3 +104,21 @@ func (a *api) ciphertext(r *web.Request, in client.SlotPath) (*client.Stream, er
 	file, size, err := a.Keys.Ciphertext(r.Context(), r.Visitor(), slot)
 	return &client.Stream{ReadCloser: file, Size: size}, err
 }
+
+// takeLease says until when this device may keep an envelope that it has opened.
+func (a *api) takeLease(r *web.Request, in client.SlotName) (client.Lease, error) {
+	slot, err := slotOf(in.Slot)
+	if err != nil {
+		return client.Lease{}, err
+	}
+	if r.Session == nil {
+		return client.Lease{}, fault.New(fault.Unauthenticated, "sess.h1")
+	}
+	l, err := a.Keys.Lease(r.Context(), r.Visitor(), slot)
+	return client.Lease{Until: client.Time{Time: l.Until}, Proof: l.Proof}, err
+}
+
+func (a *api) checkLease(r *web.Request, in client.LeaseProof) (client.LeaseStands, error) {
+	stands, err := a.Keys.LeaseStands(r.Context(), in.Proof)
+	return client.LeaseStands{Stands: stands}, err
+}

@@ -257,6 +257,8 @@ func sentence(r *web.Request, e keyserver.Event) string {
 		"envelope.released_assisted": "desk.ev.assisted",
 		"envelope.assisted_upload":   "forwarded.ev",
 		"envelope.release_denied":    "desk.ev.denied",
+		"envelope.lease":             "desk.ev.lease",
+		"envelope.lease_denied":      "desk.ev.leasedenied",
 		"device.remember":            "desk.ev.device",
 		keyserver.ActLock:            "desk.ev.lock",
 		keyserver.ActUnlock:          "desk.ev.unlock",
@@ -274,7 +276,13 @@ func sentence(r *web.Request, e keyserver.Event) string {
 		return e.Action
 	}
 	switch e.Action {
-	case "envelope.seal", "envelope.release", "envelope.released_assisted", "envelope.assisted_upload", "envelope.release_denied", "device.remember":
+	case "envelope.seal", "envelope.release", "envelope.released_assisted", "envelope.assisted_upload", "envelope.release_denied", "envelope.lease_denied", "device.remember":
+	case "envelope.lease":
+		until := r.Printer.Time(e.Until)
+		if r.Printer.Zone == time.UTC {
+			until += " UTC"
+		}
+		return r.T(key, "target", e.Recipient, "date", until)
 	case "envelope.reply", "envelope.forward":
 		if e.Refused {
 			key += "denied"

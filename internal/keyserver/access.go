@@ -46,6 +46,7 @@ const (
 	ReasonRecalled   = "recalled"
 	ReasonOnline     = "online" // the account or the message forbids that the server opens it
 	ReasonOften      = "often"  // the server opened it for this recipient too often
+	ReasonLease      = "lease"  // the account or the message forbids that a device keeps it
 	ReasonRights     = "rights" // to act on it: neither the sender nor an administrator
 	ReasonAnswer     = "answer" // the sender or the account allows no such answer
 	ReasonLimit      = "limit"  // as many answers as one recipient may send have been sent

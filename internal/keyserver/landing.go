@@ -29,6 +29,7 @@ type Landing struct {
 	Kept       bool      // Ciphertext has it
 	NoCopy     bool      // its sender asked that it is not passed on
 	Online     bool      // Assist may open it; known also without Possession to who proved the address
+	LeaseUntil time.Time // with Proven: until when a device may keep it from now on, zero: not at all
 	Answers    Answers   // with Proven, while it can be opened
 }
 
@@ -96,6 +97,7 @@ func (s *Service) describe(tx *store.Tx, o store.Opening, l *Landing) (err error
 	}
 	l.NoCopy = p.Forward != nil && !*p.Forward
 	if l.Proven && l.State == StateActive {
+		l.LeaseUntil = leaseEnd(o, now)
 		if l.Answers, err = answersTo(tx, o); err != nil {
 			return err
 		}

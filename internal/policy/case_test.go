@@ -194,11 +194,11 @@ func TestOptionsPrecedence(t *testing.T) {
 	t.Parallel()
 	rules := "subject = 'keep'\n[[rule]]\nname = 'R'\nthen = 'seal'\nscript_free = true\nserver_decrypt = true\noffline = true\nsubject = 'neutral'\nexpires = '12 hours'\n"
 	o := decide(t, rules, head+"\r\n", "bob@x.test").Options
-	if !o.ScriptFree || !o.ServerDecrypt || !o.Offline || o.KeepSubject || o.Expires != 12*time.Hour {
+	if !o.ScriptFree || !o.ServerDecrypt || o.Offline == nil || !*o.Offline || o.KeepSubject || o.Expires != 12*time.Hour {
 		t.Errorf("of the rule: %+v", o)
 	}
 	o = decide(t, rules, head+"X-PostX-Use-Script: true\r\nX-PostX-Suppress-Applet-For-Open: false\r\nX-PostX-Remember-Envelope-Key-Checkbox: false\r\n\r\n", "bob@x.test").Options
-	if o.ScriptFree || o.ServerDecrypt || o.Offline {
+	if o.ScriptFree || o.ServerDecrypt || o.Offline != nil && *o.Offline {
 		t.Errorf("of the header: %+v", o)
 	}
 	if o = decide(t, "subject = 'keep'\ndefault = 'seal'", head+"\r\n", "bob@x.test").Options; !o.KeepSubject {
@@ -253,10 +253,10 @@ func TestKeywordLeavesTheSubject(t *testing.T) {
 func TestStrictest(t *testing.T) {
 	t.Parallel()
 	yes, no := true, false
-	a := policy.Options{Expires: 5, Reply: &yes, ReplyAll: &yes, Offline: true, KeepSubject: true, ServerDecrypt: true}
-	b := policy.Options{Expires: 3, Reply: &no, Forward: &no, Receipt: &yes, ScriptFree: true, Offline: true}
+	a := policy.Options{Expires: 5, Reply: &yes, ReplyAll: &yes, Offline: &yes, KeepSubject: true, ServerDecrypt: true}
+	b := policy.Options{Expires: 3, Reply: &no, Forward: &no, Receipt: &yes, ScriptFree: true, Offline: &no}
 	for _, o := range []policy.Options{a.Strictest(b), b.Strictest(a)} {
-		if o.Expires != 3 || *o.Reply || !*o.ReplyAll || *o.Forward || !*o.Receipt || !o.ScriptFree || !o.Offline || o.KeepSubject || o.ServerDecrypt {
+		if o.Expires != 3 || *o.Reply || !*o.ReplyAll || *o.Forward || !*o.Receipt || !o.ScriptFree || *o.Offline || o.KeepSubject || o.ServerDecrypt {
 			t.Errorf("%+v", o)
 		}
 	}

@@ -76,9 +76,9 @@ type Options struct {
 	Reply         *bool
 	ReplyAll      *bool
 	Forward       *bool
-	ScriptFree    bool // the file comes without script
-	ServerDecrypt bool // the server may open it for a recipient whose browser cannot
-	Offline       bool // the reader's browser may keep the key
+	ScriptFree    bool  // the file comes without script
+	ServerDecrypt bool  // the server may open it for a recipient whose browser cannot
+	Offline       *bool // the reader's device may keep it for the account's lease_days; nil: as the account has it
 	KeepSubject   bool
 	Level         string // Low, Medium or High; "": nothing said
 
@@ -101,7 +101,7 @@ func (o Options) Strictest(p Options) Options {
 		}
 		return a
 	}
-	o.Reply, o.ReplyAll, o.Forward = both(o.Reply, p.Reply), both(o.ReplyAll, p.ReplyAll), both(o.Forward, p.Forward)
+	o.Reply, o.ReplyAll, o.Forward, o.Offline = both(o.Reply, p.Reply), both(o.ReplyAll, p.ReplyAll), both(o.Forward, p.Forward), both(o.Offline, p.Offline)
 	if p.Expires > 0 && (o.Expires == 0 || p.Expires < o.Expires) {
 		o.Expires = p.Expires
 	}
@@ -113,7 +113,7 @@ func (o Options) Strictest(p Options) Options {
 	}
 	o.Level = Stricter(o.Level, p.Level)
 	o.ScriptFree = o.ScriptFree || p.ScriptFree
-	o.ServerDecrypt, o.Offline, o.KeepSubject = o.ServerDecrypt && p.ServerDecrypt, o.Offline && p.Offline, o.KeepSubject && p.KeepSubject
+	o.ServerDecrypt, o.KeepSubject = o.ServerDecrypt && p.ServerDecrypt, o.KeepSubject && p.KeepSubject
 	return o
 }
 

@@ -133,7 +133,7 @@ func TestOptions(t *testing.T) {
 	o := decide(t, defaults+"[[rule]]\nname='R'\nthen='seal'\nreply=false\nexpires='9 days'\nsubject='keep'\n", raw, "bob@x.test").Options
 	yes := func(b *bool) bool { return b != nil && *b }
 	if !yes(o.Reply) || o.ReplyAll == nil || *o.ReplyAll || !yes(o.Forward) || !yes(o.Receipt) || o.Expires != 24*time.Hour+30*time.Minute || o.Remind != 72*time.Hour ||
-		!o.ScriptFree || !o.ServerDecrypt || !o.Offline || !o.KeepSubject {
+		!o.ScriptFree || !o.ServerDecrypt || o.Offline == nil || !*o.Offline || !o.KeepSubject {
 		t.Errorf("%+v", o)
 	}
 	if s := o.Subject("Re:  [secure]  hi [secure] "); s != "Re: hi" {

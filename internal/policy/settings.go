@@ -140,7 +140,7 @@ type Permissions struct {
 	Reply    *bool  `json:"reply,omitempty"`
 	ReplyAll *bool  `json:"reply_all,omitempty"`
 	Forward  *bool  `json:"forward,omitempty"`
-	Offline  bool   `json:"offline,omitempty"`
+	Offline  *bool  `json:"offline,omitempty"`
 	Server   bool   `json:"server_decrypt,omitempty"`
 	Scripts  bool   `json:"script_free,omitempty"`
 	Level    string `json:"level,omitempty"`
@@ -183,9 +183,14 @@ func (p Permissions) Under(s Settings) Allowed {
 	if level == "" {
 		level = Medium
 	}
+	level = Stricter(level, s.Level)
+	lease := s.LeaseDays
+	if level == High || p.Passphrase || !yes(p.Offline, true) {
+		lease = 0 // what asks for a proof at each opening is not opened without one
+	}
 	return Allowed{
-		Level: Stricter(level, s.Level), Reply: !s.NoReply && yes(p.Reply, true), ReplyAll: !s.NoReply && yes(p.ReplyAll, yes(p.Reply, true)),
-		Forward: s.Forward && yes(p.Forward, true) && !p.Passphrase, Online: !s.NoOnline && !p.Passphrase, Lease: s.LeaseDays,
+		Level: level, Reply: !s.NoReply && yes(p.Reply, true), ReplyAll: !s.NoReply && yes(p.ReplyAll, yes(p.Reply, true)),
+		Forward: s.Forward && yes(p.Forward, true) && !p.Passphrase, Online: !s.NoOnline && !p.Passphrase, Lease: lease,
 	}
 }
 

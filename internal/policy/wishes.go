@@ -43,7 +43,7 @@ func (w wishes) over(below wishes) wishes {
 func (w wishes) options(keywords []string) Options {
 	yes := func(b *bool) bool { return b != nil && *b }
 	return Options{Expires: w.expires, Receipt: w.receipt, Remind: w.remind, Reply: w.reply, ReplyAll: w.replyAll, Forward: w.forward,
-		ScriptFree: yes(w.scriptFree), ServerDecrypt: yes(w.serverDecrypt), Offline: yes(w.offline), KeepSubject: yes(w.keepSubject), Level: w.level, keywords: keywords}
+		ScriptFree: yes(w.scriptFree), ServerDecrypt: yes(w.serverDecrypt), Offline: w.offline, KeepSubject: yes(w.keepSubject), Level: w.level, keywords: keywords}
 }
 
 // asked is what the fields of a header ask for, by which a sender, or a filter

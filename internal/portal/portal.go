@@ -62,6 +62,7 @@ func Register(c Config) error {
 	k.Handle("POST /e/{ref}/online/{part}", p.onlinePart, web.Public)
 	k.Handle("GET /e/{ref}/report", p.report, web.Public)
 	k.Handle("POST /e/{ref}/report", p.sendReport, web.Visitor)
+	k.Handle("GET /device", p.device, web.Public)
 	k.Handle("GET /inbox", p.inbox, web.SignedIn)
 	k.Handle("GET /help/check", p.help, web.Public)
 	k.Handle("GET /help/accessibility", p.accessibility, web.Public)
@@ -280,6 +281,7 @@ func (p *portal) forget(r *web.Request) error {
 // messagePage is R5 before the script has filled it.
 type messagePage struct {
 	landingPage
+	frame
 	Release  string // address that releases the key
 	Download string // address of the kept ciphertext, "" when it is not kept
 	Offer    bool   // of an account
@@ -288,11 +290,14 @@ type messagePage struct {
 // frameStyle is the fixed style of the frame that shows a formatted message.
 const frameStyle = `html{color-scheme:light}body{margin:0;padding:1rem;background:#fff;color:#16202c;font:1rem/1.5 system-ui,sans-serif;overflow-wrap:anywhere}img{max-width:100%;height:auto}table{max-width:100%}pre{white-space:pre-wrap}blockquote{margin:0 0 0 .5rem;padding-left:.75rem;border-left:3px solid #c9d0d9}`
 
+// frame is what a page's script needs to show a formatted message.
+type frame struct{}
+
 // FrameStyle and FrameHash are for the script, which writes the frame.
-func (*messagePage) FrameStyle() string { return frameStyle }
+func (frame) FrameStyle() string { return frameStyle }
 
 // FrameHash is what allows FrameStyle, and no other, in a policy.
-func (*messagePage) FrameHash() string {
+func (frame) FrameHash() string {
 	sum := sha256.Sum256([]byte(frameStyle))
 	return "sha256-" + base64.StdEncoding.EncodeToString(sum[:])
 }
@@ -311,13 +316,17 @@ func (p *portal) message(r *web.Request) error {
 	return r.Render(p.pages, "message", p.messageOf(r, card))
 }
 
-func (p *portal) messageOf(r *web.Request, card *landingPage) *messagePage {
-	// What the frame of the message may load: pictures that are in the message,
-	// and its fixed style. It inherits the page's policy.
+// allowMessage is what the frame of a message may load: pictures that are in the
+// message, and its fixed style. It inherits the page's policy.
+func allowMessage(r *web.Request) {
 	r.AllowContent("img-src", "data:", "blob:")
+	r.AllowContent("style-src", "'"+frame{}.FrameHash()+"'")
+	r.AllowContent("trusted-types", "dompurify", "pli-message", "pli-thread", "pli-device")
+}
+
+func (p *portal) messageOf(r *web.Request, card *landingPage) *messagePage {
+	allowMessage(r)
 	page := &messagePage{landingPage: *card, Offer: r.User() == nil}
-	r.AllowContent("style-src", "'"+page.FrameHash()+"'")
-	r.AllowContent("trusted-types", "dompurify", "pli-message", "pli-thread")
 	if card.Possession {
 		page.Release = "/api/v1/open/release"
 		if card.Kept {

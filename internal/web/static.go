@@ -105,6 +105,9 @@ func (k *Kit) serveStatic() {
 		if req.URL.Query().Get("v") == f.hash {
 			h.Set("Cache-Control", "public, max-age=31536000, immutable")
 		}
+		if f.name == "device-worker.js" {
+			h.Set("Service-Worker-Allowed", "/device") // the page that it may answer for, and no other
+		}
 		if req.Header.Get("If-None-Match") == etag {
 			w.WriteHeader(http.StatusNotModified)
 			return

@@ -490,6 +490,13 @@ export async function open(bytes, head, s, e, record, onProgress) {
 }
 
 async function decrypt(payload, head, s, e, onProgress) {
+  const { key, base } = await payloadKey(payload, head, s, e);
+  return decryptChunks(payload.subarray(PREFIX), key, base, onProgress);
+}
+
+// payloadKey returns what decrypts the payload: {key, base}, a CryptoKey that
+// cannot be read out, and the first nonce.
+async function payloadKey(payload, head, s, e) {
   const ck = await unwrap(head, s, e);
   const info = join(
     encoder.encode('c2sp.org/chunked-encryption@v1+AEAD_AES_256_GCM\0'),
@@ -501,8 +508,20 @@ async function decrypt(payload, head, s, e, onProgress) {
   if (!equal(okm.subarray(44), payload.subarray(24, PREFIX))) {
     refuse('altered', 'the payload belongs to another key or header');
   }
-  const key = await aesKey(okm.subarray(0, 32));
-  return decryptChunks(payload.subarray(PREFIX), key, okm.subarray(32, 44), onProgress);
+  return { key: await aesKey(okm.subarray(0, 32)), base: okm.slice(32, 44) };
+}
+
+// keep returns what a device keeps to open the envelope again by itself:
+// {key, base, sealed}, as payloadKey has them, and the payload's chunks.
+export async function keep(bytes, head, s, e) {
+  const payload = bytes.subarray(head.payloadOffset, head.payloadOffset + head.payloadSize);
+  return { ...(await payloadKey(payload, head, s, e)), sealed: payload.subarray(PREFIX) };
+}
+
+// openKept is open for what keep returned. That it is the record's was checked
+// before it was kept; that nothing was changed since, the key says.
+export async function openKept({ key, base, sealed }, onProgress) {
+  return readContent(await decryptChunks(sealed, key, base, onProgress));
 }
 
 async function decryptChunks(sealed, key, base, onProgress) {
