@@ -1,10 +1,11 @@
 // Keeping a message on a device: kept, opened with the network gone, forgotten, wiped by signing out, and deleted
 // when it was locked meanwhile; both languages, the pages under their own policy and as axe sees them.
 import { execFileSync } from 'node:child_process';
-import { demo, dir, users, assert, words, launch, looking, person, sound, shot, signIn, send, mail, open } from '../lib.mjs';
+import { demo, dir, users, assert, words, launch, looking, person, sound, signIn, send, mail, mails, link, open } from '../lib.mjs';
 
 const browser = await launch();
-const settings = (...more) => execFileSync(process.env.PLI_BIN, ['admin', 'account', 'settings', String(demo.account), ...more, '--dir', dir]);
+const settings = (...more) => execFileSync(process.env.PLI_BIN, ['--config', `${dir}/pli.toml`, 'admin', 'account', 'settings', String(demo.account_number ?? 100042), ...more]);
+settings('lease_days=3');
 
 for (const [lang, width, dark, seen] of [['en', 1280, false, true], ['fr', 390, true, true], ['en', 1280, false, false]]) {
   const t = words(lang);
@@ -22,9 +23,9 @@ for (const [lang, width, dark, seen] of [['en', 1280, false, true], ['fr', 390, 
   const keepOne = async (n, m, first) => {
     if (first) await open(page, m, { lang, to });
     else {
-      await page.goto(m.links.find((u) => /\/m\/[0-9A-Z]{6}/.test(u)));
+      await page.goto(link(m));
       await page.waitForURL(/\/e\/[0-9A-Z]{6}/);
-      await page.getByRole('link', { name: t('open.open') }).or(page.getByRole('button', { name: t('open.open') })).first().click();
+      await page.getByRole('link', { name: t('code.open') }).click();
     }
     await page.locator('[data-take]').waitFor();
     if (first) await look('offer');
@@ -33,7 +34,8 @@ for (const [lang, width, dark, seen] of [['en', 1280, false, true], ['fr', 390, 
     await page.getByText(t('lease.done')).waitFor();
     return page.locator('[data-subject]').innerText();
   };
-  const ofBoth = (await mail(to)) && (await (await import('../lib.mjs')).mails(to)).filter((m) => m.links.some((u) => /\/m\//.test(u)));
+  await mail(to);
+  const ofBoth = (await mails(to)).filter((m) => m.links.some((u) => /\/m\//.test(u)));
   assert.equal(ofBoth.length, 2);
   const subject = await keepOne(1, ofBoth[0], true);
   await look('kept');
@@ -88,27 +90,32 @@ for (const [lang, width, dark, seen] of [['en', 1280, false, true], ['fr', 390, 
 
   // Locked meanwhile: the device learns of it when it is online, and deletes it.
   const left = shownNow === subject ? other : subject;
-  await sender.page.goto(`${demo.url}/sent`);
-  await sender.page.getByRole('link', { name: left }).first().click();
-  if (lang === 'en') {
-    const cookies = (await sender.context.cookies()).map((c) => `${c.name}=${c.value}`).join('; ');
-    assert.ok(cookies);
-    const lock = sender.page.getByRole('button', { name: t('open.lockall') }).or(sender.page.getByRole('link', { name: t('open.lockall') }));
-    await lock.first().click();
-    await sender.page.waitForLoadState();
+  if (lang === 'en' && seen) {
+    await sender.page.goto(`${demo.url}/sent`);
+    await sender.page.getByRole('link', { name: left }).first().click();
+    await sender.page.getByRole('main').getByRole('link', { name: t('sent.lock'), exact: true }).first().click();
+    await sender.page.getByRole('button', { name: t('sent.lock'), exact: true }).click();
+    await sender.page.getByText(t('desk.lockedopened', { subject: left, n: 1 })).waitFor();
     await context.setOffline(false);
     await page.goto(`${demo.url}/device?lang=${lang}#${ref}`);
-    await page.reload();
     await page.getByText(t('lease.withdrawn')).waitFor();
     await look('withdrawn');
     await page.goto(`${demo.url}/device?lang=${lang}`);
     await page.getByText(t('lease.none')).waitFor();
     await look('none');
+  } else if (!seen) {
+    // Signing out wipes it, key and page.
+    await context.setOffline(false);
+    await page.goto(`${demo.url}/device?lang=${lang}`);
+    await page.locator('[data-rows] .file').waitFor();
+    await page.evaluate(() => fetch('/signout', { method: 'POST' }));
+    await page.goto(`${demo.url}/device?lang=${lang}`);
+    await page.getByText(t('lease.none')).waitFor();
+    assert.deepEqual(await page.evaluate(async () => [(await indexedDB.databases()).filter((d) => d.name === 'pli-leases').length > 1, (await navigator.serviceWorker.getRegistrations()).length]), [false, 0]);
   } else {
     // Its time is over: the page refuses by this device's clock, also offline.
     await page.clock.setFixedTime(Date.now() + 4 * 86400e3);
     await page.goto(`${demo.url}/device?lang=${lang}#${ref}`);
-    await page.reload();
     await page.getByText(t('lease.ended')).waitFor();
     await look('ended');
     await context.setOffline(false);
