@@ -131,6 +131,11 @@ func (a *app) signin(ctx context.Context, server, address string, fromStdin bool
 			return c.refusedSignIn(err)
 		}
 	}
+	if out.Scope == "mailbox" {
+		f := failed("cli.signin.mailbox", "url", c.origin+"/signin")
+		f.code = exitNotAllowed
+		return f
+	}
 	if out.Scope == "set-password" {
 		f := failed("cli.signin.temporary", "url", c.origin+"/signin")
 		f.code = exitNotAllowed

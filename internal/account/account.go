@@ -159,6 +159,7 @@ const (
 	FactorAuthenticatorRemoved = "authenticator_removed"
 	FactorRecoveryMade         = "recovery_made"
 	FactorRecoveryUsed         = "recovery_used"
+	FactorGivenUsed            = "given_used" // a sign-in with a password that an administrator typed
 )
 
 // Service does the work. Its methods are safe for concurrent use, and for many

@@ -246,7 +246,7 @@ func (s *Service) SignInWithCode(ctx context.Context, sess *Session, code, origi
 		}
 		_, counter := typed(c.Address)
 		actor := Actor{Kind: KindUser, UserID: u.ID, Address: u.Address, Origin: origin}
-		out, err = enter(tx, sess, u, proof{method: store.MethodCode, mailbox: true}, triesOf(counter, store.Network(origin)), actor, "code", client)
+		out, err = s.enter(tx, sess, u, proof{method: store.MethodCode, mailbox: true}, triesOf(counter, store.Network(origin)), actor, "code", client)
 		return nil, err
 	})
 	if fault.HasKey(err, "code.old") { // another was mailed, to whoever is there
@@ -312,13 +312,13 @@ func (s *Service) Recover(ctx context.Context, sess *Session, code, password, co
 		if err := s.tellPasswordChanged(tx, u, sess.Origin); err != nil {
 			return nil, err
 		}
-		u.Temporary = false
+		u.Temporary, u.Given = false, false
 		actor := Actor{Kind: KindUser, UserID: u.ID, Address: u.Address, Origin: sess.Origin}
 		if err := record(tx, actor, "password.recover", u.AccountID, u.Address); err != nil {
 			return nil, err
 		}
 		_, counter := typed(c.Address)
-		out, err = enter(tx, sess, u, proof{method: store.MethodCode, mailbox: true}, triesOf(counter, store.Network(sess.Origin)), actor, "recover", sess.Client)
+		out, err = s.enter(tx, sess, u, proof{method: store.MethodCode, mailbox: true}, triesOf(counter, store.Network(sess.Origin)), actor, "recover", sess.Client)
 		return nil, err
 	})
 	return out, err

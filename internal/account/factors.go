@@ -286,7 +286,7 @@ func (s *Service) proved(tx *store.Tx, sess *Session, u store.User, row store.Se
 	actor := Actor{Kind: KindUser, UserID: u.ID, Address: u.Address, Name: u.Name(), Origin: sess.Origin}
 	if row.Scope == store.ScopeSecond {
 		_, counter := typed(u.Address)
-		return enter(tx, sess, u, proof{method: row.Method, second: true}, triesOf(counter, network), actor, row.Method+"+"+how, sess.Client)
+		return s.enter(tx, sess, u, proof{method: row.Method, second: true}, triesOf(counter, network), actor, row.Method+"+"+how, sess.Client)
 	}
 	if err := record(tx, actor, "session.second", u.AccountID, u.Address, "how", how); err != nil {
 		return nil, err

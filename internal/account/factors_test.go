@@ -303,6 +303,10 @@ func TestSecondBeforeNewPassword(t *testing.T) {
 		w.pass(time.Minute)
 		half := w.half("lea@example.org", temp)
 		next := get[*account.Session](w)(w.ProveSecond(ctx, half, w.code(seed)))
+		if next.Scope != store.ScopeMailbox {
+			w.Fatalf("%+v", next)
+		}
+		next = w.reads(next)
 		if next.Scope != store.ScopeSetPassword || next.SecondAt.IsZero() {
 			w.Fatalf("%+v", next)
 		}

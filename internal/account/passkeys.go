@@ -253,7 +253,7 @@ func (s *Service) SignInWithPasskey(ctx context.Context, sess *Session, answer [
 		}
 		_, counter := typed(u.Address)
 		actor := Actor{Kind: KindUser, UserID: u.ID, Address: u.Address, Name: u.Name(), Origin: sess.Origin}
-		out, err = enter(tx, sess, u, proof{method: store.MethodPasskey, second: true}, triesOf(counter, store.Network(sess.Origin)), actor, "passkey", sess.Client)
+		out, err = s.enter(tx, sess, u, proof{method: store.MethodPasskey, second: true}, triesOf(counter, store.Network(sess.Origin)), actor, "passkey", sess.Client)
 		return out, nil, err
 	})
 }

@@ -309,7 +309,7 @@ func (s *Service) replacePassword(ctx context.Context, sess *Session, current *s
 		if err := record(tx, person(sess), "password.set", u.AccountID, u.Address); err != nil {
 			return nil, err
 		}
-		u.Temporary = false
+		u.Temporary, u.Given = false, false
 		out, err = signIn(tx, sess, u, proof{method: store.MethodPassword}, sess.Client)
 		return nil, err
 	})

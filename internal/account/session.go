@@ -16,7 +16,7 @@ import (
 type Session struct {
 	Token     id.Token
 	Hash      string // of Token: what the database knows it by
-	Scope     string // store.ScopeVisitor, ScopeSecond, ScopeSetPassword or ScopeFull
+	Scope     string // store.ScopeVisitor, ScopeSecond, ScopeMailbox, ScopeSetPassword or ScopeFull
 	Address   string // canonical, proven in this session by a code or a password of one's own; "" = none
 	UserID    string // "" for a visitor
 	User      *store.User
@@ -207,9 +207,17 @@ func signIn(tx *store.Tx, prev *Session, u store.User, p proof, client string) (
 	if err != nil {
 		return nil, err
 	}
+	unproved := false
+	if !trusted {
+		if unproved, err = owesMailbox(tx, u, p); err != nil {
+			return nil, err
+		}
+	}
 	switch {
 	case ask && !trusted && row.SecondAt.IsZero():
 		row.Scope, row.ExpiresAt = store.ScopeSecond, tx.Now.Add(SecondLimit)
+	case unproved:
+		row.Scope, row.ExpiresAt = store.ScopeMailbox, tx.Now.Add(SecondLimit)
 	case u.Temporary:
 		row.Scope, row.ExpiresAt = store.ScopeSetPassword, tx.Now.Add(time.Hour)
 	}
@@ -221,7 +229,7 @@ func signIn(tx *store.Tx, prev *Session, u store.User, p proof, client string) (
 	if err != nil {
 		return nil, err
 	}
-	if row.Scope != store.ScopeSecond {
+	if row.Scope == store.ScopeFull {
 		if err := tx.SetSignedIn(u.ID); err != nil {
 			return nil, err
 		}

@@ -176,11 +176,11 @@ func (s *Service) SignIn(ctx context.Context, prev *Session, address, password, 
 			return fault.New(fault.Unauthenticated, "people.tempexpired"), refusedSignIn(tx, actor, u.AccountID, "people.tempexpired")
 		}
 		if again != "" {
-			if err := tx.SetPassword(u.ID, store.Password{Hash: again, Temporary: was.Temporary, TemporaryUntil: was.TemporaryUntil}); err != nil {
+			if err := tx.SetPassword(u.ID, store.Password{Hash: again, Temporary: was.Temporary, TemporaryUntil: was.TemporaryUntil, Given: was.Given}); err != nil {
 				return nil, err
 			}
 		}
-		out, err = enter(tx, prev, u, proof{method: store.MethodPassword}, t, actor, "password", client)
+		out, err = s.enter(tx, prev, u, proof{method: store.MethodPassword}, t, actor, "password", client)
 		return nil, err
 	})
 	return out, err
@@ -209,13 +209,18 @@ func mayEnter(tx *store.Tx, u store.User) (bool, error) {
 }
 
 // enter is the end of every way to sign in. What it makes may be a session that
-// only asks for the second factor.
-func enter(tx *store.Tx, prev *Session, u store.User, p proof, t tries, actor Actor, how, client string) (*Session, error) {
+// only asks for the second factor, or for a code mailed to its person, who is
+// told of each sign-in with a password that an administrator typed.
+func (s *Service) enter(tx *store.Tx, prev *Session, u store.User, p proof, t tries, actor Actor, how, client string) (*Session, error) {
 	if err := lift(tx, t); err != nil {
 		return nil, err
 	}
-	if u.Temporary { // one page, in one place
-		if _, err := tx.DeleteUserSessions(u.ID, ""); err != nil {
+	if u.Temporary || u.Given && p.mailbox { // one page, in one place; and whoever came in before its person did
+		keep := ""
+		if prev != nil {
+			keep = prev.Hash // what was proved in it counts
+		}
+		if _, err := tx.DeleteUserSessions(u.ID, keep); err != nil {
 			return nil, err
 		}
 	}
@@ -223,8 +228,16 @@ func enter(tx *store.Tx, prev *Session, u store.User, p proof, t tries, actor Ac
 	if err != nil {
 		return nil, err
 	}
-	if out.Scope == store.ScopeSecond {
+	switch out.Scope {
+	case store.ScopeSecond:
 		return out, record(tx, actor, "session.first", u.AccountID, u.Address, "how", how)
+	case store.ScopeMailbox:
+		return out, record(tx, actor, "session.unproved", u.AccountID, u.Address, "how", how)
+	}
+	if u.Given {
+		if err := s.tellGiven(tx, u, actor.Origin); err != nil {
+			return nil, err
+		}
 	}
 	if err := know(tx, t); err != nil {
 		return nil, err

@@ -140,7 +140,7 @@ func (s *Service) vouched(tx *store.Tx, sess *Session, p *sso.Provider, who sso.
 	}
 	_, counter := typed(u.Address)
 	shown := proof{method: store.MethodOIDC, mailbox: who.Address.Canonical() == u.Address}
-	out, err = enter(tx, sess, u, shown, triesOf(counter, store.Network(sess.Origin)), actor, "oidc", sess.Client)
+	out, err = s.enter(tx, sess, u, shown, triesOf(counter, store.Network(sess.Origin)), actor, "oidc", sess.Client)
 	return out, nil, err
 }
 

@@ -168,6 +168,7 @@ type NewUser struct {
 	Password      string
 	Confirm       string
 	EnforceExpiry bool      // the password is temporary: it ends in 7 days and sets another
+	Own           bool      // the password is theirs, who type it themselves; else see owesMailbox
 	GroupID       string    // to add them to, "" = none
 	Until         time.Time // when they stop being a member of it, zero = never
 	Language      string    // "" = the account's
@@ -248,7 +249,8 @@ func (s *Service) AddUser(ctx context.Context, actor Actor, number int64, n NewU
 			args := fault.Args{"email": u.DisplayAddress}
 			return fault.New(fault.Conflict, "un.exists").With("email", u.DisplayAddress).In("address", "un.exists", args)
 		}
-		p := store.Password{Hash: phc}
+		p := store.Password{Hash: phc, Given: !n.Own}
+		u.Given = p.Given
 		if n.EnforceExpiry {
 			p.Temporary, p.TemporaryUntil = true, tx.Now.Add(TemporaryLimit)
 			u.Temporary, u.TemporaryUntil = true, p.TemporaryUntil
@@ -342,10 +344,10 @@ func (s *Service) ResetPassword(ctx context.Context, actor Actor, number int64, 
 			return err
 		}
 		until := tx.Now.Add(TemporaryLimit)
-		if err := tx.SetPassword(u.ID, store.Password{Hash: phc, Temporary: true, TemporaryUntil: until}); err != nil {
+		if err := tx.SetPassword(u.ID, store.Password{Hash: phc, Temporary: true, TemporaryUntil: until, Given: true}); err != nil {
 			return err
 		}
-		u.Temporary, u.TemporaryUntil = true, until
+		u.Temporary, u.TemporaryUntil, u.Given = true, until, true
 		if _, err := tx.DeleteUserSessions(u.ID, ""); err != nil {
 			return err
 		}

@@ -55,7 +55,7 @@ func seed(ctx context.Context, accounts *account.Service) error {
 	errs := make([]error, len(Users()))
 	for i, u := range Users() {
 		wg.Go(func() {
-			n := account.NewUser{Address: u.Email, FirstName: u.first, LastName: u.last, Password: u.Password, Confirm: u.Password}
+			n := account.NewUser{Address: u.Email, FirstName: u.first, LastName: u.last, Password: u.Password, Confirm: u.Password, Own: true}
 			user, err := add(ctx, accounts, actor, u.Role, n)
 			if err == nil { // they have been here for long: no new-account page
 				err = accounts.Welcome(ctx, &account.Session{UserID: user.ID, User: &user, Scope: store.ScopeFull})

@@ -34,6 +34,7 @@ const (
 	ReasonSession    = "session"    // it has ended
 	ReasonPassword   = "password"   // the session may only set one (security case I3)
 	ReasonSecond     = "second"     // the session may only prove a second factor
+	ReasonMailbox    = "mailbox"    // the session may only prove its person's mailbox
 	ReasonBlocked    = "blocked"    // the user is
 	ReasonStranger   = "stranger"   // neither the mail nor the address was proved
 	ReasonPossession = "possession" // the mail was not
@@ -126,6 +127,9 @@ func checkSession(found bool, scope string, ends, now time.Time) *refusal {
 	}
 	if scope == store.ScopeSecond {
 		return &refusal{ReasonSecond, fault.New(fault.Denied, "second.first")}
+	}
+	if scope == store.ScopeMailbox {
+		return &refusal{ReasonMailbox, fault.New(fault.Denied, "proof.first")}
 	}
 	if scope != store.ScopeVisitor && scope != store.ScopeFull {
 		return &refusal{ReasonPassword, fault.New(fault.Denied, "si.mustchange")}

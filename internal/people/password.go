@@ -50,14 +50,14 @@ func newPasswordPage(r *web.Request) *passwordPage {
 }
 
 func (p *People) password(r *web.Request) error {
-	if to := unfinished(r); to == "/second" {
+	if to := unfinished(r); to == "/second" || to == "/mailbox" {
 		return r.Redirect(to)
 	}
 	return r.Render(p.pages, "password", newPasswordPage(r))
 }
 
 func (p *People) setPassword(r *web.Request) error {
-	if to := unfinished(r); to == "/second" {
+	if to := unfinished(r); to == "/second" || to == "/mailbox" {
 		return r.Redirect(to)
 	}
 	page := newPasswordPage(r)

@@ -46,6 +46,8 @@ func New(kit *web.Kit, accounts *account.Service, keys *keyserver.Service, provi
 	kit.Handle("POST /signin/code", p.enterCode, web.Public, web.AnyScope())
 	kit.Handle("GET /second", p.second, web.Public, web.AnyScope())
 	kit.Handle("POST /second", p.proveSecond, web.Public, web.AnyScope())
+	kit.Handle("GET /mailbox", p.mailbox, web.Public, web.AnyScope())
+	kit.Handle("POST /mailbox", p.proveMailbox, web.Public, web.AnyScope())
 	kit.Handle("POST /signout", p.signOut, web.Public, web.AnyScope())
 	kit.Handle("GET /recover", p.recover, web.Public, web.AnyScope())
 	kit.Handle("POST /recover", p.recoverCode, web.Public, web.AnyScope())
@@ -77,7 +79,7 @@ func New(kit *web.Kit, accounts *account.Service, keys *keyserver.Service, provi
 }
 
 // arrive makes s the visitor's session and leads to where they wanted to go,
-// over the page that asks for the second factor, the one that sets a password
+// over the pages that ask for the second factor and for a mailed code, the one that sets a password
 // and the new-account page if they are due.
 func arrive(r *web.Request, s *account.Session, next string) error {
 	r.SetSession(s)
@@ -87,6 +89,8 @@ func arrive(r *web.Request, s *account.Session, next string) error {
 	switch {
 	case s.Scope == store.ScopeSecond:
 		return r.Redirect("/second?next=" + url.QueryEscape(next))
+	case s.Scope == store.ScopeMailbox:
+		return r.Redirect("/mailbox?next=" + url.QueryEscape(next))
 	case s.Scope == store.ScopeSetPassword:
 		return r.Redirect("/password?next=" + url.QueryEscape(next))
 	case s.User.WelcomedAt.IsZero():
@@ -129,6 +133,8 @@ func unfinished(r *web.Request) string {
 		return "/password"
 	case r.Session != nil && r.Session.UserID != "" && r.Session.Scope == store.ScopeSecond:
 		return "/second"
+	case mustProveMailbox(r):
+		return "/mailbox"
 	}
 	return ""
 }

@@ -9,6 +9,7 @@ import (
 const (
 	ScopeVisitor     = "visitor"
 	ScopeSecond      = "second"       // a password or a code was right, the second factor is still asked
+	ScopeMailbox     = "mailbox"      // an administrator typed the password: a code mailed to its person is still asked
 	ScopeSetPassword = "set-password" // only that
 	ScopeFull        = "full"
 )

@@ -30,6 +30,7 @@ type User struct {
 	NotifyOpened   bool
 	Temporary      bool // the password opens only the page that sets another
 	TemporaryUntil time.Time
+	Given          bool // an administrator typed the password
 	State          string
 	WelcomedAt     time.Time // when they left the new-account page
 	LastSignInAt   time.Time
@@ -49,18 +50,19 @@ type Password struct {
 	Hash           string // PHC string, "" = none
 	Temporary      bool
 	TemporaryUntil time.Time
+	Given          bool // typed by an administrator
 }
 
 const userColumns = `u.id, u.account_id, u.managed, u.address, u.display_address, u.first_name, u.last_name, u.language,
-	u.time_zone, u.theme, u.notify_opened, u.temporary, u.temporary_until, u.state, u.welcomed_at, u.last_sign_in_at, u.created_at`
+	u.time_zone, u.theme, u.notify_opened, u.temporary, u.temporary_until, u.state, u.welcomed_at, u.last_sign_in_at, u.created_at, u.given`
 
 func scanUser(scan func(...any) error, more ...any) (u User, err error) {
 	var account sql.NullInt64
-	var managed, notify, temporary, until, welcomed, last, created int64
+	var managed, notify, temporary, until, welcomed, last, created, given int64
 	into := []any{&u.ID, &account, &managed, &u.Address, &u.DisplayAddress, &u.FirstName, &u.LastName, &u.Language,
-		&u.TimeZone, &u.Theme, &notify, &temporary, &until, &u.State, &welcomed, &last, &created}
+		&u.TimeZone, &u.Theme, &notify, &temporary, &until, &u.State, &welcomed, &last, &created, &given}
 	err = scan(append(into, more...)...)
-	u.AccountID, u.Managed, u.NotifyOpened, u.Temporary = account.Int64, managed != 0, notify != 0, temporary != 0
+	u.AccountID, u.Managed, u.NotifyOpened, u.Temporary, u.Given = account.Int64, managed != 0, notify != 0, temporary != 0, given != 0
 	u.TemporaryUntil, u.WelcomedAt, u.LastSignInAt, u.CreatedAt = fromMs(until), fromMs(welcomed), fromMs(last), fromMs(created)
 	return u, found(err)
 }
@@ -71,11 +73,11 @@ func scanUserRow(r *sql.Rows) (User, error) { return scanUser(r.Scan) }
 // in use anywhere on this service gives ErrTaken.
 func (tx *Tx) InsertUser(u User, p Password) error {
 	_, err := tx.exec(`INSERT INTO users (id, account_id, managed, address, display_address, first_name, last_name, language,
-			time_zone, theme, notify_opened, password_hash, temporary, temporary_until, state, welcomed_at, last_sign_in_at, created_at)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)`,
+			time_zone, theme, notify_opened, password_hash, temporary, temporary_until, state, welcomed_at, last_sign_in_at, created_at, given)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)`,
 		u.ID, number(u.AccountID), flag(u.Managed), u.Address, u.DisplayAddress, u.FirstName, u.LastName, u.Language,
 		u.TimeZone, u.Theme, flag(u.NotifyOpened), p.Hash, flag(p.Temporary), ms(p.TemporaryUntil), u.State,
-		ms(u.WelcomedAt), ms(u.LastSignInAt), ms(tx.Now))
+		ms(u.WelcomedAt), ms(u.LastSignInAt), ms(tx.Now), flag(p.Given))
 	return err
 }
 
@@ -96,16 +98,16 @@ func (tx *Tx) FindUserByAddress(address string) (User, error) {
 
 // FindPassword returns a user's password.
 func (tx *Tx) FindPassword(userID string) (p Password, err error) {
-	var temporary, until int64
-	err = tx.row(`SELECT password_hash, temporary, temporary_until FROM users WHERE id = $1`, userID).Scan(&p.Hash, &temporary, &until)
-	p.Temporary, p.TemporaryUntil = temporary != 0, fromMs(until)
+	var temporary, until, given int64
+	err = tx.row(`SELECT password_hash, temporary, temporary_until, given FROM users WHERE id = $1`, userID).Scan(&p.Hash, &temporary, &until, &given)
+	p.Temporary, p.TemporaryUntil, p.Given = temporary != 0, fromMs(until), given != 0
 	return p, found(err)
 }
 
 // SetPassword replaces a user's password.
 func (tx *Tx) SetPassword(userID string, p Password) error {
-	return tx.oneRow(`UPDATE users SET password_hash = $1, temporary = $2, temporary_until = $3 WHERE id = $4`,
-		p.Hash, flag(p.Temporary), ms(p.TemporaryUntil), userID)
+	return tx.oneRow(`UPDATE users SET password_hash = $1, temporary = $2, temporary_until = $3, given = $4 WHERE id = $5`,
+		p.Hash, flag(p.Temporary), ms(p.TemporaryUntil), flag(p.Given), userID)
 }
 
 // SetUserState makes a user active or locked.
@@ -155,6 +157,15 @@ func (tx *Tx) HasOpenedFrom(account int64, address string) (bool, error) {
 	var n int
 	err := tx.row(`SELECT COUNT(*) FROM (SELECT 1 FROM slots s JOIN messages m ON m.id = s.message_id
 		WHERE s.address = $1 AND s.first_opened_at > 0 AND m.account_id = $2 LIMIT 1) AS one`, address, account).Scan(&n)
+	return n > 0, err
+}
+
+// HasWritten reports whether something of the user's is there to read: a draft,
+// or a message that was sent, also by a mail server, under their address.
+func (tx *Tx) HasWritten(userID string) (bool, error) {
+	var n int
+	err := tx.row(`SELECT COUNT(*) FROM (SELECT id FROM messages WHERE sender_id = $1
+		UNION ALL SELECT id FROM drafts WHERE user_id = $1 LIMIT 1) AS one`, userID).Scan(&n)
 	return n > 0, err
 }
 

@@ -175,6 +175,16 @@ func (k *Kit) admit(rt Route, r *Request) (done bool) {
 		}
 		return true
 	}
+	if signedIn && s.Scope == store.ScopeMailbox && !rt.AnyScope {
+		if rt.JSON {
+			k.fail(r, fault.New(fault.Denied, "proof.first"))
+		} else if to := "/mailbox"; safe(r.Method) {
+			k.redirect(r, to+"?next="+url.QueryEscape(r.URL.RequestURI()))
+		} else {
+			k.redirect(r, to)
+		}
+		return true
+	}
 	if signedIn && s.Scope == store.ScopeSetPassword && !rt.AnyScope {
 		// AT-42, I3: a temporary password opens one page.
 		if rt.JSON {

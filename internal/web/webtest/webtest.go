@@ -103,10 +103,10 @@ func (h *House) people(t testing.TB) {
 		TimeZone: "Europe/Paris", ExpiryDays: 30, KeepDays: 14})
 	must(t, err)
 	_, err = h.Accounts.AddAdministrator(ctx, op, Account, account.NewUser{Address: Admin, FirstName: "Ana", LastName: "Silva",
-		Password: Password, Confirm: Password}, false)
+		Password: Password, Confirm: Password, Own: true}, false)
 	must(t, err)
 	_, err = h.Accounts.AddUser(ctx, op, Account, account.NewUser{Address: User, FirstName: "Claire", LastName: "Roux",
-		Password: Password, Confirm: Password})
+		Password: Password, Confirm: Password, Own: true})
 	must(t, err)
 	_, err = h.Accounts.AddUser(ctx, op, Account, account.NewUser{Address: "paul@example.org", FirstName: "Paul", LastName: "Petit",
 		Password: Password, Confirm: Password, EnforceExpiry: true})
