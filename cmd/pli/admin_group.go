@@ -15,7 +15,9 @@ import (
 
 var groupColumns = []column{{"name", "cli.col.name"}, {"members", "cli.col.members"}, {"builtin", "cli.col.builtin"}, {"id", "cli.col.id"}}
 
-var memberColumns = []column{{"email", "cli.col.email"}, {"name", "cli.col.name"}, {"status", "cli.col.state"}}
+var memberColumns = []column{{"email", "cli.col.email"}, {"name", "cli.col.name"}, {"status", "cli.col.state"}, {"until", "cli.col.until"}}
+
+var rightColumns = []column{{"right", "cli.col.right"}, {"over", "cli.col.over"}}
 
 func (a *app) adminGroup(f *adminFlags) *cobra.Command {
 	var query string
@@ -70,7 +72,7 @@ func (a *app) adminGroup(f *adminFlags) *cobra.Command {
 		o.say("adm.grouprenamed", "name", g.Name)
 		return nil
 	}))
-	return a.group("group", "admin.group", list, show, add, rename, a.groupDelete(f), a.groupMembers(f), a.groupAddMember(f), a.groupRemoveMember(f))
+	return a.group("group", "admin.group", list, show, add, rename, a.groupDelete(f), a.groupMembers(f), a.groupAddMember(f), a.groupRemoveMember(f), a.groupRights(f))
 }
 
 func (a *app) groupDelete(f *adminFlags) *cobra.Command {
@@ -108,10 +110,14 @@ func (a *app) groupMembers(f *adminFlags) *cobra.Command {
 			if err := pages(0, func(after string, size int) (int, string, error) {
 				p, err := o.Accounts.Members(ctx, o.actor, n, g.ID, "", after, size)
 				for _, m := range p.Members {
-					t.add(m.DisplayAddress, m.Name(), status(m.User))
+					state := status(m.User)
+					if m.Ended {
+						state = "ended"
+					}
+					t.add(m.DisplayAddress, m.Name(), state, m.Until)
 				}
 				for _, i := range p.Pending {
-					t.add(i.Address, "", "invited")
+					t.add(i.Address, "", "invited", i.Until)
 				}
 				return len(p.Members), p.Next, err
 			}); err != nil {
@@ -122,19 +128,88 @@ func (a *app) groupMembers(f *adminFlags) *cobra.Command {
 }
 
 func (a *app) groupAddMember(f *adminFlags) *cobra.Command {
-	return a.command("add-member NUMBER GROUP ADDRESS…", "admin.group.addmember", "  pli admin group add-member 100042 \"Account Administrators\" lea.martin@example.org",
+	var last string
+	c := a.command("add-member NUMBER GROUP ADDRESS…", "admin.group.addmember", "  pli admin group add-member 100042 \"Account Administrators\" lea.martin@example.org",
 		a.exactly("NUMBER", "GROUP", "ADDRESS…"), a.act(f, func(ctx context.Context, o *operator, args []string) error {
 			n, g, err := o.group(ctx, args[0], args[1])
 			if err != nil {
 				return err
 			}
-			r, err := o.Accounts.AddMembers(ctx, o.actor, n, g.ID, strings.Join(args[2:], "\n"), time.Time{})
+			until, err := o.lastDay(ctx, n, last)
+			if err != nil {
+				return err
+			}
+			r, err := o.Accounts.AddMembers(ctx, o.actor, n, g.ID, strings.Join(args[2:], "\n"), until)
 			o.sayAdded(r, g)
+			for _, u := range r.Already {
+				if last == "" {
+					break
+				}
+				if _, _, err := o.Accounts.SetMembershipEnd(ctx, o.actor, n, g.ID, u.ID, until); err != nil {
+					return err
+				}
+			}
 			if err == nil {
 				return nil
 			}
 			return &hinted{err, o.addHints(r, n, g, err)}
 		}))
+	c.Flags().StringVar(&last, "until", "", a.t("cli.group.until"))
+	return c
+}
+
+// lastDay is the end of a membership, of its last day where the account is.
+func (o *operator) lastDay(ctx context.Context, n int64, day string) (time.Time, error) {
+	if day == "" {
+		return time.Time{}, nil
+	}
+	v, err := o.Accounts.Account(ctx, o.actor, n)
+	if err != nil {
+		return time.Time{}, err
+	}
+	return account.EndOfDay(v.Account, day)
+}
+
+func (a *app) groupRights(f *adminFlags) *cobra.Command {
+	var none bool
+	c := a.command("rights NUMBER GROUP [RIGHT[=GROUP]…]", "admin.group.rights", "  pli admin group rights 100042 Helpdesk users=Ward messages=Ward\n  pli admin group rights 100042 Auditors audit reports",
+		func(c *cobra.Command, args []string) error {
+			return a.exactly("NUMBER", "GROUP")(c, args[:min(len(args), 2)])
+		}, a.act(f, func(ctx context.Context, o *operator, args []string) error {
+			n, g, err := o.group(ctx, args[0], args[1])
+			if err != nil {
+				return err
+			}
+			if len(args) > 2 || none {
+				var grants []store.Grant
+				for _, arg := range args[2:] {
+					right, scope, confined := strings.Cut(arg, "=")
+					x := store.Grant{Right: right}
+					if confined {
+						_, over, err := o.group(ctx, args[0], scope)
+						if err != nil {
+							return err
+						}
+						x.Scope = over.ID
+					}
+					grants = append(grants, x)
+				}
+				if _, err := o.Accounts.SetGroupRights(ctx, o.actor, n, g.ID, grants); err != nil {
+					return err
+				}
+			}
+			rights, err := o.Accounts.GroupRights(ctx, o.actor, n, g.ID)
+			if err != nil {
+				return err
+			}
+			t := &table{columns: rightColumns}
+			for _, x := range rights.Grants {
+				t.add(x.Right, rights.Scopes[x.Scope])
+			}
+			return o.write(t, f.format, false)
+		}))
+	c.Flags().BoolVar(&none, "none", false, a.t("cli.group.none"))
+	return c
 }
 
 // sayAdded tells what became of the addresses that need no decision.

@@ -15,27 +15,32 @@ func (a *app) adminRequest(f *adminFlags) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		t := &table{columns: []column{{"id", "cli.col.id"}, {"account", "cli.col.account"}, {"email", "cli.col.email"}, {"name", "cli.col.name"}, {"reason", "cli.col.reason"}, {"created_at", "cli.col.created"}}}
+		t := &table{columns: []column{{"id", "cli.col.id"}, {"account", "cli.col.account"}, {"email", "cli.col.email"}, {"name", "cli.col.name"}, {"right", "cli.col.right"}, {"reason", "cli.col.reason"}, {"created_at", "cli.col.created"}}}
 		for _, n := range numbers {
 			list, err := o.Accounts.Requests(ctx, o.actor, n)
 			if err != nil {
 				return err
 			}
 			for _, r := range list {
-				t.add(r.ID, n, r.User.DisplayAddress, r.User.Name(), r.Reason, r.CreatedAt)
+				t.add(r.ID, n, r.User.DisplayAddress, r.User.Name(), r.Right, r.Reason, r.CreatedAt)
 			}
 		}
 		return o.write(t, f.format, false)
 	}))
 	decide := func(verb, key string, grant bool) *cobra.Command {
-		return a.command(verb+" ID", "admin.request."+verb, "", a.exactly("ID"), a.act(f, func(ctx context.Context, o *operator, args []string) error {
-			u, err := o.Accounts.DecideRequest(ctx, o.actor, args[0], grant, "")
+		var group string
+		c := a.command(verb+" ID", "admin.request."+verb, "", a.exactly("ID"), a.act(f, func(ctx context.Context, o *operator, args []string) error {
+			u, err := o.Accounts.DecideRequest(ctx, o.actor, args[0], grant, group)
 			if err != nil {
 				return err
 			}
 			o.say(key, "name", u.Name())
 			return nil
 		}))
+		if grant {
+			c.Flags().StringVar(&group, "group", "", a.t("cli.request.group"))
+		}
+		return c
 	}
 	return a.group("request", "admin.request", list, decide("grant", "adm.granted", true), decide("refuse", "adm.refused", false))
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -44,7 +45,18 @@ func (a *app) adminUser(f *adminFlags) *cobra.Command {
 		o.addUser(t, u)
 		return o.write(t, f.format, true)
 	}))
-	return a.group("user", "admin.user", a.userList(f), show, a.userAdd(f), a.userInvite(f), a.userBlock(f, "block"), a.userBlock(f, "unblock"), a.userReset(f), a.userDelete(f))
+	rights := a.command("rights NUMBER ADDRESS", "admin.user.rights", "", a.exactly("NUMBER", "ADDRESS"), a.act(f, func(ctx context.Context, o *operator, args []string) error {
+		_, u, err := o.user(ctx, args[0], args[1])
+		if err != nil {
+			return err
+		}
+		t := &table{columns: append(slices.Clone(rightColumns), column{"group", "cli.col.because"}, column{"until", "cli.col.until"})}
+		for _, e := range u.Rights {
+			t.add(e.Right, e.Scope.Name, o.groupName(e.Because), e.Until)
+		}
+		return o.write(t, f.format, false)
+	}))
+	return a.group("user", "admin.user", a.userList(f), show, rights, a.userAdd(f), a.userInvite(f), a.userBlock(f, "block"), a.userBlock(f, "unblock"), a.userReset(f), a.userDelete(f))
 }
 
 func (a *app) userList(f *adminFlags) *cobra.Command {

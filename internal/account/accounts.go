@@ -14,9 +14,9 @@ import (
 // firstNumber is where account numbers begin unless the operator chooses them.
 const firstNumber = 100001
 
-// administratorsName is how the built-in group is stored; pages show the
+// AdministratorsName is how the built-in group is stored; pages show the
 // catalogue's seed.admins for it.
-const administratorsName = "Account Administrators"
+const AdministratorsName = "Account Administrators"
 
 // AccountView is an account as its administrators see it.
 type AccountView struct {
@@ -25,6 +25,7 @@ type AccountView struct {
 	Groups         int  // with the built-in one
 	Administrators int  // who are not blocked; some may still have to set a password
 	Requests       int  // for access, that wait
+	Held           Held // by who asks
 	Counted        bool // whoever asks may know these numbers: they have some right over the whole account
 }
 
@@ -35,7 +36,7 @@ type AccountsPage struct {
 }
 
 func viewAccount(tx *store.Tx, a store.Account, r reach) (AccountView, error) {
-	v := AccountView{Account: a, Counted: r.all}
+	v := AccountView{Account: a, Counted: r.all, Held: r.Held}
 	if !r.all {
 		return v, nil
 	}
@@ -167,7 +168,7 @@ func (s *Service) CreateAccount(ctx context.Context, actor Actor, n NewAccount) 
 		if err := tx.InsertAccount(a); err != nil {
 			return err
 		}
-		if err := tx.InsertGroup(store.Group{ID: id.New(), AccountID: a.ID, Name: administratorsName, NameKey: nameKey(administratorsName), Builtin: true}); err != nil {
+		if err := tx.InsertGroup(store.Group{ID: id.New(), AccountID: a.ID, Name: AdministratorsName, NameKey: nameKey(AdministratorsName), Builtin: true}); err != nil {
 			return err
 		}
 		return record(tx, actor, accountCreate, a.ID, strconv.FormatInt(a.ID, 10), "name", a.Name)

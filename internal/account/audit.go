@@ -57,7 +57,7 @@ func Sentence(p i18n.Printer, r store.AuditRow) string {
 	if r.Target == "" {
 		args["target"] = args["actor"]
 	}
-	if args["group"] == administratorsName {
+	if args["group"] == AdministratorsName {
 		args["group"] = p.T("seed.admins")
 	}
 	if r.Detail["right"] != "" {

@@ -281,8 +281,9 @@ func effective(tx *store.Tx, number int64, userID string) ([]Effective, error) {
 // GroupRights is what a group's members may do.
 type GroupRights struct {
 	Group  store.Group
-	Grants []store.Grant // one of store.RightAll for the administrators
-	Held   Held          // by who asks
+	Grants []store.Grant     // one of store.RightAll for the administrators
+	Scopes map[string]string // names of the groups that grants are confined to
+	Held   Held              // by who asks
 }
 
 // GroupRights returns what a group's members may do.
@@ -290,10 +291,24 @@ func (s *Service) GroupRights(ctx context.Context, actor Actor, number int64, gr
 	var out GroupRights
 	err := s.lookWithin(ctx, actor, groupView, number, func(tx *store.Tx, _ store.Account, r reach) (err error) {
 		out = GroupRights{Held: r.Held}
-		if out.Group, err = r.group(tx, groupID); err == nil {
-			out.Grants, err = grantsOf(tx, out.Group)
+		if out.Group, err = r.group(tx, groupID); err != nil {
+			return err
 		}
-		return err
+		if out.Grants, err = grantsOf(tx, out.Group); err != nil {
+			return err
+		}
+		out.Scopes = map[string]string{}
+		for _, x := range out.Grants {
+			if x.Scope == "" {
+				continue
+			}
+			over, err := tx.FindGroup(r.number, x.Scope)
+			if err != nil {
+				return err
+			}
+			out.Scopes[x.Scope] = over.Name
+		}
+		return nil
 	})
 	return out, err
 }

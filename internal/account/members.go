@@ -74,6 +74,26 @@ func (s *Service) Members(ctx context.Context, actor Actor, number int64, groupI
 	return out, err
 }
 
+// Member returns somebody in a group, also one whose membership has ended.
+func (s *Service) Member(ctx context.Context, actor Actor, number int64, groupID, userID string) (store.Member, error) {
+	var m store.Member
+	err := s.lookWithin(ctx, actor, groupView, number, func(tx *store.Tx, _ store.Account, r reach) error {
+		g, err := r.group(tx, groupID)
+		if err != nil {
+			return err
+		}
+		if m, err = tx.FindMember(g.ID, userID); err != nil {
+			return err
+		}
+		if in, err := r.includes(tx, m.User); err != nil || !in {
+			m = store.Member{}
+			return errors.Join(err, store.ErrNotFound)
+		}
+		return nil
+	})
+	return m, err
+}
+
 func pendings(tx *store.Tx, rows []store.Invitation) []Pending {
 	var out []Pending
 	for _, i := range rows {
@@ -278,6 +298,9 @@ func (s *Service) RemoveMember(ctx context.Context, actor Actor, number int64, g
 func (s *Service) RemoveMembers(ctx context.Context, actor Actor, number int64, groupID string, userIDs []string) ([]store.User, store.Group, error) {
 	var out []store.User
 	var g store.Group
+	if len(userIDs) == 0 {
+		return nil, g, fault.New(fault.Invalid, "rt.nobody")
+	}
 	if len(userIDs) > maxTogether {
 		return nil, g, fault.New(fault.Invalid, "people.toomany").With("n", maxTogether)
 	}

@@ -58,7 +58,7 @@ func (s *Service) RequestAccess(ctx context.Context, sess *Session, number int64
 	}
 	if right == store.RightAll {
 		right = ""
-	} else if !slices.Contains(Rights, right) {
+	} else if right != "" && !slices.Contains(Rights, right) {
 		return fault.New(fault.Invalid, "rt.unknown").With("right", right).In("right", "people.choice", nil)
 	}
 	if reason = clean(reason); utf8.RuneCountInString(reason) > maxReason {

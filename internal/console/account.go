@@ -24,7 +24,7 @@ type accountsPage struct {
 type accountRow struct {
 	Number int64
 	Name   string
-	Users  int
+	Users  string // "–" for who may not know
 	Status personStatus
 }
 
@@ -50,7 +50,11 @@ func (c *Console) list(r *web.Request) error {
 		if a.State != store.AccountActive {
 			status = personStatus{"warn", r.T("st.suspended")}
 		}
-		page.Rows = append(page.Rows, accountRow{a.ID, a.Name, a.Users, status})
+		users := "–"
+		if a.Counted {
+			users = strconv.Itoa(a.Users)
+		}
+		page.Rows = append(page.Rows, accountRow{a.ID, a.Name, users, status})
 	}
 	return r.Render(c.pages, "accounts", page)
 }
@@ -66,7 +70,9 @@ type overviewPage struct {
 	head
 	OneAdmin                        bool
 	Requests, Users, Admins, Groups int
-	AdminsID                        string // of the built-in group
+	AdminsID                        string // of the built-in group, "" where the reader does not see it
+	Counted, Audits                 bool   // what the reader may know
+	Mine                            []reason
 	CreatedAt                       time.Time
 	Recent                          []event
 }
@@ -76,24 +82,31 @@ func (c *Console) overview(r *web.Request) error {
 	if err != nil {
 		return err
 	}
-	groups, err := c.accounts.Groups(r.Context(), r.Actor(), a.ID, "", "", 1)
-	if err != nil {
-		return err
-	}
-	log, err := c.accounts.Audit(r.Context(), r.Actor(), a.ID, "", 5)
-	if err != nil {
-		return err
-	}
 	page := &overviewPage{
 		head: headOf(r, a, ""), OneAdmin: a.Administrators < 2, Requests: a.Requests, Users: a.Users, Admins: a.Administrators,
-		Groups: a.Groups, CreatedAt: a.CreatedAt,
+		Groups: a.Groups, CreatedAt: a.CreatedAt, Counted: a.Counted, Audits: a.Held.Has(store.RightAudit),
 	}
-	for _, g := range groups.Groups {
-		if g.Builtin {
-			page.AdminsID = g.ID
+	if page.Manages || page.Audits {
+		groups, err := c.accounts.Groups(r.Context(), r.Actor(), a.ID, "", "", 1) // the built-in one comes first
+		if err != nil {
+			return err
 		}
+		page.AdminsID = groups.Groups[0].ID
 	}
-	page.Recent = eventsOf(r.Printer, log.Records)
+	if page.Audits {
+		log, err := c.accounts.Audit(r.Context(), r.Actor(), a.ID, "", 5)
+		if err != nil {
+			return err
+		}
+		page.Recent = eventsOf(r.Printer, log.Records)
+	}
+	if !a.Held.Everything() {
+		mine, err := c.accounts.Own(r.Context(), r.Actor(), a.ID)
+		if err != nil {
+			return err
+		}
+		page.Mine = reasonsOf(r, a, mine)
+	}
 	return r.Render(c.pages, "account", page)
 }
 

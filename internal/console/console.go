@@ -57,10 +57,15 @@ func New(kit *web.Kit, accounts *account.Service) error {
 	kit.Handle("POST "+account+"/groups", c.addGroup, web.Admin)
 	kit.Handle("GET "+account+"/groups/{group}", c.group, web.Admin)
 	kit.Handle("POST "+account+"/groups/{group}", c.renameGroup, web.Admin)
+	kit.Handle("POST "+account+"/groups/{group}/rights", c.setRights, web.Admin)
 	kit.Handle("GET "+account+"/groups/{group}/delete", c.confirmDeleteGroup, web.Admin)
 	kit.Handle("POST "+account+"/groups/{group}/delete", c.deleteGroup, web.Admin)
 	kit.Handle("GET "+account+"/groups/{group}/members", c.members, web.Admin)
 	kit.Handle("POST "+account+"/groups/{group}/members", c.addMembers, web.Admin)
+	kit.Handle("GET "+account+"/groups/{group}/members/remove", c.confirmRemoveMembers, web.Admin)
+	kit.Handle("POST "+account+"/groups/{group}/members/remove", c.removeMembers, web.Admin)
+	kit.Handle("GET "+account+"/groups/{group}/members/{user}/end", c.memberEnd, web.Admin)
+	kit.Handle("POST "+account+"/groups/{group}/members/{user}/end", c.setMemberEnd, web.Admin)
 	kit.Handle("GET "+account+"/groups/{group}/members/{user}/remove", c.confirmRemoveMember, web.Admin)
 	kit.Handle("POST "+account+"/groups/{group}/members/{user}/remove", c.removeMember, web.Admin)
 
@@ -85,6 +90,7 @@ func New(kit *web.Kit, accounts *account.Service) error {
 	kit.Handle("GET "+account+"/users/invite", c.newInvitation, web.Admin)
 	kit.Handle("POST "+account+"/users/invite", c.invite, web.Admin)
 	kit.Handle("GET "+account+"/users/{user}", c.user, web.Admin)
+	kit.Handle("POST "+account+"/users/{user}/groups", c.addUserToGroup, web.Admin)
 	kit.Handle("POST "+account+"/users/{user}/block", c.blockUser, web.Admin)
 	kit.Handle("POST "+account+"/users/{user}/unblock", c.unblockUser, web.Admin)
 	kit.Handle("GET "+account+"/users/{user}/reset", c.confirmReset, web.Admin)
@@ -113,14 +119,15 @@ type head struct {
 	Number       int64
 	Organisation string
 	Path         string // of the page, without its query
+	Manages      bool   // the reader has the right over people, over the whole account
 }
 
 // headOf begins a page of an account: its title is page, then the account. The
-// breadcrumb leads over the links in between.
+// breadcrumb leads over the links in between. Tabs are those that the reader can use.
 func headOf(r *web.Request, a account.AccountView, page string, between ...web.Link) head {
 	root := accountPath(a.ID)
 	name := r.T("adm.account", "number", a.ID)
-	h := head{Number: a.ID, Organisation: a.Name, Path: r.URL.Path}
+	h := head{Number: a.ID, Organisation: a.Name, Path: r.URL.Path, Manages: a.Held.Has(store.RightUsers)}
 	h.Crumbs = append([]web.Link{{URL: "/admin/accounts", Text: r.T("seed.accounts")}, {URL: root, Text: name}}, between...)
 	titles := []string{page}
 	if page == "" {
@@ -131,9 +138,18 @@ func headOf(r *web.Request, a account.AccountView, page string, between ...web.L
 		h.Crumbs = append(h.Crumbs, web.Link{Text: page, Current: true})
 	}
 	h.Base = r.Base(append(titles, name, a.Name)...)
-	for _, t := range []struct{ at, key string }{
-		{"", "ov.tab"}, {"/groups", "seed.groups"}, {"/users", "seed.users"}, {"/domains", "d.h1"}, {"/requests", "adm.requests"}, {"/audit", "au.h1"},
+	people := a.Held.HasSome(store.RightUsers) || a.Held.HasSome(store.RightAudit)
+	for _, t := range []struct {
+		at, key string
+		may     bool
+	}{
+		{"", "ov.tab", true}, {"/groups", "seed.groups", people}, {"/users", "seed.users", people},
+		{"/domains", "d.h1", a.Held.Has(store.RightSettings) || a.Held.Has(store.RightAudit)},
+		{"/requests", "adm.requests", h.Manages}, {"/audit", "au.h1", a.Held.Has(store.RightAudit)},
 	} {
+		if !t.may {
+			continue
+		}
 		below := t.at != "" && strings.HasPrefix(r.URL.Path, root+t.at+"/")
 		h.Tabs = append(h.Tabs, web.Link{URL: root + t.at, Text: r.T(t.key), Current: below || r.URL.Path == root+t.at, Below: below})
 	}

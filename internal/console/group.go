@@ -24,6 +24,7 @@ type groupRow struct {
 	URL     string
 	Builtin bool
 	Members int
+	May     bool // the reader may change who is in it
 }
 
 func (c *Console) groupsPage(r *web.Request) (*groupsPage, error) {
@@ -41,7 +42,7 @@ func (c *Console) groupsPage(r *web.Request) (*groupsPage, error) {
 		Pager: pager(r, list.Next),
 	}
 	for _, g := range list.Groups {
-		page.Rows = append(page.Rows, groupRow{groupName(r.Printer, g), accountPath(a.ID) + "/groups/" + g.ID, g.Builtin, g.Members})
+		page.Rows = append(page.Rows, groupRow{groupName(r.Printer, g), accountPath(a.ID) + "/groups/" + g.ID, g.Builtin, g.Members, a.Held.Over(store.RightUsers, g.ID)})
 	}
 	return page, nil
 }
@@ -84,11 +85,14 @@ func (c *Console) groupOf(r *web.Request) (account.AccountView, store.Group, err
 	return a, g, err
 }
 
-// groupPage renames a group.
+// groupPage is a group's name, and what its members may do.
 type groupPage struct {
 	head
 	Group   string
+	GroupID string
 	Builtin bool
+	Rights  []rightRow
+	May     bool // the reader may change some of it
 }
 
 func (c *Console) groupPage(r *web.Request) (*groupPage, error) {
@@ -97,7 +101,8 @@ func (c *Console) groupPage(r *web.Request) (*groupPage, error) {
 		return nil, err
 	}
 	name := groupName(r.Printer, g)
-	return &groupPage{headOf(r, a, r.T("adm.grouprename", "group", name), groupsLink(r, a.ID)), name, g.Builtin}, nil
+	page := &groupPage{head: headOf(r, a, name, groupsLink(r, a.ID)), Group: name, GroupID: g.ID, Builtin: g.Builtin}
+	return page, c.rightRows(r, a, g, page)
 }
 
 func (c *Console) group(r *web.Request) error {

@@ -19,6 +19,10 @@ type membersPage struct {
 	Group   string
 	GroupID string
 	Typed   string // in the field User ID
+	Until   string // in the field for the last day
+	Query   string
+	May     bool // the reader may change who is in it
+	Many    bool // enough members to search among
 	Rows    []memberRow
 	Pager   web.Pager
 
@@ -35,6 +39,9 @@ type memberRow struct {
 	Status        personStatus
 	LastSignIn    time.Time
 	You, Marked   bool
+	ID            string // of a member
+	Ends          string // last day of the membership, in words; "" = none
+	Ended         bool
 	Remove        string // address of the page that removes a member
 	Invitation    string // address of an invitation, "" for a member
 	Until         time.Time
@@ -52,14 +59,15 @@ func (c *Console) membersPage(r *web.Request) (*membersPage, error) {
 	if err != nil {
 		return nil, err
 	}
-	list, err := c.accounts.Members(r.Context(), r.Actor(), a.ID, r.PathValue("group"), "", r.URL.Query().Get("after"), pageSize)
+	list, err := c.accounts.Members(r.Context(), r.Actor(), a.ID, r.PathValue("group"), r.URL.Query().Get("q"), r.URL.Query().Get("after"), pageSize)
 	if err != nil {
 		return nil, err
 	}
 	name := groupName(r.Printer, list.Group)
 	page := &membersPage{
 		head: headOf(r, a, name, groupsLink(r, a.ID)), Group: name, GroupID: list.Group.ID,
-		Typed: r.URL.Query().Get("user"), Pager: pager(r, list.Next),
+		Typed: r.URL.Query().Get("user"), Until: r.FormValue("until"), Query: r.URL.Query().Get("q"), Pager: pager(r, list.Next),
+		May: list.May, Many: list.Group.Members > 20,
 	}
 	page.Title = strings.Join([]string{r.T("g.members"), name, r.T("adm.account", "number", a.ID), a.Name}, " – ")
 	mark := r.URL.Query().Get("mark")
@@ -67,7 +75,8 @@ func (c *Console) membersPage(r *web.Request) (*membersPage, error) {
 		u := m.User
 		page.Rows = append(page.Rows, memberRow{
 			Name: nameOf(u), Address: u.DisplayAddress, URL: accountPath(a.ID) + "/users/" + u.ID, Status: statusOf(r.Printer, u),
-			LastSignIn: u.LastSignInAt, You: u.ID == r.Session.UserID, Marked: u.ID == mark, Remove: r.URL.Path + "/" + u.ID + "/remove",
+			LastSignIn: u.LastSignInAt, You: u.ID == r.Session.UserID, Marked: u.ID == mark, Remove: page.Path + "/" + u.ID,
+			ID: u.ID, Ends: untilText(r, m.Until), Ended: m.Ended,
 		})
 	}
 	for _, i := range list.Pending {
@@ -79,7 +88,7 @@ func (c *Console) membersPage(r *web.Request) (*membersPage, error) {
 func pendingRow(r *web.Request, number int64, i account.Pending, mark string) memberRow {
 	row := memberRow{
 		Name: i.Address, Address: i.Address, Status: personStatus{"warn", r.T("st.invited")}, Marked: i.ID == mark,
-		Invitation: accountPath(number) + "/invitations/" + i.ID, Until: i.ExpiresAt,
+		Invitation: accountPath(number) + "/invitations/" + i.ID, Until: i.ExpiresAt, Ends: untilText(r, i.Until),
 	}
 	if i.Expired {
 		row.Status = personStatus{"bad", r.T("adm.invexpired")}
@@ -108,8 +117,10 @@ func (c *Console) addMembers(r *web.Request) error {
 		return c.inviteMember(r, n, group)
 	case "create":
 		q := url.Values{"group": {group}, "user": {r.PostFormValue("user")}}
-		if rest := r.PostFormValue("rest"); rest != "" {
-			q.Set("rest", rest)
+		for _, name := range []string{"rest", "until"} {
+			if v := r.PostFormValue(name); v != "" {
+				q.Set(name, v)
+			}
 		}
 		return r.Redirect(accountPath(n) + "/users/new?" + q.Encode())
 	}
@@ -119,7 +130,11 @@ func (c *Console) addMembers(r *web.Request) error {
 // add adds the people of the addresses in raw. before is what has been done
 // already by the same request, to be said on the page that comes.
 func (c *Console) add(r *web.Request, n int64, group, raw string, before *web.Flash) error {
-	result, err := c.accounts.AddMembers(r.Context(), r.Actor(), n, group, raw, time.Time{})
+	var result account.AddResult
+	until, err := c.lastDay(r, n)
+	if err == nil {
+		result, err = c.accounts.AddMembers(r.Context(), r.Actor(), n, group, raw, until)
+	}
 	if err != nil {
 		if !web.Mendable(err) {
 			return err
@@ -128,7 +143,9 @@ func (c *Console) add(r *web.Request, n int64, group, raw string, before *web.Fl
 		if perr != nil {
 			return perr
 		}
-		page.tried(r, n, raw, result)
+		if page.Typed = raw; !fault.HasKey(err, "rt.day") && !fault.HasKey(err, "rt.past") {
+			page.tried(r, n, raw, result)
+		}
 		page.Flash = before
 		return r.Again(c.pages, "members", page, err)
 	}
@@ -181,7 +198,11 @@ func (p *membersPage) tried(r *web.Request, n int64, raw string, result account.
 }
 
 func (c *Console) inviteMember(r *web.Request, n int64, group string) error {
-	i, err := c.accounts.Invite(r.Context(), r.Actor(), n, group, r.PostFormValue("user"), time.Time{})
+	var i account.Pending
+	until, err := c.lastDay(r, n)
+	if err == nil {
+		i, err = c.accounts.Invite(r.Context(), r.Actor(), n, group, r.PostFormValue("user"), until)
+	}
 	if err != nil {
 		if !web.Mendable(err) {
 			return err
@@ -201,18 +222,147 @@ func (c *Console) inviteMember(r *web.Request, n int64, group string) error {
 	return r.Redirect(accountPath(n) + "/groups/" + group + "/members?mark=" + i.ID)
 }
 
+// lastDay reads the end of a membership: of the last day in the field "until".
+func (c *Console) lastDay(r *web.Request, n int64) (time.Time, error) {
+	if r.PostFormValue("until") == "" {
+		return time.Time{}, nil
+	}
+	a, err := c.accounts.Account(r.Context(), r.Actor(), n)
+	if err != nil {
+		return time.Time{}, err
+	}
+	return account.EndOfDay(a.Account, r.PostFormValue("until"))
+}
+
+// endPage changes until when somebody is in a group.
+type endPage struct {
+	head
+	Name, Group, Until, Back string
+}
+
+func (c *Console) endPage(r *web.Request) (*endPage, error) {
+	a, g, err := c.groupOf(r)
+	if err != nil {
+		return nil, err
+	}
+	m, err := c.accounts.Member(r.Context(), r.Actor(), a.ID, g.ID, r.PathValue("user"))
+	if err != nil {
+		return nil, err
+	}
+	group, name := groupName(r.Printer, g), nameOf(m.User)
+	back := accountPath(a.ID) + "/groups/" + g.ID + "/members"
+	page := &endPage{head: headOf(r, a, r.T("rt.endq", "name", name, "group", group), groupsLink(r, a.ID), web.Link{URL: back, Text: group}),
+		Name: name, Group: group, Until: account.LastDay(a.Account, m.Until), Back: back}
+	page.Crumbs[len(page.Crumbs)-1].Text = r.T("rt.end")
+	return page, nil
+}
+
+func (c *Console) memberEnd(r *web.Request) error {
+	page, err := c.endPage(r)
+	if err != nil {
+		return err
+	}
+	return r.Render(c.pages, "member-end", page)
+}
+
+func (c *Console) setMemberEnd(r *web.Request) error {
+	n, err := numberOf(r)
+	if err != nil {
+		return err
+	}
+	until, err := c.lastDay(r, n)
+	var m store.Member
+	var g store.Group
+	if err == nil {
+		m, g, err = c.accounts.SetMembershipEnd(r.Context(), r.Actor(), n, r.PathValue("group"), r.PathValue("user"), until)
+	}
+	if err != nil {
+		if !web.Mendable(err) {
+			return err
+		}
+		page, perr := c.endPage(r)
+		if perr != nil {
+			return perr
+		}
+		return r.Again(c.pages, "member-end", page, err)
+	}
+	if until.IsZero() {
+		r.Flash("ok", "rt.noend", "name", nameOf(m.User), "group", groupName(r.Printer, g))
+	} else {
+		r.Flash("ok", "rt.ends", "name", nameOf(m.User), "group", groupName(r.Printer, g), "date", r.Printer.Date(until.Add(-time.Millisecond)))
+	}
+	return r.Redirect(accountPath(n) + "/groups/" + g.ID + "/members?mark=" + m.ID)
+}
+
+// removeManyPage asks whether to take those whose ids are in the address out of a group.
+func (c *Console) removeManyPage(r *web.Request) (*confirmPage, error) {
+	a, g, err := c.groupOf(r)
+	if err != nil {
+		return nil, err
+	}
+	ids := r.URL.Query()["who"]
+	group, back := groupName(r.Printer, g), accountPath(a.ID)+"/groups/"+g.ID+"/members"
+	page := confirm(r, a, r.T("m.remove"), r.T("rt.manyq", "n", len(ids), "group", group), back, groupsLink(r, a.ID), web.Link{URL: back, Text: group})
+	for _, id := range ids {
+		m, err := c.accounts.Member(r.Context(), r.Actor(), a.ID, g.ID, id)
+		if err != nil {
+			return nil, err
+		}
+		page.Lines = append(page.Lines, nameOf(m.User)+" – "+m.DisplayAddress)
+		if g.Builtin && m.ID == r.Session.UserID {
+			page.Warning = r.T("m.self")
+		}
+	}
+	page.Keep, page.Button = r.T("c.cancel"), r.T("m.remove")
+	if len(ids) == 0 {
+		page.Question, page.Stopped, page.Instead = r.T("m.remove"), r.T("rt.nobody"), web.Link{URL: back, Text: r.T("g.view")}
+	}
+	return page, nil
+}
+
+func (c *Console) confirmRemoveMembers(r *web.Request) error {
+	page, err := c.removeManyPage(r)
+	if err != nil {
+		return err
+	}
+	return r.Render(c.pages, "confirm", page)
+}
+
+func (c *Console) removeMembers(r *web.Request) error {
+	n, err := numberOf(r)
+	if err != nil {
+		return err
+	}
+	users, g, err := c.accounts.RemoveMembers(r.Context(), r.Actor(), n, r.PathValue("group"), r.URL.Query()["who"])
+	if err != nil {
+		if !web.Mendable(err) {
+			return err
+		}
+		page, perr := c.removeManyPage(r)
+		if perr != nil {
+			return perr
+		}
+		return c.refuse(r, page, err)
+	}
+	r.Flash("ok", "rt.removed", "n", len(users), "group", groupName(r.Printer, g))
+	if g.Builtin && slices.ContainsFunc(users, func(u store.User) bool { return u.ID == r.Session.UserID }) {
+		return r.Redirect("/") // no longer theirs to see
+	}
+	return r.Redirect(accountPath(n) + "/groups/" + g.ID + "/members")
+}
+
 // removePage asks whether to take a person out of a group.
 func (c *Console) removePage(r *web.Request) (*confirmPage, error) {
 	a, g, err := c.groupOf(r)
 	if err != nil {
 		return nil, err
 	}
+	if _, err := c.accounts.Member(r.Context(), r.Actor(), a.ID, g.ID, r.PathValue("user")); err != nil {
+		return nil, err
+	}
 	u, err := c.accounts.User(r.Context(), r.Actor(), a.ID, r.PathValue("user"))
 	if err != nil {
 		return nil, err
-	}
-	if !slices.ContainsFunc(u.Groups, func(in store.Group) bool { return in.ID == g.ID }) {
-		return nil, fault.New(fault.NotFound, "e404.p")
 	}
 	group, name := groupName(r.Printer, g), nameOf(u.User)
 	back := accountPath(a.ID) + "/groups/" + g.ID + "/members"

@@ -14,6 +14,7 @@ import (
 type newUserPage struct {
 	head
 	Prefill      string // of the user name
+	Until        string // last day in the group, "" = none
 	Rest         string // other addresses that wait for a decision on the members page
 	Generated    string // password that was made here, shown until the form is saved
 	Enforce      bool
@@ -44,7 +45,7 @@ func (c *Console) newUserPage(r *web.Request, from url.Values) (*newUserPage, er
 	}
 	groups, err := c.groupOptions(r, a.ID, from.Get("group"))
 	return &newUserPage{
-		head: headOf(r, a, r.T("seed.add_user"), usersLink(r, a.ID)), Prefill: from.Get("user"), Rest: from.Get("rest"), Enforce: true,
+		head: headOf(r, a, r.T("seed.add_user"), usersLink(r, a.ID)), Prefill: from.Get("user"), Rest: from.Get("rest"), Until: from.Get("until"), Enforce: true,
 		Languages: r.Languages(r.Printer.Lang), GroupOptions: groups,
 	}, err
 }
@@ -75,10 +76,14 @@ func (c *Console) addUser(r *web.Request) error {
 		return r.Render(c.pages, "user-new", page)
 	}
 	added, err := account.Added{}, r.Required("first_name", "seed.first_name", "last_name", "seed.last_name")
+	var until time.Time
+	if err == nil {
+		until, err = c.lastDay(r, n)
+	}
 	if err == nil {
 		added, err = c.accounts.AddUser(r.Context(), r.Actor(), n, account.NewUser{
 			Address: form("address"), FirstName: form("first_name"), LastName: form("last_name"), Password: form("password"), Confirm: form("confirm"),
-			EnforceExpiry: form("enforce") != "", GroupID: form("group"), Language: form("language"),
+			EnforceExpiry: form("enforce") != "", GroupID: form("group"), Until: until, Language: form("language"),
 		})
 	}
 	if err != nil {
@@ -141,7 +146,7 @@ func (c *Console) showPassword(r *web.Request, heading string, done []string, wh
 
 // resetPage asks whether to give a user a temporary password in the place of theirs.
 func (c *Console) resetPage(r *web.Request) (*confirmPage, error) {
-	a, u, err := c.userOf(r)
+	a, u, err := c.subjectOf(r)
 	if err != nil {
 		return nil, err
 	}

@@ -40,6 +40,12 @@ var matrix = map[string]routeRule{
 	"GET /admin/accounts/{n}/groups/{group}":                        {200, false},
 	"POST /admin/accounts/{n}/groups/{group}":                       {422, false},
 	"GET /admin/accounts/{n}/groups/{group}/delete":                 {409, false}, // the built-in one
+	"POST /admin/accounts/{n}/groups/{group}/rights":                {409, false}, // the built-in one
+	"GET /admin/accounts/{n}/groups/{group}/members/remove":         {200, false},
+	"POST /admin/accounts/{n}/groups/{group}/members/remove":        {422, false}, // nobody was chosen
+	"GET /admin/accounts/{n}/groups/{group}/members/{user}/end":     {200, false},
+	"POST /admin/accounts/{n}/groups/{group}/members/{user}/end":    {303, false}, // without an end, as it is
+	"POST /admin/accounts/{n}/users/{user}/groups":                  {422, false}, // no group
 	"POST /admin/accounts/{n}/groups/{group}/delete":                {409, false},
 	"GET /admin/accounts/{n}/groups/{group}/members":                {200, false},
 	"POST /admin/accounts/{n}/groups/{group}/members":               {422, false},
@@ -243,5 +249,117 @@ func TestOtherAccountsAreNotThere(t *testing.T) {
 	}
 	if a := b.Get(t, "/admin/accounts"); strings.Contains(a.Body, "200007") || !strings.Contains(a.Body, "Showing 1 account.") {
 		t.Error("AT-59: the list knows of another account")
+	}
+}
+
+// delegates is the declared result of each address for who manages all people,
+// who manages one group, and who reads the log, on the administrators' group and
+// an administrator: 200 where they may look, 403 where it is too much for them,
+// 404 where it is as if it were not there.
+var delegates = map[string][3]int{
+	"GET /admin/accounts/{n}":                                          {200, 200, 200},
+	"GET /admin/accounts/{n}/suggest":                                  {200, 200, 200},
+	"GET /admin/accounts/{n}/audit":                                    {403, 403, 200},
+	"GET /admin/accounts/{n}/audit/{event}":                            {403, 403, 404},
+	"POST /admin/accounts/{n}/audit/export":                            {403, 403, 200},
+	"GET /admin/accounts/{n}/requests":                                 {200, 403, 403},
+	"POST /admin/accounts/{n}/requests":                                {404, 403, 403},
+	"GET /admin/accounts/{n}/groups":                                   {200, 200, 200},
+	"POST /admin/accounts/{n}/groups":                                  {303, 403, 403},
+	"GET /admin/accounts/{n}/groups/{group}":                           {200, 404, 200},
+	"POST /admin/accounts/{n}/groups/{group}":                          {409, 403, 403},
+	"POST /admin/accounts/{n}/groups/{group}/rights":                   {409, 404, 403},
+	"GET /admin/accounts/{n}/groups/{group}/delete":                    {409, 404, 409},
+	"POST /admin/accounts/{n}/groups/{group}/delete":                   {409, 403, 403},
+	"GET /admin/accounts/{n}/groups/{group}/members":                   {200, 404, 200},
+	"POST /admin/accounts/{n}/groups/{group}/members":                  {403, 404, 403},
+	"GET /admin/accounts/{n}/groups/{group}/members/remove":            {200, 404, 200},
+	"POST /admin/accounts/{n}/groups/{group}/members/remove":           {403, 404, 403},
+	"GET /admin/accounts/{n}/groups/{group}/members/{user}/end":        {200, 404, 200},
+	"POST /admin/accounts/{n}/groups/{group}/members/{user}/end":       {403, 404, 403},
+	"GET /admin/accounts/{n}/groups/{group}/members/{user}/remove":     {200, 404, 200},
+	"POST /admin/accounts/{n}/groups/{group}/members/{user}/remove":    {403, 404, 403},
+	"POST /admin/accounts/{n}/invitations/{invitation}/resend":         {403, 404, 403},
+	"GET /admin/accounts/{n}/invitations/{invitation}/revoke":          {403, 404, 403},
+	"POST /admin/accounts/{n}/invitations/{invitation}/revoke":         {403, 404, 403},
+	"GET /admin/accounts/{n}/domains":                                  {403, 403, 200},
+	"POST /admin/accounts/{n}/domains":                                 {403, 403, 403},
+	"GET /admin/accounts/{n}/domains/{domain}":                         {403, 403, 200},
+	"POST /admin/accounts/{n}/domains/{domain}/check":                  {403, 403, 403},
+	"POST /admin/accounts/{n}/domains/{domain}/senders":                {403, 403, 403},
+	"POST /admin/accounts/{n}/domains/{domain}/keys":                   {403, 403, 403},
+	"GET /admin/accounts/{n}/domains/{domain}/keys/{selector}/remove":  {403, 403, 404},
+	"POST /admin/accounts/{n}/domains/{domain}/keys/{selector}/remove": {403, 403, 403},
+	"GET /admin/accounts/{n}/domains/{domain}/remove":                  {403, 403, 200},
+	"POST /admin/accounts/{n}/domains/{domain}/remove":                 {403, 403, 403},
+	"GET /admin/accounts/{n}/users":                                    {200, 200, 200},
+	"GET /admin/accounts/{n}/users/new":                                {200, 200, 403},
+	"POST /admin/accounts/{n}/users/new":                               {403, 404, 403},
+	"GET /admin/accounts/{n}/users/invite":                             {200, 200, 403},
+	"POST /admin/accounts/{n}/users/invite":                            {403, 404, 403},
+	"GET /admin/accounts/{n}/users/{user}":                             {200, 404, 200},
+	"POST /admin/accounts/{n}/users/{user}/groups":                     {403, 404, 403},
+	"POST /admin/accounts/{n}/users/{user}/block":                      {403, 404, 403},
+	"POST /admin/accounts/{n}/users/{user}/unblock":                    {403, 404, 403},
+	"GET /admin/accounts/{n}/users/{user}/reset":                       {403, 404, 403},
+	"POST /admin/accounts/{n}/users/{user}/reset":                      {403, 404, 403},
+	"GET /admin/accounts/{n}/users/{user}/delete":                      {403, 404, 403},
+	"POST /admin/accounts/{n}/users/{user}/delete":                     {403, 404, 403},
+}
+
+// AT-56, AT-58: every address for everybody who has some rights only.
+func TestMatrixOfDelegates(t *testing.T) {
+	t.Parallel()
+	h := house(t)
+	ctx, op := t.Context(), account.Operator("test")
+	ours := objectsOf(t, h, webtest.Account, "100042", webtest.Admin)
+	ward := must[store.Group](t)(h.Accounts.AddGroup(ctx, op, webtest.Account, "Ward"))
+	browsers := make([]*webtest.Browser, 3)
+	for i, grant := range []store.Grant{{Right: store.RightUsers}, {Right: store.RightUsers, Scope: ward.ID}, {Right: store.RightAudit}} {
+		g := must[store.Group](t)(h.Accounts.AddGroup(ctx, op, webtest.Account, "D"+string(rune('0'+i))))
+		must[account.GroupRights](t)(h.Accounts.SetGroupRights(ctx, op, webtest.Account, g.ID, []store.Grant{grant}))
+		address := "delegate" + string(rune('0'+i)) + "@example.org"
+		must[account.Added](t)(h.Accounts.AddUser(ctx, op, webtest.Account, account.NewUser{Address: address, Password: webtest.Password, Confirm: webtest.Password, GroupID: g.ID}))
+		browsers[i] = h.Browser(t)
+		browsers[i].SignIn(t, address)
+	}
+	for _, rt := range h.Kit.Routes() {
+		method, path, _ := strings.Cut(rt.Pattern, " ")
+		if !strings.HasPrefix(path, "/admin/accounts/{n}") {
+			continue
+		}
+		want, declared := delegates[rt.Pattern]
+		if !declared {
+			t.Errorf("AT-56: %s is not declared for delegates", rt.Pattern)
+		}
+		var got [3]int
+		for i, b := range browsers {
+			if method == http.MethodGet {
+				got[i] = b.Get(t, ours.path(rt.Pattern)).Status
+				continue
+			}
+			group := ours.group
+			if strings.HasSuffix(path, "/groups") {
+				group = "Account Administrators"
+			}
+			got[i] = b.Post(t, ours.path(rt.Pattern)+"?who="+ours.user, "name", "Mine", "user", "zoe@example.net", "group", group, "address", "zoe@example.net", "first_name", "Zoe", "last_name", "E",
+				"password", webtest.Password, "confirm", webtest.Password, "domain", "mine.example", "id", "none", "do", "grant").Status
+		}
+		if got != want {
+			t.Errorf("AT-56: %q: {%d, %d, %d},", rt.Pattern, got[0], got[1], got[2])
+		}
+	}
+	if n := administrators(t, h); n != 1 {
+		t.Errorf("AT-58: after all that the account has %d administrators", n)
+	}
+}
+
+func must[T any](t *testing.T) func(T, error) T {
+	return func(v T, err error) T {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return v
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/pli-mail/pli/internal/account"
+	"github.com/pli-mail/pli/internal/fault"
 	"github.com/pli-mail/pli/internal/store"
 	"github.com/pli-mail/pli/internal/web"
 )
@@ -17,6 +18,7 @@ type usersPage struct {
 	Query, Status string
 	Chips         []web.Link
 	Rows          []userRow
+	May           bool // the reader has the right over people, at least over a group
 	Pager         web.Pager
 }
 
@@ -49,7 +51,7 @@ func (c *Console) users(r *web.Request) error {
 	if err != nil {
 		return err
 	}
-	page := &usersPage{head: headOf(r, a, r.T("seed.users")), Query: q.Get("q"), Status: status, Pager: pager(r, list.Next)}
+	page := &usersPage{head: headOf(r, a, r.T("seed.users")), Query: q.Get("q"), Status: status, Pager: pager(r, list.Next), May: a.Held.HasSome(store.RightUsers)}
 	for _, s := range statuses {
 		page.Chips = append(page.Chips, web.Link{URL: with(r, "status", s.value), Text: r.T(s.text), Current: s.value == status})
 	}
@@ -76,7 +78,10 @@ type userPage struct {
 	head
 	Name, Email, LanguageName string
 	Status                    personStatus
-	Groups                    []web.Link
+	Groups                    []userGroup
+	Rights                    []reason
+	May, Audits               bool     // the reader may act on them, and read the log about them
+	Names                     []string // of groups that they can be added to
 	LastSignIn, CreatedAt     time.Time
 	Managed, Resettable       bool
 	Locked                    bool
@@ -93,6 +98,19 @@ func (c *Console) userOf(r *web.Request) (account.AccountView, account.UserView,
 	return a, u, err
 }
 
+// subjectOf is userOf for a page that asks whether to act on them.
+func (c *Console) subjectOf(r *web.Request) (account.AccountView, account.UserView, error) {
+	a, u, err := c.userOf(r)
+	if err == nil && !u.May {
+		key := "rt.above"
+		if !a.Held.HasSome(store.RightUsers) {
+			key = "err.forbidden"
+		}
+		err = fault.New(fault.Denied, key).With("name", nameOf(u.User))
+	}
+	return a, u, err
+}
+
 func (c *Console) user(r *web.Request) error {
 	page, err := c.userPage(r)
 	if err != nil {
@@ -106,20 +124,80 @@ func (c *Console) userPage(r *web.Request) (*userPage, error) {
 	if err != nil {
 		return nil, err
 	}
-	log, err := c.accounts.UserActivity(r.Context(), r.Actor(), a.ID, u.ID, 10)
-	if err != nil {
-		return nil, err
-	}
 	page := &userPage{
 		head: headOf(r, a, nameOf(u.User), usersLink(r, a.ID)), Name: nameOf(u.User), Email: u.DisplayAddress,
 		LanguageName: r.T("me.lang." + u.Language), Status: statusOf(r.Printer, u.User), LastSignIn: u.LastSignInAt, CreatedAt: u.CreatedAt,
-		Managed: u.Managed, Resettable: u.Managed && u.ID != r.Session.UserID, Locked: u.State == store.UserLocked, Recent: eventsOf(r.Printer, log),
+		Managed: u.Managed, Resettable: u.Managed && u.ID != r.Session.UserID, Locked: u.State == store.UserLocked,
+		May: u.May, Audits: a.Held.Has(store.RightAudit), Rights: reasonsOf(r, a, u.Rights),
 	}
 	page.Path = userPath(a.ID, u.ID) // also where a form about them comes back
 	for _, g := range u.Groups {
-		page.Groups = append(page.Groups, web.Link{URL: accountPath(a.ID) + "/groups/" + g.ID + "/members", Text: groupName(r.Printer, g)})
+		page.Groups = append(page.Groups, userGroup{web.Link{URL: accountPath(a.ID) + "/groups/" + g.ID + "/members", Text: groupName(r.Printer, g)}, untilText(r, g.Until)})
+		page.Audits = page.Audits || a.Held.Over(store.RightAudit, g.ID)
+	}
+	if page.Audits {
+		log, err := c.accounts.UserActivity(r.Context(), r.Actor(), a.ID, u.ID, 10)
+		if err != nil {
+			return nil, err
+		}
+		page.Recent = eventsOf(r.Printer, log)
+	}
+	if page.May {
+		groups, err := c.accounts.Groups(r.Context(), r.Actor(), a.ID, "", "", scopesShown)
+		if err != nil {
+			return nil, err
+		}
+		for _, g := range groups.Groups {
+			page.Names = append(page.Names, groupName(r.Printer, g))
+		}
 	}
 	return page, nil
+}
+
+// userGroup is a group that a user is in.
+type userGroup struct {
+	web.Link
+	Until string // last day, in words; "" = none
+}
+
+// addUserToGroup puts a user into the group whose name was typed.
+func (c *Console) addUserToGroup(r *web.Request) error {
+	a, u, err := c.userOf(r)
+	if err != nil {
+		return err
+	}
+	name := strings.TrimSpace(r.PostFormValue("group"))
+	if name == r.T("seed.admins") {
+		name = account.AdministratorsName
+	}
+	var result account.AddResult
+	until, err := c.lastDay(r, a.ID)
+	if err == nil {
+		var g store.Group
+		if g, err = c.accounts.GroupNamed(r.Context(), r.Actor(), a.ID, name); fault.Is(err, fault.NotFound) {
+			err = fault.New(fault.Invalid, "rt.groupname").In("group", "rt.groupname", nil)
+		}
+		if err == nil {
+			result, err = c.accounts.AddMembers(r.Context(), r.Actor(), a.ID, g.ID, u.DisplayAddress, until)
+		}
+	}
+	if err != nil {
+		if !web.Mendable(err) {
+			return err
+		}
+		page, perr := c.userPage(r)
+		if perr != nil {
+			return perr
+		}
+		r.Self = page.Path
+		return r.Again(c.pages, "user", page, err)
+	}
+	if len(result.Added) == 0 {
+		r.Flash("info", "m.already", "email", u.DisplayAddress)
+	} else {
+		r.Flash("ok", "m.added", "email", u.DisplayAddress, "group", groupName(r.Printer, result.Group))
+	}
+	return r.Redirect(userPath(a.ID, u.ID))
 }
 
 func userPath(number int64, userID string) string {
@@ -166,7 +244,7 @@ func (c *Console) unblockUser(r *web.Request) error {
 // deleteUserPage asks whether to take a user out of the account. One who made
 // their account themselves keeps it, outside.
 func (c *Console) deleteUserPage(r *web.Request) (*confirmPage, error) {
-	a, u, err := c.userOf(r)
+	a, u, err := c.subjectOf(r)
 	if err != nil {
 		return nil, err
 	}
@@ -272,8 +350,21 @@ func (c *Console) groupOptions(r *web.Request, number int64, chosen string) ([]w
 	if err != nil {
 		return nil, err
 	}
-	out := []web.Option{{Value: "", Text: r.T("adm.nogroup"), Selected: chosen == ""}}
+	held, err := c.accounts.Holds(r.Context(), r.Actor(), number)
+	if err != nil {
+		return nil, err
+	}
+	if !held.HasSome(store.RightUsers) {
+		return nil, fault.New(fault.Denied, "err.forbidden")
+	}
+	var out []web.Option
+	if held.Has(store.RightUsers) { // who manages some groups only chooses one of them
+		out = append(out, web.Option{Value: "", Text: r.T("adm.nogroup"), Selected: chosen == ""})
+	}
 	for _, g := range list.Groups {
+		if !held.Over(store.RightUsers, g.ID) {
+			continue
+		}
 		out = append(out, web.Option{Value: g.ID, Text: groupName(r.Printer, g), Selected: g.ID == chosen})
 	}
 	return out, nil
