@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/pli-mail/pli/internal/audit"
 	"github.com/pli-mail/pli/internal/breached"
 	"github.com/pli-mail/pli/internal/config"
 	"github.com/pli-mail/pli/internal/masterkey"
@@ -133,7 +135,7 @@ func (d *doctor) checkFiles() {
 	} else {
 		d.ok("masterkey", "cli.doctor.masterkey.ok", "file", d.conf.MasterKeyFile)
 	}
-	for _, secret := range []string{d.conf.DatabasePasswordFile, d.conf.Mail.PasswordFile, d.conf.Mail.DKIM.KeyFile, d.conf.TLS.Key, d.conf.Gateway.Key} {
+	for _, secret := range []string{d.conf.DatabasePasswordFile, d.conf.Mail.PasswordFile, d.conf.Mail.DKIM.KeyFile, d.conf.TLS.Key, d.conf.Gateway.Key, d.conf.Audit.TokenFile} {
 		if secret == "" {
 			continue
 		}
@@ -252,6 +254,7 @@ func (d *doctor) checkService(ctx context.Context, parts *server.Parts, o *opera
 			d.ok("outbox", "cli.doctor.outbox", args...)
 		}
 	}
+	d.checkAudit(ctx, parts, o)
 	if len(d.conf.Gateway.Listen) > 0 {
 		if state, err := o.Accounts.Admission(ctx); err == nil && state.Upstreams() == 0 {
 			d.warn("gateway", "cli.doctor.gateway.nobody", "cli.doctor.gateway.nobody.do")
@@ -261,6 +264,55 @@ func (d *doctor) checkService(ctx context.Context, parts *server.Parts, o *opera
 	}
 	if err := d.checkAccounts(ctx, o); err != nil {
 		d.fail("accounts", "cli.doctor.database", "cli.doctor.database.do", "reason", reason(err))
+	}
+}
+
+// auditLate is for how long an event may wait for the notary, or for a receiver.
+const auditLate = 5 * time.Minute
+
+// checkAudit looks at the chain's last checks, and at who gets the events.
+func (d *doctor) checkAudit(ctx context.Context, parts *server.Parts, o *operator) {
+	var oldest time.Time
+	var broken []store.AuditHead
+	if err := parts.DB.View(ctx, func(tx *store.Tx) (err error) {
+		if _, oldest, err = tx.CountUnchained(1); err != nil {
+			return err
+		}
+		broken, err = tx.ListBrokenAudit(10)
+		return err
+	}); err != nil {
+		d.fail("audit", "cli.doctor.database", "cli.doctor.database.do", "reason", reason(err))
+		return
+	}
+	for _, h := range broken {
+		d.fail("audit", "cli.audit.broken", "cli.doctor.audit.broken.do", "number", h.AccountID, "seq", h.BrokenSeq, "id", cmp.Or(h.BrokenID, "–"), "why", o.t("cli.audit.why."+h.BrokenWhy))
+	}
+	var older *audit.RolledBack
+	switch err := parts.Audit.CheckMark(ctx); {
+	case errors.As(err, &older):
+		d.fail("audit", "cli.audit.rolledback", "cli.doctor.audit.rolledback.do", "file", older.Mark, "seen", older.Seen, "has", older.Has)
+	case !oldest.IsZero() && parts.DB.Now().Sub(oldest) > auditLate:
+		d.warn("audit", "cli.doctor.audit.late", "cli.doctor.audit.late.do", "date", oldest.Format(time.RFC3339))
+	case err == nil && len(broken) == 0:
+		d.ok("audit", "cli.doctor.audit.ok")
+	}
+	streams, err := parts.Streams(server.Config{Config: d.conf, Catalogue: o.catalogue, Version: version, Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		d.fail("siem", "cli.said", "cli.doctor.siem.do", "sentence", reason(err))
+	}
+	for _, s := range streams {
+		state, waiting, err := s.State(ctx)
+		args := []any{"name", s.Name(), "waiting", waiting, "reason", state.LastError}
+		switch {
+		case err != nil:
+			d.fail("siem", "cli.doctor.database", "cli.doctor.database.do", "reason", reason(err))
+		case state.FailingSince.IsZero():
+			d.ok("siem", "cli.doctor.siem.ok", args...)
+		case parts.DB.Now().Sub(state.FailingSince) > auditLate:
+			d.fail("siem", "cli.doctor.siem", "cli.doctor.siem.do", args...)
+		default:
+			d.warn("siem", "cli.doctor.siem", "cli.doctor.siem.do", args...)
+		}
 	}
 }
 

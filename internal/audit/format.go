@@ -264,13 +264,22 @@ func (l checkpointLine) read() (Checkpoint, error) {
 	return Checkpoint{l.Account, l.Seq, hash, at, signature}, errors.Join(err1, err2, err3)
 }
 
-// ReadCheckpoint reads a checkpoint that was printed or is the last line of an export.
+// ReadCheckpoint reads a checkpoint that was printed, the last line of an export,
+// or an event that is one.
 func ReadCheckpoint(b []byte) (Checkpoint, error) {
 	var l struct {
+		line
 		Checkpoint *checkpointLine `json:"checkpoint"`
 	}
-	if err := json.Unmarshal(b, &l); err != nil || l.Checkpoint == nil {
+	if err := json.Unmarshal(b, &l); err != nil {
 		return Checkpoint{}, ErrForm
 	}
-	return l.Checkpoint.read()
+	if l.Checkpoint != nil {
+		return l.Checkpoint.read()
+	}
+	c, ok := checkpointOf(store.AuditRow{AccountID: l.Account, Action: l.Action, Detail: l.Detail})
+	if !ok {
+		return Checkpoint{}, ErrForm
+	}
+	return c, nil
 }

@@ -350,6 +350,13 @@ func TestRolledBack(t *testing.T) {
 		if r := s.verify(account); r.Broken != nil {
 			t.Errorf("it agrees with itself: %+v", r.Broken)
 		}
+		for _, kept := range [][]byte{outside.JSON(), audit.JSON(audit.Event(outside), func(store.AuditRow) string { return "" })} {
+			if c, err := audit.ReadCheckpoint(kept); err != nil || !c.Signed(key) || c.Seq != 10 {
+				t.Errorf("%s: %+v %v", kept, c, err)
+			} else if r, err := s.notary.VerifyAgainst(t.Context(), c); err != nil || r.Broken == nil || r.Broken.Why != audit.Older {
+				t.Errorf("%s: %+v %v", kept, r.Broken, err)
+			}
+		}
 		if b := audit.Outside(outside, key, nil); b == nil || b.Why != audit.Older {
 			t.Errorf("a checkpoint from elsewhere: %+v", b)
 		}

@@ -34,6 +34,7 @@ func (r *reading) check() {
 	r.checkMail()
 	r.checkGateway()
 	r.checkProviders()
+	r.checkAudit()
 	r.checkLimits()
 }
 
@@ -253,6 +254,21 @@ func (r *reading) checkGateway() {
 	}
 	g.ProxyFrom = r.networks("gateway.proxy_protocol", g.proxyFrom)
 	g.RewriteFrom, g.DNSTrusted, g.DNSSECOff = g.rewriteFrom == "unsigned", g.dnssec == "trusted", g.dnssec == "off"
+}
+
+func (r *reading) checkAudit() {
+	a := &r.Audit
+	if u, err := url.Parse(a.Syslog); a.Syslog != "" && r.ok("audit.syslog") &&
+		(err != nil || !slices.Contains([]string{"udp", "tcp", "tcp+tls"}, u.Scheme) || !isHostPort(u.Host, false) || u.User != nil || strings.Trim(u.Path, "/")+u.RawQuery+u.Fragment != "") {
+		r.add("audit.syslog", "config.auditsyslog", "value", a.Syslog)
+	}
+	if u, err := url.Parse(a.HTTP); a.HTTP != "" && r.ok("audit.http") &&
+		(err != nil || u.Host == "" || u.User != nil || u.Fragment != "" || u.Scheme != "https" && !(u.Scheme == "http" && IsLoopback(u.Hostname()))) {
+		r.add("audit.http", "config.audithttp")
+	}
+	if a.TokenFile != "" && a.HTTP == "" && r.ok("audit.http") {
+		r.add("audit.http", "config.together", "other", "audit.token_file", "example", findKey("audit.http").example)
+	}
 }
 
 func (r *reading) checkLimits() {

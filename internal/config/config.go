@@ -40,6 +40,7 @@ type Config struct {
 	Mail    Mail
 	Gateway Gateway
 	OIDC    []OIDC
+	Audit   Audit
 	Log     Log
 	Limits  Limits
 
@@ -105,6 +106,15 @@ type Partner struct{ Domain, Addr string }
 
 // DKIM signs outgoing mail. Its fields are all set or all empty.
 type DKIM struct{ Domain, Selector, KeyFile string }
+
+// Audit is where the events of the audit log are sent.
+type Audit struct {
+	Syslog    string // udp://, tcp:// or tcp+tls:// with host and port; empty: none
+	HTTP      string // empty: none
+	TokenFile string // of HTTP
+	CAFile    string // of both; empty: the system's
+	Format    string // json, cef
+}
 
 // Log is what is logged, and how.
 type Log struct{ Level, Format string }

@@ -23,6 +23,7 @@ var tables = []struct{ name, doc string }{
 	{"mail.dkim", "Signs outgoing mail, if the smart host does not."},
 	{"gateway", "The door for mail in flight: your mail servers hand it outgoing mail, it seals what is to be sealed and hands all of it on. Who may hand mail to it is told with pli admin upstream, and what is sealed with pli admin rules."},
 	{"oidc", "An organisation's sign-in (OpenID Connect): Microsoft Entra, Google Workspace, Keycloak or any other. Repeat the table for each. At the provider, register the address PUBLIC_URL/signin/from/NAME. How to: docs/howto/sign-in-with-an-organisation.md."},
+	{"audit", "Sends every event of the audit log to another system, where nobody here can change it. How to: docs/howto/send-audit-events-to-a-siem.md."},
 	{"log", "The server's own log, on standard error. It never holds content, codes, keys or passwords."},
 	{"limits", "What one person may ask of the service."},
 }
@@ -134,6 +135,17 @@ var keys = []key{
 		doc: "File that holds the client's secret, if the provider gave one."},
 	{name: "oidc.domains", example: `["example.org"]`, field: func(c *Config) any { return &c.oidc.Domains },
 		doc: "Domains of the addresses that the provider may vouch for. Only those that it really administers: whoever it names there opens what is sealed for them."},
+
+	{name: "audit.syslog", example: `"tcp+tls://siem.example.org:6514"`, field: func(c *Config) any { return &c.Audit.Syslog },
+		doc: "A syslog receiver: tcp+tls:// (RFC 5425), tcp:// or udp:// with host and port. The messages are those of RFC 5424, over TCP with octet counting (RFC 6587). Each event is sent at least once, over UDP perhaps never."},
+	{name: "audit.http", example: `"https://siem.example.org/pli"`, field: func(c *Config) any { return &c.Audit.HTTP },
+		doc: "An address that takes events by POST, one on each line, and answers 200 to 299 when it has them."},
+	{name: "audit.token_file", path: true, example: `"/etc/pli/siem-token"`, field: func(c *Config) any { return &c.Audit.TokenFile },
+		doc: "File that holds the token for audit.http, which is sent as Authorization: Bearer."},
+	{name: "audit.ca_file", path: true, field: func(c *Config) any { return &c.Audit.CAFile },
+		doc: "Certificates in PEM to check the receivers against, instead of the system's."},
+	{name: "audit.format", def: "json", choices: []string{"json", "cef"}, field: func(c *Config) any { return &c.Audit.Format },
+		doc: "json: an object on a line (docs/spec/audit-chain.md). cef: ArcSight's Common Event Format."},
 
 	{name: "log.level", def: "info", choices: []string{"debug", "info", "warn", "error"}, field: func(c *Config) any { return &c.Log.Level },
 		doc: "The least important lines to write."},

@@ -117,6 +117,30 @@ func dnsOf(c Config) account.DNS {
 	return r
 }
 
+// Streams are where the events of the audit log go. None of them sends yet.
+func (p *Parts) Streams(c Config) (out []*audit.Stream, err error) {
+	conf := c.Config.Audit
+	words := c.Catalogue.Printer("en", nil)
+	for _, to := range []string{conf.Syslog, conf.HTTP} {
+		if to == "" {
+			continue
+		}
+		s := audit.StreamConfig{DB: p.DB, Log: c.Log, URL: to, Format: conf.Format, CAFile: conf.CAFile, Host: c.Config.Origin().Hostname(), Version: c.Version,
+			Say: func(r store.AuditRow) string { return account.Sentence(words, r) }}
+		if to == conf.HTTP && conf.TokenFile != "" {
+			if s.Token, err = config.ReadSecret(conf.TokenFile); err != nil {
+				return nil, fmt.Errorf("read the token of [audit] http: %w", err)
+			}
+		}
+		stream, err := audit.NewStream(s)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, stream)
+	}
+	return out, nil
+}
+
 // way asks how the way to a domain's mail server is proved.
 func (p *Parts) way(ctx context.Context, domain string) (how string, err error) {
 	if p.protects == nil {

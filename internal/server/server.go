@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/pli-mail/pli/internal/account"
+	"github.com/pli-mail/pli/internal/audit"
 	"github.com/pli-mail/pli/internal/config"
 	"github.com/pli-mail/pli/internal/i18n"
 	"github.com/pli-mail/pli/internal/spool"
@@ -50,6 +51,7 @@ type Server struct {
 	*Parts
 	conf      Config
 	exits     exits
+	streams   []*audit.Stream
 	door      *door // nil without a gateway
 	http      *http.Server
 	redirect  *http.Server
@@ -76,6 +78,9 @@ func New(ctx context.Context, c Config) (_ *Server, err error) {
 		return nil, err
 	}
 	if err := s.Audit.CheckMark(ctx); err != nil {
+		return nil, err
+	}
+	if s.streams, err = s.Streams(c); err != nil {
 		return nil, err
 	}
 	s.protects = s.exits.next.Protects
@@ -153,6 +158,9 @@ func (s *Server) Run(ctx context.Context) error {
 	})
 	work.Go(func() { s.sweep(working) })
 	work.Go(func() { s.Audit.Run(working) })
+	for _, stream := range s.streams {
+		work.Go(func() { stream.Run(working) })
+	}
 	work.Go(func() { s.sweepDomains(working) })
 	work.Go(func() { s.runJobs(working) })
 	work.Go(func() { s.watchCertificates(working) })

@@ -234,6 +234,12 @@ func (tx *Tx) ListAuditHeads(after int64, limit int) ([]AuditHead, error) {
 	return list(rows, err, func(r *sql.Rows) (AuditHead, error) { return scanHead(r.Scan) })
 }
 
+// ListBrokenAudit returns heads of chains that do not verify.
+func (tx *Tx) ListBrokenAudit(limit int) ([]AuditHead, error) {
+	rows, err := tx.rows(`SELECT `+headColumns+` FROM audit_heads WHERE broken_seq > 0 ORDER BY account_id LIMIT $1`, limit)
+	return list(rows, err, func(r *sql.Rows) (AuditHead, error) { return scanHead(r.Scan) })
+}
+
 // KeepAuditHead writes where a chain ends.
 func (tx *Tx) KeepAuditHead(h AuditHead) error {
 	_, err := tx.exec(`INSERT INTO audit_heads (`+headColumns+`, checking_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, 0)
