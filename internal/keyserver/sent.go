@@ -103,14 +103,14 @@ const (
 // SentSearch narrows what Sent lists. Zero fields narrow nothing.
 type SentSearch struct {
 	Filter      Filter
-	Text        string    // a reference, a recipient's whole address, or part of a subject or an address
+	Text        string    // a reference, a recipient's address or how it begins (with its @), or part of a subject or an address
 	From, Until time.Time // sealed from then on, and before then
 }
 
 // Sent lists what a user has sent, newest first, from after the row that after
-// names ("" from the newest). A reference and a recipient's whole address are
-// looked up; any other text is searched for in subjects and addresses, which
-// are read from the newest on. next is "" at the end; a page of such a search
+// names ("" from the newest). A reference, a recipient's address and the
+// beginning of one, to its @ at least, are looked up; any other text is searched
+// for in subjects and addresses, which are read from the newest on. next is "" at the end; a page of such a search
 // may have fewer rows than limit and a next.
 func (s *Service) Sent(ctx context.Context, senderUserID string, find SentSearch, after string, limit int) (rows []SentRow, next string, err error) {
 	limit = min(max(limit, 1), mostSent)
@@ -126,14 +126,31 @@ func (s *Service) Sent(ctx context.Context, senderUserID string, find SentSearch
 		if rows, err = v.byReference(q, text, after); err != nil || len(rows) > 0 {
 			return err
 		}
-		if a, err := mailaddr.Parse(text); err == nil && text != "" {
+		if text == "" {
+			rows, next, err = v.page(q, limit)
+			return err
+		}
+		if a, err := mailaddr.Parse(text); err == nil {
 			byAddress := q
 			byAddress.Address = a.Canonical()
-			if rows, next, err = v.page(byAddress, "", limit); err != nil || len(rows) > 0 {
+			if rows, next, err = v.page(byAddress, limit); err != nil || len(rows) > 0 {
 				return err
 			}
 		}
-		rows, next, err = v.page(q, text, limit)
+		if strings.Contains(text, "@") {
+			n, err := tx.CountBeginning(senderUserID, text)
+			if err != nil {
+				return err
+			}
+			if n > 0 && n <= store.MostBeginning {
+				byAddress := q
+				byAddress.Beginning = text
+				if rows, next, err = v.page(byAddress, limit); err != nil || len(rows) > 0 {
+					return err
+				}
+			}
+		}
+		rows, next, err = v.search(q, text, limit)
 		return err
 	})
 	if err != nil {
@@ -168,36 +185,81 @@ func (v *view) byReference(q store.SentQuery, text, after string) ([]SentRow, er
 	return []SentRow{found[0].SentRow}, nil
 }
 
-// page reads on from where q begins until limit rows contain text.
-func (v *view) page(q store.SentQuery, text string, limit int) (rows []SentRow, next string, err error) {
+// page reads on from where q begins, limit rows.
+func (v *view) page(q store.SentQuery, limit int) (rows []SentRow, next string, err error) {
 	q.Limit = limit + 1
-	if text != "" {
-		q.Limit = searchBatch
+	messages, err := v.tx.ListSent(q)
+	if err != nil {
+		return nil, "", err
 	}
-	for read := 0; read < searchMost; {
-		messages, err := v.tx.ListSent(q)
+	if len(messages) > limit {
+		messages = messages[:limit]
+		next = cursor(messages[limit-1].SealedAt, messages[limit-1].ID)
+	}
+	rows, err = v.sentRows(messages)
+	return rows, next, err
+}
+
+func (v *view) sentRows(messages []store.Message) ([]SentRow, error) {
+	found, err := v.rows(messages)
+	rows := make([]SentRow, len(found))
+	for i, r := range found {
+		rows[i] = r.SentRow
+	}
+	return rows, err
+}
+
+// search reads cards on from where q begins until limit of them contain text,
+// and searchMost at most.
+func (v *view) search(q store.SentQuery, text string, limit int) (rows []SentRow, next string, err error) {
+	q.Limit = searchBatch
+	var ids []string
+	more := true
+read:
+	for read := 0; more && read < searchMost; read += searchBatch {
+		cards, err := v.tx.ListSentCards(q)
 		if err != nil {
 			return nil, "", err
 		}
-		found, err := v.rows(messages)
-		if err != nil {
-			return nil, "", err
-		}
-		for i, row := range found {
-			if len(rows) == limit {
-				return rows, cursor(q.BeforeTime, q.BeforeID), nil
+		more = len(cards) == searchBatch
+		for _, c := range cards {
+			if len(ids) == limit {
+				more = true
+				break read
 			}
-			q.BeforeTime, q.BeforeID = messages[i].SealedAt, messages[i].ID
-			if row.contains(text) {
-				rows = append(rows, row.SentRow)
+			q.BeforeTime, q.BeforeID = c.SealedAt, c.ID
+			ok, err := v.contains(c, text)
+			if err != nil {
+				return nil, "", err
+			}
+			if ok {
+				ids = append(ids, c.ID)
 			}
 		}
-		if len(messages) < q.Limit {
-			return rows, "", nil
-		}
-		read += len(messages)
 	}
-	return rows, cursor(q.BeforeTime, q.BeforeID), nil
+	if more {
+		next = cursor(q.BeforeTime, q.BeforeID)
+	}
+	messages, err := v.tx.ListMessages(ids...)
+	if err != nil {
+		return nil, "", err
+	}
+	rows, err = v.sentRows(messages)
+	return rows, next, err
+}
+
+func (v *view) contains(c store.SentCard, text string) (bool, error) {
+	for _, address := range c.Addresses {
+		if strings.Contains(strings.ToLower(address), text) {
+			return true, nil
+		}
+	}
+	epoch, err := v.epoch(c.AccountID, c.Epoch)
+	if err != nil || epoch.destroyed || len(c.Card) == 0 {
+		return false, err
+	}
+	opened, err := epoch.openCard(c.Message)
+	return strings.Contains(strings.ToLower(opened.Subject), text), err
 }
 
 // A cursor is the last row's time in Unix milliseconds and its message's id.
@@ -314,19 +376,6 @@ func (v *view) correctable(r *SentRecipient) error {
 	row, err := v.tx.FindLetterState(r.SlotID)
 	r.CanCorrect = row == store.OutboxHeld
 	return err
-}
-
-func (r viewRow) contains(query string) bool {
-	if query == "" || strings.Contains(strings.ToLower(r.Subject), query) {
-		return true
-	}
-	ref, isRef := id.ParseReference(query)
-	for _, p := range r.Recipients {
-		if strings.Contains(strings.ToLower(p.Address), query) || isRef && p.Ref == ref {
-			return true
-		}
-	}
-	return false
 }
 
 func (s *Service) newView(tx *store.Tx) (*view, error) {

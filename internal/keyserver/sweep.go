@@ -48,6 +48,7 @@ func (s *Service) Sweep(ctx context.Context) (Swept, error) {
 	errs := []error{s.sweepRows(ctx, &out)}
 	out.Stages, err = s.SweepStages(ctx)
 	errs = append(errs, err)
+	errs = append(errs, s.markEnded(ctx, now))
 	out.Ended, err = s.sweepEnded(ctx, now)
 	errs = append(errs, err)
 	out.Payloads, err = s.sweepPayloads(ctx, now)
@@ -184,6 +185,17 @@ func (s *Service) sweepPayloads(ctx context.Context, now time.Time) (n int, err 
 		}
 		if len(due) < sweepBatch {
 			return n, nil
+		}
+	}
+}
+
+// markEnded marks what has ended by the clock alone, which Sent lists.
+func (s *Service) markEnded(ctx context.Context, now time.Time) error {
+	for {
+		var n int64
+		err := s.c.DB.Update(ctx, func(tx *store.Tx) (err error) { n, err = tx.MarkEnded(now, sweepBatch); return err })
+		if err != nil || n < sweepBatch {
+			return err
 		}
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"os"
 	"runtime"
+	"strings"
 
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -33,6 +34,24 @@ type dialect struct {
 	locker    func() (lock.SessionLocker, error)
 	guarded   string   // counts the triggers that guards makes
 	guards    []string // the audit log only grows: see DB.guardAudit
+}
+
+// begins is the condition that column begins with what beginning made, which
+// has the engine look in the column's index. SQLite compares octets, so that it
+// is a range up to last; in PostgreSQL that depends on the database's collation,
+// and LIKE knows whether it does.
+func (d dialect) begins(column, beginning, last string) string {
+	if d.batched {
+		return column + " >= " + beginning + " AND " + column + " < " + last
+	}
+	return column + " LIKE " + beginning + " AND " + last + " <> ''"
+}
+
+func (d dialect) beginning(s string) string {
+	if d.batched {
+		return s
+	}
+	return strings.NewReplacer(`\`, `\\`, "%", `\%`, "_", `\_`).Replace(s) + "%"
 }
 
 func (d dialect) wrap(err error) error {

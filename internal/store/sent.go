@@ -3,7 +3,6 @@ package store
 import (
 	"database/sql"
 	"fmt"
-	"strings"
 	"time"
 )
 
@@ -24,7 +23,7 @@ var sentWhere = map[SentFilter]string{
 	SentNotOpened: ` AND m.opened = 0`,
 	SentOpened:    ` AND m.opened = 1`,
 	SentLocked:    ` AND m.part_locked = 1`,
-	SentExpired:   ` AND (m.expires_at > 0 AND m.expires_at <= %s OR m.recalled_at > 0)`,
+	SentExpired:   ` AND m.ended = 1`,
 }
 
 // SentQuery chooses messages of one sender. Zero fields choose nothing.
@@ -34,49 +33,140 @@ type SentQuery struct {
 	Now         time.Time // that SentExpired compares with
 	From, Until time.Time // sealed from then on, and before then
 	Address     string    // canonical, of a recipient
+	Beginning   string    // of recipients' canonical addresses; not with Address
 	MessageID   string
 	BeforeTime  time.Time // and BeforeID: of the message after which to go on; zero begins with the newest
 	BeforeID    string
 	Limit       int
 }
 
-// ListSent returns a sender's messages, newest first. Those of one recipient
-// are found by an index that has them in this order.
+// SentCard is what a search reads of a message: when its card may match, or an
+// address does, the whole message is asked for.
+type SentCard struct {
+	Message            // ID, AccountID, Epoch, SealedAt and Card only
+	Addresses []string // as the sender wrote them
+}
+
+// MostBeginning is how many slots ListSent looks up by the beginning of their
+// address. Of one that more have, CountBeginning says so, and most messages do.
+const MostBeginning = 500
+
+// ListSent returns a sender's messages, newest first. Every state, and one
+// recipient, is found by an index that has the messages in this order.
 func (tx *Tx) ListSent(q SentQuery) ([]Message, error) {
-	var where strings.Builder
+	query, args := tx.sent(q, messageColumns)
+	rows, err := tx.rows(query, args...)
+	return list(rows, err, scanMessage)
+}
+
+// ListSentCards is ListSent for a search.
+func (tx *Tx) ListSentCards(q SentQuery) ([]SentCard, error) {
+	query, args := tx.sent(q, `m.id, m.account_id, m.epoch, m.sealed_at, m.card_box`)
+	rows, err := tx.rows(query, args...)
+	cards, err := list(rows, err, func(r *sql.Rows) (c SentCard, err error) {
+		var at int64
+		err = r.Scan(&c.ID, &c.AccountID, &c.Epoch, &at, &c.Card)
+		c.SealedAt = fromMs(at)
+		return c, err
+	})
+	if err != nil || len(cards) == 0 {
+		return nil, err
+	}
+	ids := make([]string, len(cards))
+	byID := make(map[string]*SentCard, len(cards))
+	for i := range cards {
+		ids[i] = cards[i].ID
+		byID[ids[i]] = &cards[i]
+	}
+	in, args := among(ids, 1)
+	rows, err = tx.rows(`SELECT s.message_id, s.display_address FROM slots s WHERE s.message_id IN `+in, args...)
+	_, err = list(rows, err, func(r *sql.Rows) (address string, err error) {
+		var id string
+		err = r.Scan(&id, &address)
+		if c := byID[id]; c != nil {
+			c.Addresses = append(c.Addresses, address)
+		}
+		return address, err
+	})
+	return cards, err
+}
+
+// ListMessages returns messages by their ids, newest first.
+func (tx *Tx) ListMessages(ids ...string) ([]Message, error) {
+	if len(ids) == 0 {
+		return nil, nil
+	}
+	in, args := among(ids, 1)
+	rows, err := tx.rows(`SELECT `+messageColumns+` FROM messages m WHERE m.id IN `+in+` ORDER BY m.sealed_at DESC, m.id DESC`, args...)
+	return list(rows, err, scanMessage)
+}
+
+// CountBeginning returns how many slots of a sender have an address that begins
+// so, MostBeginning + 1 at most.
+func (tx *Tx) CountBeginning(senderID, beginning string) (n int, err error) {
+	err = tx.row(`SELECT COUNT(*) FROM (SELECT 1 AS one FROM slots k WHERE k.sender_id <> '' AND k.sender_id = $1 AND `+
+		tx.dialect.begins("k.address", "$2", "$3")+` LIMIT $4) AS those`,
+		senderID, tx.dialect.beginning(beginning), beginning+"\U0010FFFF", MostBeginning+1).Scan(&n)
+	return n, err
+}
+
+// MarkEnded marks messages whose end has come by now, and returns how many.
+func (tx *Tx) MarkEnded(now time.Time, limit int) (int64, error) {
+	return tx.exec(`UPDATE messages SET ended = 1 WHERE id IN (
+			SELECT id FROM messages WHERE ended = 0 AND expires_at > 0 AND expires_at <= $1 ORDER BY expires_at LIMIT $2)
+		AND ended = 0 AND expires_at > 0 AND expires_at <= $1`, ms(now), limit)
+}
+
+// sent is the statement that reads columns of what q chooses, and its arguments.
+func (tx *Tx) sent(q SentQuery, columns string) (string, []any) {
 	var args []any
 	arg := func(v any) string {
 		args = append(args, v)
 		return fmt.Sprintf("$%d", len(args))
 	}
-	t, id, from := "m.sealed_at", "m.id", "messages m"
-	if q.Address == "" {
-		where.WriteString("m.sender_id = " + arg(q.SenderID))
-	} else {
+	t, id, from, where := "m.sealed_at", "m.id", "messages m", ""
+	sender := arg(q.SenderID)
+	switch {
+	case q.Address != "":
 		t, id, from = "k.sealed_at", "k.message_id", "slots k JOIN messages m ON m.id = k.message_id"
-		where.WriteString("k.sender_id <> '' AND k.sender_id = " + arg(q.SenderID) + " AND k.address = " + arg(q.Address) + " AND m.sender_id = k.sender_id")
+		where = "k.sender_id <> '' AND k.sender_id = " + sender + " AND k.address = " + arg(q.Address) + " AND m.sender_id = k.sender_id"
+	case q.Beginning != "":
+		t, id = "k.sealed_at", "k.message_id"
+		from = `(SELECT DISTINCT k.message_id, k.sealed_at FROM slots k WHERE k.sender_id <> '' AND k.sender_id = ` + sender + ` AND ` +
+			tx.dialect.begins("k.address", arg(tx.dialect.beginning(q.Beginning)), arg(q.Beginning+"\U0010FFFF")) +
+			`) AS k JOIN messages m ON m.id = k.message_id`
+		where = "m.sender_id = " + sender
+	default:
+		where = "m.sender_id = " + sender
 	}
+	narrow := ""
 	if q.MessageID != "" {
-		where.WriteString(" AND " + id + " = " + arg(q.MessageID))
+		narrow += " AND " + id + " = " + arg(q.MessageID)
 	}
 	if !q.BeforeTime.IsZero() {
 		at := arg(ms(q.BeforeTime))
-		where.WriteString(" AND " + t + " <= " + at + " AND (" + t + " < " + at + " OR " + id + " < " + arg(q.BeforeID) + ")")
+		narrow += " AND " + t + " <= " + at + " AND (" + t + " < " + at + " OR " + id + " < " + arg(q.BeforeID) + ")"
 	}
 	if !q.From.IsZero() {
-		where.WriteString(" AND " + t + " >= " + arg(ms(q.From)))
+		narrow += " AND " + t + " >= " + arg(ms(q.From))
 	}
 	if !q.Until.IsZero() {
-		where.WriteString(" AND " + t + " < " + arg(ms(q.Until)))
+		narrow += " AND " + t + " < " + arg(ms(q.Until))
 	}
-	if q.Filter == SentExpired {
-		fmt.Fprintf(&where, sentWhere[q.Filter], arg(ms(q.Now)))
-	} else {
-		where.WriteString(sentWhere[q.Filter])
+	order := ` ORDER BY ` + t + ` DESC, ` + id + ` DESC LIMIT ` + arg(q.Limit)
+	if q.Filter != SentExpired {
+		return `SELECT ` + columns + ` FROM ` + from + ` WHERE ` + where + sentWhere[q.Filter] + narrow + order, args
 	}
-	rows, err := tx.rows(`SELECT `+messageColumns+` FROM `+from+` WHERE `+where.String()+
-		` ORDER BY `+t+` DESC, `+id+` DESC LIMIT `+arg(q.Limit), args...)
-	return list(rows, err, scanMessage)
+	now := arg(ms(q.Now))
+	if q.Address != "" || q.Beginning != "" {
+		return `SELECT ` + columns + ` FROM ` + from + ` WHERE ` + where + narrow +
+			` AND (m.ended = 1 OR m.expires_at > 0 AND m.expires_at <= ` + now + `)` + order, args
+	}
+	// What has ended since the last sweep is little, and found by its end; COALESCE keeps an engine from looking by sender.
+	return `SELECT ` + columns + ` FROM messages m WHERE m.id IN (
+			SELECT id FROM (SELECT m.id FROM messages m WHERE ` + where + sentWhere[SentExpired] + narrow + order + `) AS marked
+			UNION ALL SELECT id FROM (SELECT m.id FROM messages m WHERE COALESCE(m.sender_id, '') = ` + sender + ` AND m.ended = 0
+				AND m.expires_at > 0 AND m.expires_at <= ` + now + narrow + order + `) AS due)` + order, args
 }
 
 func scanMessage(r *sql.Rows) (m Message, err error) {
@@ -108,9 +198,10 @@ func (tx *Tx) HoldMessage(messageID string) (Message, []Slot, error) {
 // destruction. The caller holds it.
 func (tx *Tx) SaveMessage(m Message, partLocked bool) error {
 	_, err := tx.exec(`UPDATE messages SET expires_at = $2, payload_until = $3, epoch = $4, card_box = $5, locked_at = $6, lock_box = $7,
-			part_locked = $8, remind_at = $9, recalled_at = $10, destroyed_at = $11 WHERE id = $1`,
+			part_locked = $8, remind_at = $9, recalled_at = $10, destroyed_at = $11, ended = $12 WHERE id = $1`,
 		m.ID, ms(m.ExpiresAt), ms(m.PayloadUntil), m.Epoch, bytesOf(m.Card), ms(m.LockedAt), m.LockBox,
-		flag(partLocked), ms(m.RemindAt), ms(m.RecalledAt), ms(m.DestroyedAt))
+		flag(partLocked), ms(m.RemindAt), ms(m.RecalledAt), ms(m.DestroyedAt),
+		flag(!m.RecalledAt.IsZero() || !m.ExpiresAt.IsZero() && !m.ExpiresAt.After(tx.Now)))
 	return err
 }
 
