@@ -49,8 +49,8 @@ func proofOf(domain, token string) DNSRecord {
 }
 
 func (s *Service) expected(d DomainView) (out DNSExpected) {
-	if d.Token != "" {
-		out.Proof = proofOf(d.Name, d.Token)
+	if d.Proof != "" {
+		out.Proof = proofOf(d.Name, d.Proof)
 	}
 	if s.c.SPF != "" {
 		out.SPF = DNSRecord{d.Name, "v=spf1 " + s.c.SPF + " ~all"}
@@ -84,7 +84,7 @@ func (s *Service) lookAt(ctx context.Context, d DomainView) (out seen, err error
 	}
 	out.shown = make(map[string]bool)
 	out.checks.DKIM.State = store.CheckNone
-	for i, k := range slices.DeleteFunc(slices.Clone(d.Keys), func(k store.DKIMKey) bool { return k.State == store.KeyRetired }) {
+	for i, k := range slices.DeleteFunc(slices.Clone(d.Keys), func(k DomainKey) bool { return k.State == store.KeyRetired }) {
 		c, err := s.lookFor(ctx, want.DKIM[i], "v=DKIM1")
 		if err != nil {
 			return out, err
@@ -246,7 +246,7 @@ func asDNSFault(err error) error {
 // keep writes what a look at DNS found, if d is still as it was then.
 func (s *Service) keep(tx *store.Tx, actor Actor, d DomainView, found seen) error {
 	now, err := s.domainOf(tx, d.AccountID, d.Name)
-	if err != nil || now.Claimed != d.Claimed || now.Token != d.Token {
+	if err != nil || now.Claimed != d.Claimed || now.Proof != d.Proof {
 		return orNotFound(errors.Join(err, store.ErrNotFound))
 	}
 	if d.Claimed {
@@ -258,7 +258,7 @@ func (s *Service) keep(tx *store.Tx, actor Actor, d DomainView, found seen) erro
 		} else if err != nil && !errors.Is(err, store.ErrNotFound) {
 			return err
 		}
-		if err := tx.InsertDomain(store.Domain{Name: d.Name, AccountID: d.AccountID, Token: d.Token}); err != nil {
+		if err := tx.InsertDomain(store.Domain{Name: d.Name, AccountID: d.AccountID, Proof: d.Proof}); err != nil {
 			return err
 		}
 		if _, err := tx.DeleteClaim(d.AccountID, d.Name); err != nil {
@@ -274,7 +274,7 @@ func (s *Service) keep(tx *store.Tx, actor Actor, d DomainView, found seen) erro
 
 // activate lets the newest key that DNS shows sign, and retires the one before.
 func (s *Service) activate(tx *store.Tx, actor Actor, d DomainView, shown map[string]bool) error {
-	i := slices.IndexFunc(d.Keys, func(k store.DKIMKey) bool { return k.State == store.KeyWaiting && shown[k.Selector] })
+	i := slices.IndexFunc(d.Keys, func(k DomainKey) bool { return k.State == store.KeyWaiting && shown[k.Selector] })
 	if i < 0 {
 		return nil
 	}
@@ -348,10 +348,10 @@ func (s *Service) MakeDKIMKey(ctx context.Context, actor Actor, number int64, na
 func dkimPurpose(k store.DKIMKey) string { return "dkim " + k.Selector + "._domainkey." + k.Domain }
 
 // selector is a name that the domain has not used: pli-202611, pli-202611b …
-func selector(keys []store.DKIMKey, now time.Time) string {
+func selector(keys []DomainKey, now time.Time) string {
 	base := "pli-" + now.UTC().Format("200601")
 	name := base
-	for c := 'b'; slices.ContainsFunc(keys, func(k store.DKIMKey) bool { return k.Selector == name }); c++ {
+	for c := 'b'; slices.ContainsFunc(keys, func(k DomainKey) bool { return k.Selector == name }); c++ {
 		name = base + string(c)
 	}
 	return name
@@ -365,7 +365,7 @@ func (s *Service) RemoveDKIMKey(ctx context.Context, actor Actor, number int64, 
 		if err != nil {
 			return err
 		}
-		if !slices.ContainsFunc(d.Keys, func(k store.DKIMKey) bool { return k.Selector == selector }) {
+		if !slices.ContainsFunc(d.Keys, func(k DomainKey) bool { return k.Selector == selector }) {
 			return notFound()
 		}
 		if err := tx.DeleteDKIMKey(domain, selector); err != nil {

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"strings"
+	"time"
 
 	"github.com/pli-mail/pli/internal/fault"
 	"github.com/pli-mail/pli/internal/mailaddr"
@@ -38,9 +39,9 @@ func (s *Service) Claims(ctx context.Context, actor Actor, number int64) ([]stor
 // DomainView is a domain, or a claim of one, with its keys.
 type DomainView struct {
 	store.Domain
-	Claimed bool   // not proved yet
-	Found   string // of a claim: what is there instead of the record
-	Keys    []store.DKIMKey
+	Claimed bool        // not proved yet
+	Found   string      // of a claim: what is there instead of the record
+	Keys    []DomainKey // the newest first
 	Expects DNSExpected
 }
 
@@ -55,6 +56,14 @@ func (s *Service) Domain(ctx context.Context, actor Actor, number int64, name st
 	return out, err
 }
 
+// DomainKey is a DKIM key without its private part.
+type DomainKey struct {
+	Selector  string
+	Record    string // what DNS must say at SELECTOR._domainkey.DOMAIN
+	State     string
+	ChangedAt time.Time
+}
+
 func (s *Service) domainOf(tx *store.Tx, number int64, domain string) (out DomainView, err error) {
 	out.Domain, err = tx.FindDomain(domain)
 	if errors.Is(err, store.ErrNotFound) || err == nil && out.AccountID != number {
@@ -62,11 +71,17 @@ func (s *Service) domainOf(tx *store.Tx, number int64, domain string) (out Domai
 		if err != nil {
 			return out, orNotFound(err)
 		}
-		out = DomainView{Claimed: true, Found: c.Found, Domain: store.Domain{Name: c.Name, AccountID: number, Token: c.Token, CreatedAt: c.CreatedAt, CheckedAt: c.CheckedAt}}
+		out = DomainView{Claimed: true, Found: c.Found, Domain: store.Domain{Name: c.Name, AccountID: number, Proof: c.Proof, CreatedAt: c.CreatedAt, CheckedAt: c.CheckedAt}}
 	} else if err != nil {
 		return out, err
-	} else if out.Keys, err = tx.ListDKIMKeys(domain); err != nil {
-		return out, err
+	} else {
+		keys, err := tx.ListDKIMKeys(domain)
+		if err != nil {
+			return out, err
+		}
+		for _, k := range keys {
+			out.Keys = append(out.Keys, DomainKey{k.Selector, k.Record, k.State, k.ChangedAt})
+		}
 	}
 	out.Expects = s.expected(out)
 	return out, nil
@@ -150,7 +165,7 @@ func (s *Service) ClaimDomain(ctx context.Context, actor Actor, number int64, na
 		if len(claims) >= maxClaims {
 			return fault.New(fault.Conflict, "dom.many").With("n", maxClaims)
 		}
-		if err := tx.InsertClaim(store.DomainClaim{Name: domain, AccountID: a.ID, Token: token}); err != nil {
+		if err := tx.InsertClaim(store.DomainClaim{Name: domain, AccountID: a.ID, Proof: token}); err != nil {
 			return err
 		}
 		if out, err = s.domainOf(tx, a.ID, domain); err != nil {

@@ -14,7 +14,7 @@ type Domain struct {
 	AccountID int64
 	CreatedAt time.Time
 
-	Token        string // of the record that proved it, "" when the operator said so
+	Proof        string // what the record that proved it holds, "" when the operator said so
 	SendersGroup string // whose members may send under it; "" = whoever has an address in it
 	CheckedAt    time.Time
 	Checks       DomainChecks
@@ -47,7 +47,7 @@ const (
 type DomainClaim struct {
 	Name      string
 	AccountID int64
-	Token     string
+	Proof     string // what the record must hold; no secret
 	CreatedAt time.Time
 	CheckedAt time.Time
 	Found     string
@@ -58,7 +58,7 @@ const domainColumns = `domain, account_id, created_at, token, senders_group, che
 func scanDomain(scan func(...any) error) (d Domain, err error) {
 	var created, checked int64
 	var checks string
-	if err = scan(&d.Name, &d.AccountID, &created, &d.Token, &d.SendersGroup, &checked, &checks); err != nil {
+	if err = scan(&d.Name, &d.AccountID, &created, &d.Proof, &d.SendersGroup, &checked, &checks); err != nil {
 		return d, found(err)
 	}
 	d.CreatedAt, d.CheckedAt = fromMs(created), fromMs(checked)
@@ -70,7 +70,7 @@ func scanDomain(scan func(...any) error) (d Domain, err error) {
 
 // InsertDomain writes d, at the transaction's time; a domain that an account has gives ErrTaken.
 func (tx *Tx) InsertDomain(d Domain) error {
-	_, err := tx.exec(`INSERT INTO domains (domain, account_id, created_at, token) VALUES ($1, $2, $3, $4)`, d.Name, d.AccountID, ms(tx.Now), d.Token)
+	_, err := tx.exec(`INSERT INTO domains (domain, account_id, created_at, token) VALUES ($1, $2, $3, $4)`, d.Name, d.AccountID, ms(tx.Now), d.Proof)
 	return err
 }
 
@@ -120,14 +120,14 @@ const claimColumns = `domain, account_id, token, created_at, checked_at, found`
 
 func scanClaim(scan func(...any) error) (c DomainClaim, err error) {
 	var created, checked int64
-	err = scan(&c.Name, &c.AccountID, &c.Token, &created, &checked, &c.Found)
+	err = scan(&c.Name, &c.AccountID, &c.Proof, &created, &checked, &c.Found)
 	c.CreatedAt, c.CheckedAt = fromMs(created), fromMs(checked)
 	return c, found(err)
 }
 
 // InsertClaim writes c, at the transaction's time; an account's second of a name gives ErrTaken.
 func (tx *Tx) InsertClaim(c DomainClaim) error {
-	_, err := tx.exec(`INSERT INTO domain_claims (`+claimColumns+`) VALUES ($1, $2, $3, $4, 0, '')`, c.Name, c.AccountID, c.Token, ms(tx.Now))
+	_, err := tx.exec(`INSERT INTO domain_claims (`+claimColumns+`) VALUES ($1, $2, $3, $4, 0, '')`, c.Name, c.AccountID, c.Proof, ms(tx.Now))
 	return err
 }
 
