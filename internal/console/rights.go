@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/pli-mail/pli/internal/account"
+	"github.com/pli-mail/pli/internal/fault"
 	"github.com/pli-mail/pli/internal/store"
 	"github.com/pli-mail/pli/internal/web"
 )
@@ -109,6 +110,9 @@ func (c *Console) setRights(r *web.Request) error {
 	n, err := numberOf(r)
 	if err != nil {
 		return err
+	}
+	if err := r.ParseForm(); err != nil {
+		return fault.New(fault.Invalid, "e404.p").Because(err)
 	}
 	group := r.PathValue("group")
 	was, err := c.accounts.GroupRights(r.Context(), r.Actor(), n, group)

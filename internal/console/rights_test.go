@@ -363,3 +363,29 @@ func must[T any](t *testing.T) func(T, error) T {
 		return v
 	}
 }
+
+// A group's rights are what its page says: given, confined, and taken.
+func TestGroupRightsPage(t *testing.T) {
+	t.Parallel()
+	h := house(t)
+	ctx, op := t.Context(), account.Operator("test")
+	ward := must[store.Group](t)(h.Accounts.AddGroup(ctx, op, webtest.Account, "Ward"))
+	b := h.Browser(t)
+	b.SignIn(t, webtest.Admin)
+	path := "/admin/accounts/100042/groups/" + ward.ID
+	b.Post(t, path+"/rights", "on", "0", "right-0", "users", "scope-0", ward.ID, "right-1", "audit", "scope-1", "")
+	got := must[account.GroupRights](t)(h.Accounts.GroupRights(ctx, op, webtest.Account, ward.ID))
+	if len(got.Grants) != 1 || got.Grants[0] != (store.Grant{Right: store.RightUsers, Scope: ward.ID}) {
+		t.Errorf("given %+v", got.Grants)
+	}
+	if a := b.Get(t, path); strings.Count(a.Body, " checked") != 1 || !strings.Contains(a.Body, `value="`+ward.ID+`" selected`) {
+		t.Errorf("the page does not say what was given: %s", a.Body)
+	}
+	b.Post(t, path+"/rights", "right-0", "users", "scope-0", ward.ID)
+	if got = must[account.GroupRights](t)(h.Accounts.GroupRights(ctx, op, webtest.Account, ward.ID)); len(got.Grants) != 0 {
+		t.Errorf("taken, and left %+v", got.Grants)
+	}
+	if a := b.Post(t, path+"/rights", "on", "0", "right-0", "settings", "scope-0", ward.ID); a.Status != 422 {
+		t.Errorf("settings over one group: %d", a.Status)
+	}
+}
