@@ -33,7 +33,8 @@ func (f AuditFilter) IsAll() bool {
 func (tx *Tx) FilterAudit(f AuditFilter, at string, newer bool, limit int) ([]AuditRow, error) {
 	var out []AuditRow
 	read := func(actor, more string) error {
-		rows, err := tx.filterAudit(f, actor, more, at, newer, limit)
+		where, args := f.where(actor, more, at, newer, limit)
+		rows, err := tx.auditRows(where, args...)
 		out = append(out, rows...)
 		return err
 	}
@@ -43,7 +44,7 @@ func (tx *Tx) FilterAudit(f AuditFilter, at string, newer bool, limit int) ([]Au
 	}
 	for _, actor := range actors {
 		// The filters' indexes have what is chained; the last second is read beside them.
-		parts := []string{" AND pos > 0", " AND pos = 0"}
+		parts := []string{" AND pos > 0", unchained}
 		if f.Every || actor == "" && f.Action == "" && f.Target == "" && f.Outcome != Refused {
 			parts = []string{""}
 		}
@@ -66,9 +67,12 @@ func (tx *Tx) FilterAudit(f AuditFilter, at string, newer bool, limit int) ([]Au
 	return out, nil
 }
 
-func (tx *Tx) filterAudit(f AuditFilter, actor, more, at string, newer bool, limit int) ([]AuditRow, error) {
-	var args []any
-	where := "account_id IS NULL"
+// unchained are the words of the index audit_unchained.
+const unchained = " AND pos = 0"
+
+// where is the condition of one actor, with more, and all that comes after it.
+func (f AuditFilter) where(actor, more, at string, newer bool, limit int) (where string, args []any) {
+	where = "account_id IS NULL"
 	and := func(condition string, value any) {
 		args = append(args, value)
 		where += fmt.Sprintf(" AND "+condition, len(args))
@@ -76,6 +80,8 @@ func (tx *Tx) filterAudit(f AuditFilter, actor, more, at string, newer bool, lim
 	switch {
 	case f.Every:
 		where = "id > ''"
+	case more == unchained:
+		where, args = "COALESCE(account_id, 0) = $1", []any{f.AccountID} // so that no index of the account is taken for it
 	case f.AccountID != 0:
 		where, args = "account_id = $1", []any{f.AccountID}
 	}
@@ -112,7 +118,7 @@ func (tx *Tx) filterAudit(f AuditFilter, actor, more, at string, newer bool, lim
 		and(compare, at)
 	}
 	args = append(args, limit)
-	return tx.auditRows(fmt.Sprintf("%s ORDER BY id %s LIMIT $%d", where, order, len(args)), args...)
+	return fmt.Sprintf("%s ORDER BY id %s LIMIT $%d", where, order, len(args)), args
 }
 
 // auditSlack is longer than any transaction takes.
@@ -167,7 +173,7 @@ func (tx *Tx) LastOfChain(accountID int64) (AuditRow, error) {
 
 // ListAuditPos returns the records of all accounts in the order of the notary.
 func (tx *Tx) ListAuditPos(pos int64, limit int) ([]AuditRow, error) {
-	return tx.auditRows("pos > $1 ORDER BY pos LIMIT $2", pos, limit)
+	return tx.auditRows("pos > 0 AND pos > $1 ORDER BY pos LIMIT $2", pos, limit) // pos > 0: in the words of the index
 }
 
 // LockNotary makes this transaction the one that may chain, and returns the
