@@ -163,7 +163,7 @@ var actions = map[action]needs{
 	domainSenders:  needSettings | operators,
 	dkimMake:       needSettings | operators,
 	dkimRemove:     needSettings | operators,
-	groupView:      needUsers | needAudit | operators,
+	groupView:      needUsers | needAudit | needSettings | operators, // settings name groups: who may send, for whom a rule is
 	groupAdd:       needUsers | operators,
 	groupRename:    needUsers | operators,
 	groupDelete:    needUsers | operators,

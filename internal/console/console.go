@@ -120,6 +120,7 @@ type head struct {
 	Organisation string
 	Path         string // of the page, without its query
 	Manages      bool   // the reader has the right over people, over the whole account
+	Settles      bool   // the reader has the right over the settings
 }
 
 // headOf begins a page of an account: its title is page, then the account. The
@@ -127,7 +128,7 @@ type head struct {
 func headOf(r *web.Request, a account.AccountView, page string, between ...web.Link) head {
 	root := accountPath(a.ID)
 	name := r.T("adm.account", "number", a.ID)
-	h := head{Number: a.ID, Organisation: a.Name, Path: r.URL.Path, Manages: a.Held.Has(store.RightUsers)}
+	h := head{Number: a.ID, Organisation: a.Name, Path: r.URL.Path, Manages: a.Held.Has(store.RightUsers), Settles: a.Held.Has(store.RightSettings)}
 	h.Crumbs = append([]web.Link{{URL: "/admin/accounts", Text: r.T("seed.accounts")}, {URL: root, Text: name}}, between...)
 	titles := []string{page}
 	if page == "" {

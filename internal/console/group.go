@@ -17,6 +17,8 @@ type groupsPage struct {
 	Pager       web.Pager
 	Many        bool // enough groups to search among
 	OnlyBuiltin bool
+	Builtin     bool // the built-in one is among them
+	ReadOnly    bool // nothing here is the reader's to change
 }
 
 type groupRow struct {
@@ -41,7 +43,10 @@ func (c *Console) groupsPage(r *web.Request) (*groupsPage, error) {
 		head: headOf(r, a, r.T("seed.groups")), Query: query.Get("q"), Many: a.Groups > 5, OnlyBuiltin: a.Groups == 1,
 		Pager: pager(r, list.Next),
 	}
+	page.ReadOnly = !page.Manages
 	for _, g := range list.Groups {
+		page.Builtin = page.Builtin || g.Builtin
+		page.ReadOnly = page.ReadOnly && !a.Held.Over(store.RightUsers, g.ID)
 		page.Rows = append(page.Rows, groupRow{groupName(r.Printer, g), accountPath(a.ID) + "/groups/" + g.ID, g.Builtin, g.Members, a.Held.Over(store.RightUsers, g.ID)})
 	}
 	return page, nil
