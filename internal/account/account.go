@@ -146,7 +146,7 @@ type FactorLetter struct {
 	Language string
 	TimeZone string
 	What     string // FactorPasskeyAdded and its like
-	Name     string // of a passkey
+	Name     string // of a passkey, or the address
 	At       time.Time
 	Place    string // network address
 }
@@ -159,6 +159,8 @@ const (
 	FactorAuthenticatorRemoved = "authenticator_removed"
 	FactorRecoveryMade         = "recovery_made"
 	FactorRecoveryUsed         = "recovery_used"
+	FactorAliasAdded           = "alias_added"
+	FactorAliasRemoved         = "alias_removed"
 	FactorGivenUsed            = "given_used" // a sign-in with a password that an administrator typed
 )
 

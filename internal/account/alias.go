@@ -47,7 +47,8 @@ func (s *Service) Aliases(ctx context.Context, sess *Session) ([]Alias, error) {
 }
 
 // SendAliasCode mails a code to an address that the person wants to add. It
-// answers the same whether or not the address is anybody's already. Faults:
+// answers the same whether or not the address is anybody's already. Their proof
+// is recent, as what is added opens the person's envelopes. Faults: second.again,
 // err.email, alias.own, alias.many{n}, code.toomany{n}.
 func (s *Service) SendAliasCode(ctx context.Context, sess *Session, address string) error {
 	if !sess.SignedIn() {
@@ -58,10 +59,8 @@ func (s *Service) SendAliasCode(ctx context.Context, sess *Session, address stri
 		return fault.New(fault.Invalid, "err.email").In("email", "err.email", nil).Because(err)
 	}
 	return s.decide(ctx, func(tx *store.Tx) (answer, err error) {
-		if _, err := tx.LockSession(sess.Hash); errors.Is(err, store.ErrNotFound) {
-			return ended(), nil
-		} else if err != nil {
-			return nil, err
+		if _, _, answer, err := provedLately(tx, sess); answer != nil || err != nil {
+			return answer, err
 		}
 		if answer, err = room(tx, sess, a.Canonical()); answer != nil || err != nil {
 			return answer, err
@@ -96,18 +95,17 @@ func room(tx *store.Tx, sess *Session, address string) (answer, err error) {
 
 // AddAlias adds the address to which SendAliasCode mailed that code for this
 // session, and returns it. One that is another person's is refused, without
-// saying whose: by then its mailbox is proved. Faults: those of a code, and
-// alias.taken.
+// saying whose: by then its mailbox is proved. Their other addresses are told.
+// Faults: those of a code, second.again and alias.taken.
 func (s *Service) AddAlias(ctx context.Context, sess *Session, code string) (address string, err error) {
 	if !sess.SignedIn() {
 		return "", ended()
 	}
 	taken := fault.New(fault.Conflict, "alias.taken").In("email", "alias.taken", nil)
 	err = s.decide(ctx, func(tx *store.Tx) (answer, err error) {
-		if _, err := tx.LockSession(sess.Hash); errors.Is(err, store.ErrNotFound) {
-			return ended(), nil
-		} else if err != nil {
-			return nil, err
+		u, _, answer, err := provedLately(tx, sess)
+		if answer != nil || err != nil {
+			return answer, err
 		}
 		c, answer, err := s.tryCode(tx, sess, store.CodeAlias, code, sess.Origin)
 		if answer != nil || err != nil {
@@ -136,6 +134,9 @@ func (s *Service) AddAlias(ctx context.Context, sess *Session, code string) (add
 			return nil, err
 		}
 		address = a.String()
+		if err := s.tellAddresses(tx, sess, u, FactorAliasAdded, address); err != nil {
+			return nil, err
+		}
 		if err := tx.InsertAlias(store.Alias{Address: a.Canonical(), DisplayAddress: address, UserID: sess.UserID}); err != nil {
 			return nil, err
 		}
@@ -152,18 +153,33 @@ func refuseAlias(tx *store.Tx, sess *Session) error {
 		Outcome: store.Refused, Detail: map[string]string{"reason": "alias.taken"}, Origin: sess.Origin})
 }
 
-// RemoveAlias takes a further address from the person; one that is not theirs
-// is no error.
-func (s *Service) RemoveAlias(ctx context.Context, sess *Session, address string) error {
-	if !sess.SignedIn() {
-		return ended()
+// tellAddresses mails a change of a person's addresses to those that they have now.
+func (s *Service) tellAddresses(tx *store.Tx, sess *Session, u store.User, what, address string) error {
+	to, err := tx.ListAliases(u.ID)
+	if err != nil {
+		return err
 	}
+	for _, a := range append(to, store.Alias{DisplayAddress: u.DisplayAddress}) {
+		if err := s.mailFactor(tx, u, a.DisplayAddress, what, address, sess.Origin); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// RemoveAlias takes a further address from the person, whose proof is recent,
+// and tells those that are left; one that is not theirs is no error. Faults:
+// second.again.
+func (s *Service) RemoveAlias(ctx context.Context, sess *Session, address string) error {
 	canonical, _ := typed(address)
-	return s.c.DB.Update(ctx, func(tx *store.Tx) error {
-		err := tx.DeleteAlias(canonical, sess.UserID)
+	return s.changeFactors(ctx, sess, func(tx *store.Tx, u store.User, _ store.Session) error {
+		err := tx.DeleteAlias(canonical, u.ID)
 		if errors.Is(err, store.ErrNotFound) {
 			return nil
 		} else if err != nil {
+			return err
+		}
+		if err := s.tellAddresses(tx, sess, u, FactorAliasRemoved, address); err != nil {
 			return err
 		}
 		return record(tx, person(sess), "alias.remove", sess.User.AccountID, sess.User.Address, "alias", address)

@@ -2,6 +2,7 @@ package account_test
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -101,6 +102,8 @@ func TestAliasLimits(t *testing.T) {
 		w.pass(time.Hour)
 		for i := range 20 {
 			w.pass(7 * time.Minute)
+			lea = get[*account.Session](w)(w.Confirm(w.Context(), lea, better))
+			lea.Origin = here
 			w.ok(w.alias(lea, fmt.Sprintf("b%d@old.example", i)))
 		}
 		w.fails(w.SendAliasCode(w.Context(), lea, "c@old.example"), fault.Conflict, "alias.many")
@@ -141,5 +144,54 @@ func TestKnownDevices(t *testing.T) {
 			}
 			return err
 		}))
+	})
+}
+
+// An old session, which somebody may have found open, neither adds nor removes
+// an address; what changes is told to all the addresses that were there.
+func TestAliasAsksForProof(t *testing.T) {
+	each(t, func(w *world) {
+		ctx := w.Context()
+		w.account(100042, "ada@example.org")
+		lea := w.enrolled(100042, "lea@example.net")
+		lea.Origin = here
+		told := func() (to []string, what, name string) {
+			w.mail.mu.Lock()
+			defer w.mail.mu.Unlock()
+			for _, x := range w.mail.letters {
+				if l, ok := x.(account.FactorLetter); ok {
+					to, what, name = append(to, l.To.Canonical()), l.What, l.Name
+				}
+			}
+			w.mail.letters = nil
+			return to, what, name
+		}
+		w.ok(w.alias(lea, "one@old.example"))
+		if to, what, name := told(); !slices.Equal(to, []string{"lea@example.net"}) || what != account.FactorAliasAdded || name != "one@old.example" {
+			w.Errorf("told %v %s %s", to, what, name)
+		}
+		w.ok(w.alias(lea, "two@old.example"))
+		if to, _, _ := told(); !slices.Equal(to, []string{"one@old.example", "lea@example.net"}) {
+			w.Errorf("told %v", to)
+		}
+		w.ok(w.SendAliasCode(ctx, lea, "eve@old.example"))
+		l, _ := last[account.CodeLetter](w.mail)
+		w.pass(account.FreshLimit)
+		w.fails(w.SendAliasCode(ctx, lea, "eva@old.example"), fault.Denied, "second.again")
+		_, err := w.AddAlias(ctx, lea, l.Code)
+		w.fails(err, fault.Denied, "second.again")
+		w.fails(w.RemoveAlias(ctx, lea, "one@old.example"), fault.Denied, "second.again")
+		if list := get[[]account.Alias](w)(w.Aliases(ctx, lea)); len(list) != 2 {
+			w.Errorf("aliases %+v", list)
+		}
+		if to, _, _ := told(); len(to) != 0 {
+			w.Errorf("told %v of nothing", to)
+		}
+		lea = get[*account.Session](w)(w.Confirm(ctx, lea, better))
+		lea.Origin = here
+		w.ok(w.RemoveAlias(ctx, lea, "one@old.example"))
+		if to, what, _ := told(); !slices.Equal(to, []string{"two@old.example", "lea@example.net"}) || what != account.FactorAliasRemoved {
+			w.Errorf("told %v %s", to, what)
+		}
 	})
 }

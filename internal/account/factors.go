@@ -15,6 +15,7 @@ import (
 
 	"github.com/pli-mail/pli/internal/fault"
 	"github.com/pli-mail/pli/internal/id"
+	"github.com/pli-mail/pli/internal/mailaddr"
 	"github.com/pli-mail/pli/internal/store"
 )
 
@@ -166,27 +167,42 @@ func (s *Service) changeFactors(ctx context.Context, sess *Session, fn func(tx *
 		return ended()
 	}
 	return s.decide(ctx, func(tx *store.Tx) (answer, err error) {
-		u, row, err := owner(tx, sess)
-		if err != nil {
-			return nil, err
-		}
-		if row.Scope != store.ScopeFull {
-			return ended(), nil
-		}
-		if ok, err := fresh(tx, row); err != nil || !ok {
-			return fault.New(fault.Denied, "second.again"), err
+		u, row, answer, err := provedLately(tx, sess)
+		if answer != nil || err != nil {
+			return answer, err
 		}
 		return nil, fn(tx, u, row)
 	})
 }
 
-// tellFactor records a change of a person's factors, and mails it to them.
-func (s *Service) tellFactor(tx *store.Tx, sess *Session, u store.User, what, name string) error {
-	to, err := mailbox(u)
+// provedLately is owner of a session that may change what proves who its person
+// is; answer is why it may not.
+func provedLately(tx *store.Tx, sess *Session) (u store.User, row store.Session, answer, err error) {
+	if u, row, err = owner(tx, sess); err != nil {
+		return u, row, nil, err
+	}
+	if row.Scope != store.ScopeFull {
+		return u, row, ended(), nil
+	}
+	ok, err := fresh(tx, row)
+	if err == nil && !ok {
+		answer = fault.New(fault.Denied, "second.again")
+	}
+	return u, row, answer, err
+}
+
+// mailFactor mails a change of what proves who a person is, to one of their addresses.
+func (s *Service) mailFactor(tx *store.Tx, u store.User, address, what, name, place string) error {
+	to, err := mailaddr.Parse(address)
 	if err != nil {
 		return err
 	}
-	if err := s.c.Post.FactorChanged(tx, FactorLetter{To: to, Language: u.Language, TimeZone: u.TimeZone, What: what, Name: name, At: tx.Now, Place: sess.Origin}); err != nil {
+	return s.c.Post.FactorChanged(tx, FactorLetter{To: to, Language: u.Language, TimeZone: u.TimeZone, What: what, Name: name, At: tx.Now, Place: place})
+}
+
+// tellFactor records a change of a person's factors, and mails it to them.
+func (s *Service) tellFactor(tx *store.Tx, sess *Session, u store.User, what, name string) error {
+	if err := s.mailFactor(tx, u, u.DisplayAddress, what, name, sess.Origin); err != nil {
 		return err
 	}
 	actor := Actor{Kind: KindUser, UserID: u.ID, Address: u.Address, Name: u.Name(), Origin: sess.Origin}

@@ -611,3 +611,21 @@ func TestSignOutDevice(t *testing.T) {
 		w.ok(w.SignOutDevice(ctx, one, other))
 	})
 }
+
+// Whoever finds a browser signed in, and an invitation to click, has proved nothing.
+func TestInvitationProvesNothing(t *testing.T) {
+	each(t, func(w *world) {
+		ctx := w.Context()
+		ada, _ := w.account(100042, "ada@example.org")
+		lea := w.enrolled(100042, "lea@example.net")
+		w.pass(account.FreshLimit)
+		get[account.Pending](w)(w.Invite(ctx, ada.Actor(here), 100042, "", "lea@example.net", time.Time{}))
+		l, _ := last[account.InvitationLetter](w.mail)
+		lea = get[*account.Session](w)(w.Session(ctx, lea.Token))
+		in := get[*account.Session](w)(w.AcceptInvitation(ctx, lea, l.Token, account.Enrolment{}))
+		if !in.SignedIn() || in.Hash == lea.Hash || get[bool](w)(w.Fresh(ctx, in)) {
+			w.Errorf("fresh by an invitation: %+v", in)
+		}
+		w.fails(w.SetUpAuthenticator(ctx, in), fault.Denied, "second.again")
+	})
+}

@@ -295,7 +295,11 @@ func (s *Service) AcceptInvitation(ctx context.Context, sess *Session, token id.
 			return nil, err
 		}
 		if !exists || sess.UserID == u.ID && sess.Scope == store.ScopeFull {
-			out, err = signIn(tx, sess, u, proof{method: store.MethodCode, mailbox: !exists}, sess.Client)
+			p := proof{method: store.MethodCode, mailbox: !exists}
+			if exists { // accepting proves nothing more
+				p.at = sess.CreatedAt
+			}
+			out, err = signIn(tx, sess, u, p, sess.Client)
 		}
 		return nil, err
 	})

@@ -20,9 +20,5 @@ func owesMailbox(tx *store.Tx, u store.User, p proof) (bool, error) {
 // tellGiven mails a person that somebody signed in as them with a password that
 // an administrator knows.
 func (s *Service) tellGiven(tx *store.Tx, u store.User, place string) error {
-	to, err := mailbox(u)
-	if err != nil {
-		return err
-	}
-	return s.c.Post.FactorChanged(tx, FactorLetter{To: to, Language: u.Language, TimeZone: u.TimeZone, What: FactorGivenUsed, At: tx.Now, Place: place})
+	return s.mailFactor(tx, u, u.DisplayAddress, FactorGivenUsed, "", place)
 }

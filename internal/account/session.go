@@ -153,9 +153,10 @@ func view(tx *store.Tx, token id.Token, row store.Session) (*Session, error) {
 
 // proof is what somebody has just shown of who they are.
 type proof struct {
-	method  string // store.MethodCode and its like
-	mailbox bool   // that they read their mail
-	second  bool   // a second factor, too
+	method  string    // store.MethodCode and its like
+	mailbox bool      // that they read their mail
+	second  bool      // a second factor, too
+	at      time.Time // when, zero = now
 }
 
 // signIn puts a new session of u in the place of prev (which may be nil): a
@@ -165,6 +166,9 @@ type proof struct {
 func signIn(tx *store.Tx, prev *Session, u store.User, p proof, client string) (*Session, error) {
 	token, row := newSession(tx.Now, SessionLimit, client)
 	row.UserID, row.Scope, row.Method = u.ID, store.ScopeFull, p.method
+	if !p.at.IsZero() && p.at.Before(tx.Now) {
+		row.CreatedAt = p.at
+	}
 	old, trusted := "", false
 	if prev != nil {
 		was, err := tx.LockSession(prev.Hash)
@@ -176,6 +180,9 @@ func signIn(tx *store.Tx, prev *Session, u store.User, p proof, client string) (
 			p.mailbox = p.mailbox || was.Address == u.Address
 			if was.UserID == u.ID {
 				row.SecondAt, trusted = was.SecondAt, was.Scope == store.ScopeFull
+				if trusted && was.CreatedAt.After(row.CreatedAt) {
+					row.CreatedAt = was.CreatedAt // p is older than what was proved in it
+				}
 				if was.Method != "" && was.Method != store.MethodCode { // it proves most
 					row.Method = was.Method
 				}

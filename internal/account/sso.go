@@ -139,7 +139,11 @@ func (s *Service) vouched(tx *store.Tx, sess *Session, p *sso.Provider, who sso.
 		}
 	}
 	_, counter := typed(u.Address)
-	shown := proof{method: store.MethodOIDC, mailbox: who.Address.Canonical() == u.Address}
+	// A provider that remembers the browser asks nothing of whoever sits there.
+	shown := proof{method: store.MethodOIDC, mailbox: who.Address.Canonical() == u.Address, at: who.At}
+	if shown.at.IsZero() {
+		shown.at = tx.Now.Add(-FreshLimit)
+	}
 	out, err = s.enter(tx, sess, u, shown, triesOf(counter, store.Network(sess.Origin)), actor, "oidc", sess.Client)
 	return out, nil, err
 }

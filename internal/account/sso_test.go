@@ -72,6 +72,27 @@ func TestSSO(t *testing.T) {
 		if also.UserID != in.UserID || also.Address != "guest@example.org" || get[bool](w)(w.Fresh(ctx, also)) {
 			w.Errorf("somebody else's address proves who may change factors: %+v", also)
 		}
+		// Nor does a provider that asks nobody anything, or does not say when it did.
+		if silent := get[*account.Session](w)(finish("lea@example.org", "1")); !silent.SignedIn() || get[bool](w)(w.Fresh(ctx, silent)) {
+			w.Errorf("a silent sign-in proves: %+v", silent)
+		}
+		for _, c := range []struct {
+			ago   time.Duration
+			fresh bool
+		}{{0, true}, {account.FreshLimit - time.Second, true}, {account.FreshLimit, false}, {-time.Hour, true}} {
+			idp.Claims = func(m map[string]any) { m["auth_time"] = w.db.Now().Add(-c.ago).Unix() }
+			s := get[*account.Session](w)(finish("lea@example.org", "1"))
+			if get[bool](w)(w.Fresh(ctx, s)) != c.fresh || s.CreatedAt.After(w.db.Now()) {
+				w.Errorf("proved %s ago: fresh is %t", c.ago, !c.fresh)
+			}
+		}
+		idp.Claims = nil
+		// A silent one on top of a proof takes nothing away.
+		in = w.signIn("lea@example.org", better)
+		in.Origin = faraway
+		if also, _, err := w.FinishSSO(ctx, in, p, begin(in, "lea@example.org", "1")); err != nil || !get[bool](w)(w.Fresh(ctx, also)) {
+			w.Errorf("a proof forgotten: %v %+v", err, also)
+		}
 		get[store.User](w)(w.BlockUser(ctx, ada.Actor(here), 100042, s.UserID))
 		_, err = finish("lea@example.org", "1")
 		w.fails(err, fault.Denied, "sso.failed")

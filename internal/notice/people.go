@@ -2,6 +2,7 @@ package notice
 
 import (
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/pli-mail/pli/internal/i18n"
@@ -185,7 +186,7 @@ func (w *Writer) PasswordChanged(l Languages, at time.Time, place string) (Mail,
 // FactorChanged tells a person that the ways to prove who they are changed.
 type FactorChanged struct {
 	What  string // passkey_added and its like: the end of the texts' keys
-	Name  string // of a passkey
+	Name  string // of a passkey, or the address
 	At    time.Time
 	Place string
 }
@@ -195,8 +196,11 @@ func (w *Writer) FactorChanged(l Languages, f FactorChanged) (Mail, error) {
 	return w.write(l, nil, func(p i18n.Printer) (string, section) {
 		title := p.T("mail.factor." + f.What)
 		body := p.T("mail.factor.body", "date", p.Time(f.At), "place", line(f.Place, 100))
-		if name := line(f.Name, 64); name != "" {
-			body = p.T("mail.factor.name", "name", name) + " " + body
+		switch {
+		case strings.HasPrefix(f.What, "alias_"):
+			body = p.T("mail.factor.address", "address", line(f.Name, 254)) + " " + body
+		case f.Name != "":
+			body = p.T("mail.factor.name", "name", line(f.Name, 64)) + " " + body
 		}
 		return title, section{
 			Heading: title,

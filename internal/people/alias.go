@@ -8,6 +8,8 @@ import (
 	"github.com/pli-mail/pli/internal/web"
 )
 
+const furtherAddresses = "/profile/addresses"
+
 // addressesPage is the part of the profile with a person's further addresses,
 // and with the devices that are remembered for them.
 type addressesPage struct {
@@ -56,6 +58,9 @@ func (p *People) changeAddresses(r *web.Request) error {
 		if err == nil {
 			err = p.accounts.SendAliasCode(r.Context(), r.Session, address)
 		}
+		if fault.HasKey(err, "second.again") {
+			return again(r, err, furtherAddresses)
+		}
 		if err != nil {
 			return r.Again(p.pages, "addresses", page, err)
 		}
@@ -63,6 +68,9 @@ func (p *People) changeAddresses(r *web.Request) error {
 		return r.Render(p.pages, "addresses", page)
 	case "confirm":
 		address, err := p.accounts.AddAlias(r.Context(), r.Session, r.PostFormValue("code"))
+		if fault.HasKey(err, "second.again") {
+			return again(r, err, furtherAddresses)
+		}
 		if err != nil {
 			if !fault.Is(err, fault.Conflict) { // then another address may be typed
 				page.Sent = r.PostFormValue("email")
@@ -73,7 +81,7 @@ func (p *People) changeAddresses(r *web.Request) error {
 	case "remove":
 		address := r.PostFormValue("address")
 		if err := p.accounts.RemoveAlias(r.Context(), r.Session, address); err != nil {
-			return err
+			return again(r, err, furtherAddresses)
 		}
 		r.Flash("ok", "alias.removed", "address", address)
 	case "forget":
@@ -82,5 +90,5 @@ func (p *People) changeAddresses(r *web.Request) error {
 		}
 		r.Flash("ok", "alias.forgotten")
 	}
-	return r.Redirect("/profile/addresses")
+	return r.Redirect(furtherAddresses)
 }

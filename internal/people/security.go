@@ -82,21 +82,21 @@ func (p *People) changeSecurity(r *web.Request) (err error) {
 	case "recovery":
 		codes, err := p.accounts.NewRecoveryCodes(r.Context(), r.Session)
 		if err != nil {
-			return again(r, err)
+			return again(r, err, security)
 		}
 		return p.showCodes(r, codes)
 	}
 	if err != nil {
-		return again(r, err)
+		return again(r, err, security)
 	}
 	return r.Redirect(security)
 }
 
-// again leads to the page that asks once more who this is, if that is what err
-// is about.
-func again(r *web.Request, err error) error {
+// again leads to the page that asks once more who this is, and then to next, if
+// that is what err is about.
+func again(r *web.Request, err error, next string) error {
 	if fault.HasKey(err, "second.again") {
-		return r.Redirect("/second?next=" + security)
+		return r.Redirect("/second?next=" + next)
 	}
 	return err
 }
@@ -129,7 +129,7 @@ func (p *People) addPasskey(r *web.Request) error {
 		return p.factorAdded(r, s, codes, "passkey.added")
 	}
 	if fault.HasKey(err, "second.again") || !web.Mendable(err) {
-		return again(r, err)
+		return again(r, err, security)
 	}
 	page, perr := p.securityPage(r)
 	if perr != nil {
@@ -173,7 +173,7 @@ func (p *People) changePasskey(r *web.Request) error {
 	}
 	if r.PostFormValue("do") == "remove" {
 		if err := p.accounts.RemovePasskey(r.Context(), r.Session, page.ID); err != nil {
-			return again(r, err)
+			return again(r, err, security)
 		}
 		r.Flash("ok", "passkey.removed", "name", page.Name)
 		return r.Redirect(security)
@@ -223,7 +223,7 @@ func (p *People) confirmAuthenticator(r *web.Request) error {
 		return p.factorAdded(r, s, codes, "totp.added")
 	}
 	if !web.Mendable(err) {
-		return again(r, err)
+		return again(r, err, security)
 	}
 	page, perr := p.authenticatorPage(r)
 	if fault.HasKey(perr, "totp.none") {

@@ -48,6 +48,7 @@ type Identity struct {
 	Issuer  string
 	Subject string // unique for the issuer, and never given to anybody else
 	Address mailaddr.Address
+	At      time.Time // when they proved there who they are; zero where the provider does not say
 }
 
 // New returns a provider. Nothing is asked yet.
@@ -155,6 +156,7 @@ func (p *Provider) Identify(ctx context.Context, code, nonce, verifier string) (
 
 // claims are what is read of an ID token beyond what the library checks.
 type claims struct {
+	At       int64  `json:"auth_time"` // seconds since 1970 (Core, section 2)
 	Party    string `json:"azp"`
 	Email    string `json:"email"`
 	Verified any    `json:"email_verified"`
@@ -198,7 +200,11 @@ func (p *Provider) vouched(subject string, c claims) (Identity, error) {
 	if !p.Vouches(a.Domain()) {
 		return Identity{}, p.fault(fault.Denied, "sso.domain", fmt.Errorf("%s is not a domain of this provider's", a.Domain()))
 	}
-	return Identity{Issuer: p.Issuer, Subject: subject, Address: a}, nil
+	who := Identity{Issuer: p.Issuer, Subject: subject, Address: a}
+	if c.At > 0 {
+		who.At = time.Unix(c.At, 0)
+	}
+	return who, nil
 }
 
 // exchangeError says what went wrong without the answer's body, which may repeat the code.
