@@ -330,8 +330,8 @@ func TestEntryPages(t *testing.T) {
 	e := send(t, h)
 	b := h.Browser(t)
 	for path, coop := range map[string]string{
-		"/r": "", "/l": "", "/m/" + e.Ref: "", "/s/0123": "", "/up": "same-origin", "/open": "same-origin", "/open?id=00": "same-origin",
-		"/e/" + e.Ref: "same-origin",
+		"/r": "", "/l": "", "/m/" + e.Ref: "", "/s/0123": "", "/up": "same-origin-allow-popups", "/open": "same-origin-allow-popups", "/open?id=00": "same-origin-allow-popups",
+		"/e/" + e.Ref: "same-origin-allow-popups",
 	} {
 		a := b.Get(t, path+map[bool]string{true: "&", false: "?"}[strings.Contains(path, "?")]+"lang=en")
 		if got := a.Header.Get("Cross-Origin-Opener-Policy"); got != coop || a.Status != 200 {

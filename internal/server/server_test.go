@@ -127,7 +127,7 @@ func TestServe(t *testing.T) {
 		}
 	}
 	r, _ := get(t, http.DefaultClient, origin+"/open") // AT-15, AT-16: the page that opens is cut off from its opener, the entry pages are not
-	if r.Header.Get("Cross-Origin-Opener-Policy") != "same-origin" {
+	if r.Header.Get("Cross-Origin-Opener-Policy") != "same-origin-allow-popups" {
 		t.Errorf("/open: %v", r.Header)
 	}
 	if r, _ := get(t, http.DefaultClient, origin+"/r"); r.Header.Get("Cross-Origin-Opener-Policy") != "" {

@@ -56,12 +56,15 @@ func (r *Request) AllowContent(name string, sources ...string) {
 
 // headers are on every answer, also on failures.
 // An entry page has no Cross-Origin-Opener-Policy, also when it ends in the page
-// of a failure: with one, the envelope's page could not hand over (AT-15).
+// of a failure: with one, the envelope's page could not hand over (AT-15). The
+// others allow popups, of which they open none that may look back: Firefox keeps
+// a tab's policy for a file that is opened in it next, and with same-origin alone
+// the file's button would open a page that cannot be handed anything.
 func (k *Kit) headers(h http.Header, p policy, entry bool) {
 	h.Set("Content-Security-Policy", p.String())
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Referrer-Policy", "no-referrer")
-	if h.Set("Cross-Origin-Opener-Policy", "same-origin"); entry {
+	if h.Set("Cross-Origin-Opener-Policy", "same-origin-allow-popups"); entry {
 		h.Del("Cross-Origin-Opener-Policy")
 	}
 	h.Set("Cross-Origin-Resource-Policy", "same-origin")

@@ -139,7 +139,7 @@ func TestHeaders(t *testing.T) {
 				t.Errorf("%s: the policy has no %s: %s", path, part, csp)
 			}
 		}
-		want := "same-origin"
+		want := "same-origin-allow-popups"
 		if path == "/entry" {
 			want = ""
 		}
