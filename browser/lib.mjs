@@ -81,11 +81,24 @@ export async function sound(page, name, { lang, rules = standards } = {}) {
   const seen = await page.evaluate(() => ({
     h1: [...document.querySelectorAll('h1')].filter((h) => h.checkVisibility()).length, title: document.title, lang: document.documentElement.lang,
     overflow: document.documentElement.scrollWidth - document.documentElement.clientWidth,
+    broken: [...document.querySelectorAll('main, #flash')].flatMap((top) => { // references that break at their hyphen
+      const found = [], texts = document.createTreeWalker(top, NodeFilter.SHOW_TEXT);
+      for (let n; (n = texts.nextNode());) {
+        for (const m of n.data.matchAll(/\b[2-9A-Z]{3}-[2-9A-Z]{3}\b/g)) {
+          const r = document.createRange();
+          r.setStart(n, m.index);
+          r.setEnd(n, m.index + m[0].length);
+          if (new Set([...r.getClientRects()].map((b) => b.top)).size > 1) found.push(m[0]);
+        }
+      }
+      return found;
+    }),
     keys: (document.body.innerText.match(/\b(?:[a-z]+\d?)\.[a-z_]{2,}(?:\.[a-z_]+)?\b(?!@)/g) || []),
   }));
   assert.equal(seen.h1, 1, `${name}: ${seen.h1} h1 at ${page.url()}`);
   assert.ok(seen.title, `${name}: no title`);
   assert.ok(seen.overflow <= 0, `${name}: scrolls ${seen.overflow} px sideways at ${page.url()}`);
+  assert.deepEqual(seen.broken, [], `${name}: a reference breaks at ${page.url()}`);
   if (lang) assert.equal(seen.lang, lang, `${name}: language ${seen.lang}`);
   if (!(await page.evaluate(() => !!window.axe))) await page.evaluate(axe);
   const result = await page.evaluate((runOnly) => window.axe.run(document, { runOnly, resultTypes: ['violations'] }), rules);

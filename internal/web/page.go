@@ -30,6 +30,7 @@ func (k *Kit) Parse(fsys fs.FS) (*Pages, error) {
 		// Only what is the same for every visitor may be here.
 		"static": k.static.url,
 		"icon":   icon,
+		"refs":   refs,
 	}).ParseFS(files, "layout/*.html")
 	if err != nil {
 		return nil, fmt.Errorf("parse layout: %w", err)
@@ -73,6 +74,14 @@ func (k *Kit) Parse(fsys fs.FS) (*Pages, error) {
 		p.named[strings.TrimSuffix(path.Base(n), ".html")] = t
 	}
 	return p, nil
+}
+
+var reference = regexp.MustCompile(`\b[2-9A-Z]{3}-[2-9A-Z]{3}\b`)
+
+// refs writes a sentence as HTML in which no reference breaks at its hyphen. It
+// stays a plain hyphen, so that what is copied can be typed.
+func refs(sentence string) template.HTML {
+	return template.HTML(reference.ReplaceAllString(template.HTMLEscapeString(sentence), `<span class="nowrap">$0</span>`))
 }
 
 var loose = regexp.MustCompile(`\s[a-zA-Z-]+=('|\{\{)`)
