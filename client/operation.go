@@ -19,6 +19,12 @@ const (
 	SignedIn                // a person's session, or a token
 )
 
+// Scopes of an API token beside the rights of a group.
+const (
+	ScopeSend = "send" // to send as its maker, and to see what they sent
+	AnyScope  = "any"  // of what any token may call
+)
+
 // Spec is what an operation says of itself: the router, the OpenAPI document,
 // the readable page and the tests are made from it.
 type Spec struct {
@@ -29,7 +35,7 @@ type Spec struct {
 	Summary string // one line
 	Note    string // what a caller must know besides, "" for nothing
 	Who     Who
-	Right   string // that an API token must have, "": tokens may not call it
+	Right   string // scope that an API token must have, AnyScope: whichever; "": tokens may not call it
 	Status  int    // of success, 200 unless said
 	Fails   []int  // HTTP statuses of refusals that are this operation's own, beside Failures' common ones
 	Retry   bool   // takes Idempotency-Key
@@ -107,7 +113,7 @@ func (o Operation[In, Out]) Types() (in, out reflect.Type) {
 // Failures are the statuses that an operation may refuse with, in order.
 func Failures(s Spec, in reflect.Type) []int {
 	out := append([]int{http.StatusUnauthorized, http.StatusTooManyRequests}, s.Fails...)
-	if s.Who == SignedIn {
+	if s.Who == SignedIn || s.Right == "" { // where a token may not come
 		out = append(out, http.StatusForbidden)
 	}
 	params := Params(in)

@@ -41,7 +41,7 @@ type SecondIn struct {
 // The session's operations.
 var (
 	GetServer = Operation[None, Server]{Spec{ID: "getServer", Method: http.MethodGet, Path: "/api/v1/server", Tag: "Session",
-		Summary: "What the server is", Who: Anyone}}
+		Summary: "What the server is", Who: Anyone, Right: AnyScope}}
 	Visit = Operation[None, Session]{Spec{ID: "visit", Method: http.MethodPost, Path: "/api/v1/visit", Tag: "Session",
 		Summary: "Begin a visitor's session, for opening an envelope", Who: Anyone}}
 	SignIn = Operation[SignInIn, Session]{Spec{ID: "signIn", Method: http.MethodPost, Path: "/api/v1/session", Tag: "Session",

@@ -86,7 +86,7 @@ func (s *Service) CheckImport(ctx context.Context, actor Actor, number int64, ho
 		return ImportView{}, err
 	}
 	j := store.Job{ID: id.New(), AccountID: a.ID, Kind: KindImport, State: store.JobReading, ActorID: actor.UserID, Actor: actor.String(),
-		ActorName: actor.Name, Origin: actor.Origin, Language: actor.Language, Params: string(params)}
+		ActorName: actor.Name, TokenID: actor.TokenID, Origin: actor.Origin, Language: actor.Language, Params: string(params)}
 	if err := s.act(ctx, actor, userImport, number, func(tx *store.Tx, _ store.Account) error { return tx.InsertJob(j) }); err != nil {
 		return ImportView{}, err
 	}
@@ -415,7 +415,7 @@ func (s *Service) StartImport(ctx context.Context, actor Actor, number int64, jo
 			return fault.New(fault.Conflict, "im.allornothing").With("n", v.Counts[store.RowError])
 		}
 		j.State, j.Total, j.Position = store.JobRunning, v.Valid(), 0
-		j.ActorID, j.Actor, j.ActorName, j.Origin, j.Language = actor.UserID, actor.String(), actor.Name, actor.Origin, actor.Language
+		j.ActorID, j.TokenID, j.Actor, j.ActorName, j.Origin, j.Language = actor.UserID, actor.TokenID, actor.String(), actor.Name, actor.Origin, actor.Language
 		if err := tx.SetJob(j, time.Time{}); err != nil {
 			return err
 		}
@@ -474,7 +474,7 @@ const (
 // actorOf is who began a job, acting without their session, which may have
 // ended: what they may do is what they may do now.
 func actorOf(j store.Job) Actor {
-	a := Actor{Kind: KindUser, UserID: j.ActorID, Name: j.ActorName, Origin: j.Origin, Language: j.Language}
+	a := Actor{Kind: KindUser, UserID: j.ActorID, TokenID: j.TokenID, Name: j.ActorName, Origin: j.Origin, Language: j.Language}
 	if a.UserID == "" {
 		a.Kind = KindOperator
 	} else if len(j.Actor) > len("user:") {

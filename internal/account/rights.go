@@ -28,6 +28,7 @@ type Actor struct {
 	Name        string
 	Origin      string // network address, or "terminal"
 	SessionHash string // of the session that acts, "" where there is none
+	TokenID     string // of the API token that acts, "" where there is none
 	Language    string // in which they act, and their letters are written; "" = the account's
 }
 
@@ -42,7 +43,11 @@ func (s *Session) Actor(origin string) Actor {
 	if s == nil || s.User == nil || s.Scope != store.ScopeFull {
 		return Actor{Origin: origin}
 	}
-	return Actor{Kind: KindUser, UserID: s.User.ID, Address: s.User.Address, Name: s.User.Name(), Origin: origin, SessionHash: s.Hash}
+	a := Actor{Kind: KindUser, UserID: s.User.ID, Address: s.User.Address, Name: s.User.Name(), Origin: origin, SessionHash: s.Hash}
+	if s.APIToken != nil {
+		a.TokenID = s.APIToken.ID
+	}
+	return a
 }
 
 // String is how the audit records name the actor.
@@ -118,6 +123,10 @@ const (
 	rulesView      action = "rules.view"
 	rulesSet       action = "rules.set"
 
+	tokenView   action = "token.view"
+	tokenMake   action = "token.make"
+	tokenRevoke action = "token.revoke"
+
 	// Done by the person who was invited, who needs no right but the token.
 	inviteAccept  action = "invitation.accept"
 	inviteDecline action = "invitation.decline"
@@ -189,6 +198,9 @@ var actions = map[action]needs{
 	upstreamRemove: operators,
 	rulesView:      needSettings | needAudit | operators,
 	rulesSet:       needSettings | operators,
+	tokenView:      needIntegrations | operators,
+	tokenMake:      needIntegrations | operators,
+	tokenRevoke:    needIntegrations | operators,
 }
 
 // refusal is an answer that must be recorded before it is given.
@@ -243,6 +255,9 @@ func can(tx *store.Tx, actor Actor, act action, number int64, lock bool) (store.
 		return store.Account{}, reach{}, err
 	}
 	holds, err := tx.ListHoldings(u.ID, number)
+	if err == nil && actor.TokenID != "" {
+		live, holds, err = throughToken(tx, actor, number, holds)
+	}
 	if err != nil {
 		return store.Account{}, reach{}, err
 	}
@@ -344,10 +359,14 @@ func (s *Service) refused(ctx context.Context, actor Actor, act action, err erro
 	if !errors.As(err, &r) {
 		return orNotFound(err)
 	}
+	detail := map[string]string{"reason": r.fault.Key}
+	if actor.TokenID != "" {
+		detail["token"] = actor.TokenID
+	}
 	if err := s.c.DB.Update(context.WithoutCancel(ctx), func(tx *store.Tx) error {
 		return tx.InsertAudit(store.AuditRow{
 			AccountID: r.account, Actor: actor.String(), Action: string(act), Target: r.target,
-			Outcome: store.Refused, Detail: map[string]string{"reason": r.fault.Key}, Origin: actor.Origin,
+			Outcome: store.Refused, Detail: detail, Origin: actor.Origin,
 		})
 	}); err != nil {
 		return err
@@ -360,6 +379,9 @@ func record(tx *store.Tx, actor Actor, act action, number int64, target string, 
 	m := make(map[string]string, len(details)/2)
 	for i := 0; i+1 < len(details); i += 2 {
 		m[details[i]] = details[i+1]
+	}
+	if actor.TokenID != "" {
+		m["token"] = actor.TokenID
 	}
 	return tx.InsertAudit(store.AuditRow{AccountID: number, Actor: actor.String(), Action: string(act), Target: target, Detail: m, Origin: actor.Origin})
 }

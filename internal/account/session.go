@@ -20,13 +20,14 @@ type Session struct {
 	Address   string // canonical, proven in this session by a code or a password of one's own; "" = none
 	UserID    string // "" for a visitor
 	User      *store.User
-	Account   *store.Account // of the user, nil when they belong to none
-	AdminOf   []int64        // numbers of the accounts in which the user has some right
-	Nonce     []byte         // 32 bytes, for proofs of possession
-	Client    string         // browser or terminal
-	Method    string         // what it was proved by: store.MethodCode and its like; "" = nothing
-	SecondAt  time.Time      // when a second factor was last proved in it
-	Origin    string         // network address; for whoever received the request to fill
+	Account   *store.Account  // of the user, nil when they belong to none
+	APIToken  *store.APIToken // by which it is known instead of by a session; nil in all others
+	AdminOf   []int64         // numbers of the accounts in which the user has some right
+	Nonce     []byte          // 32 bytes, for proofs of possession
+	Client    string          // browser or terminal
+	Method    string          // what it was proved by: store.MethodCode and its like; "" = nothing
+	SecondAt  time.Time       // when a second factor was last proved in it
+	Origin    string          // network address; for whoever received the request to fill
 	CreatedAt time.Time
 	SeenAt    time.Time
 	ExpiresAt time.Time // absolute end

@@ -70,7 +70,17 @@ func Register(c Config) error {
 	handle(a, client.RemoveDomain, a.removeDomain)
 	handle(a, client.MakeDKIMKey, a.makeKey)
 	handle(a, client.RemoveDKIMKey, a.removeKey)
+	handle(a, client.ListTokens, a.listTokens)
+	handle(a, client.MakeToken, a.makeToken)
+	handle(a, client.GetToken, a.getToken)
+	handle(a, client.RevokeToken, a.revokeToken)
 	return a.document()
+}
+
+// actorOf is who acts on the key server.
+func actorOf(r *web.Request) keyserver.Actor {
+	a := r.Actor()
+	return keyserver.Actor{UserID: a.UserID, Name: a.String(), Origin: a.Origin, Token: a.TokenID}
 }
 
 func b64(b []byte) string { return base64.RawURLEncoding.EncodeToString(b) }
@@ -179,7 +189,7 @@ func (a *api) register(r *web.Request, in client.RegisterIn) (out client.Registe
 		Sender:    keyserver.Sender{UserID: u.ID, Address: sender.Canonical(), Name: u.Name(), Verified: verified},
 		KeepUntil: a.Now().AddDate(0, 0, acc.KeepDays), Larges: in.Larges,
 		NotifyOpened: u.NotifyOpened, Carrier: keyserver.CarrierFile, Permissions: policy.Permissions{Level: in.Level, Passphrase: in.Passphrase},
-		Actor: keyserver.Actor{UserID: u.ID, Name: r.Actor().String(), Origin: r.Client()},
+		Actor: actorOf(r),
 	}
 	if err := a.fill(&m, in); err != nil {
 		return out, err

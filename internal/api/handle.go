@@ -32,6 +32,9 @@ func handle[In, Out any](a *api, o client.Operation[In, Out], fn func(*web.Reque
 	if o.MaxBody > 0 {
 		opts = append(opts, web.Body(o.MaxBody))
 	}
+	if o.Right != "" {
+		opts = append(opts, web.Tokens())
+	}
 	if o.Tag == "Session" {
 		opts = append(opts, web.AnyScope())
 	}

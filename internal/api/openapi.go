@@ -113,7 +113,11 @@ func openAPI(origin string, ops []declared) object {
 func operation(types schemas, o declared) object {
 	out := object{{"operationId", o.ID}, {"tags", []string{o.Tag}}, {"summary", o.Summary}}
 	note := o.Note
-	if o.Right != "" {
+	switch o.Right {
+	case "":
+		note = strings.TrimSpace(note + " Not with an API token.")
+	case client.AnyScope:
+	default:
 		note = strings.TrimSpace(note + " An API token needs the scope " + o.Right + ".")
 	}
 	if note != "" {

@@ -84,6 +84,11 @@ func New(kit *web.Kit, accounts *account.Service) error {
 	kit.Handle("GET "+account+"/domains/{domain}/remove", c.confirmRemoveDomain, web.Admin)
 	kit.Handle("POST "+account+"/domains/{domain}/remove", c.removeDomain, web.Admin)
 
+	kit.Handle("GET "+account+"/integrations", c.integrations, web.Admin)
+	kit.Handle("POST "+account+"/integrations", c.makeToken, web.Admin)
+	kit.Handle("GET "+account+"/integrations/tokens/{token}/revoke", c.confirmRevokeToken, web.Admin)
+	kit.Handle("POST "+account+"/integrations/tokens/{token}/revoke", c.revokeToken, web.Admin)
+
 	kit.Handle("GET "+account+"/users", c.users, web.Admin)
 	kit.Handle("GET "+account+"/users/new", c.newUser, web.Admin)
 	kit.Handle("POST "+account+"/users/new", c.addUser, web.Admin)
@@ -146,7 +151,7 @@ func headOf(r *web.Request, a account.AccountView, page string, between ...web.L
 	}{
 		{"", "ov.tab", true}, {"/groups", "seed.groups", people}, {"/users", "seed.users", people},
 		{"/domains", "d.h1", a.Held.Has(store.RightSettings) || a.Held.Has(store.RightAudit)},
-		{"/requests", "adm.requests", h.Manages}, {"/audit", "au.h1", a.Held.Has(store.RightAudit)},
+		{"/integrations", "it.h1", a.Held.Has(store.RightIntegrations)}, {"/requests", "adm.requests", h.Manages}, {"/audit", "au.h1", a.Held.Has(store.RightAudit)},
 	} {
 		if !t.may {
 			continue

@@ -34,6 +34,22 @@ func ParseToken(s string) (Token, error) {
 	return Token{s}, nil
 }
 
+// apiPrefix is what an API token begins with: whoever finds one, by eye or by a
+// scanner of leaked secrets, knows what it is.
+const apiPrefix = "pli_"
+
+// NewAPIToken returns a new token for programs, pli_….
+func NewAPIToken() Token { return Token{apiPrefix + NewToken().s} }
+
+// ParseAPIToken reads what Reveal gave of one. No other token is one.
+func ParseAPIToken(s string) (Token, error) {
+	rest, ok := strings.CutPrefix(s, apiPrefix)
+	if _, err := ParseToken(rest); !ok || err != nil {
+		return Token{}, errors.New("not an API token")
+	}
+	return Token{s}, nil
+}
+
 // Reveal returns the token itself.
 func (t Token) Reveal() string { return t.s }
 

@@ -164,13 +164,16 @@ func (s *Service) ActOnSent(ctx context.Context, a Actor, act Act, find SentSear
 // give: whoever gives it chooses who reads the message.
 func mayAct(tx *store.Tx, a Actor, kind string, m store.Message) (bool, error) {
 	if a.UserID != "" && a.UserID == m.SenderID {
-		return true, nil
+		return tx.TokenAllows(a.Token, a.UserID, m.AccountID, store.ScopeSend)
 	}
 	if kind == ActReaddress {
 		return false, nil
 	}
 	if a.UserID == "" {
 		return slices.Contains(a.AdminOf, m.AccountID), nil
+	}
+	if ok, err := tx.TokenAllows(a.Token, a.UserID, m.AccountID, store.RightMessages); !ok || err != nil {
+		return false, err
 	}
 	return tx.HasRight(a.UserID, m.AccountID, store.RightMessages, m.SenderID)
 }

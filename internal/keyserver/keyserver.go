@@ -57,6 +57,7 @@ type Actor struct {
 	UserID  string
 	Name    string  // as audited: user:<address>, operator:<name>
 	Origin  string  // network address, or "terminal"
+	Token   string  // of the API token that acts, "" = none
 	AdminOf []int64 // of who has no user: accounts that they act on
 }
 

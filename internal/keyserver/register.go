@@ -196,6 +196,11 @@ func (s *Service) register(tx *store.Tx, m NewMessage, out *Registered) error {
 		return err
 	}
 	now := later(tx.Now, mark)
+	if ok, err := tx.TokenAllows(m.Actor.Token, m.Actor.UserID, m.AccountID, store.ScopeSend); err != nil {
+		return err
+	} else if !ok {
+		return fault.New(fault.Denied, "tok.nosend")
+	}
 	if !m.ExpiresAt.IsZero() && !m.ExpiresAt.After(now) {
 		return fault.New(fault.Invalid, "exp.past").In("expires_at", "exp.past", nil)
 	}

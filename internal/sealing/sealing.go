@@ -101,6 +101,7 @@ type Request struct {
 	Larges      []string             // ids of files beside the mail, whose keys are in Files
 	NoticeLang  string               // of the mail: en, fr, or both; a recipient who is a user gets their own
 	Origin      string               // network address, for the audit record
+	Token       string               // of the API token that sends, "" = none
 	// Draft, if not nil, is what the message is sent from: its files are the
 	// message's, and it is kept for Hold and then goes.
 	Draft *Draft
@@ -239,7 +240,7 @@ func (j *job) register(ctx context.Context) (Result, error) {
 		KeepUntil: keep, ExpiresAt: j.r.ExpiresAt, NotifyOpened: j.r.Notify, Carrier: keyserver.CarrierMail,
 		RemindAt:    j.r.RemindAt,
 		Permissions: j.permissions(), Larges: j.r.Larges,
-		Actor: keyserver.Actor{UserID: j.r.Sender.UserID, Name: "user:" + j.from.Canonical(), Origin: j.r.Origin},
+		Actor: keyserver.Actor{UserID: j.r.Sender.UserID, Name: "user:" + j.from.Canonical(), Origin: j.r.Origin, Token: j.r.Token},
 		Then: func(tx *store.Tx, reg keyserver.Registered) error {
 			if err := j.enqueueOpen(tx); err != nil {
 				return err

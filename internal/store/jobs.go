@@ -12,6 +12,7 @@ type Job struct {
 	Kind      string
 	State     string
 	ActorID   string // of a user, "" for the operator
+	TokenID   string // of the API token that they acted by, "" = none
 	Actor     string // as in the audit log
 	ActorName string
 	Origin    string
@@ -51,20 +52,20 @@ type JobRow struct {
 	Data    string // JSON
 }
 
-const jobColumns = `id, account_id, kind, state, actor_id, actor, actor_name, origin, language, params, total, done, failed, position, reason, created_at, ended_at`
+const jobColumns = `id, account_id, kind, state, actor_id, actor, actor_name, origin, language, params, total, done, failed, position, reason, created_at, ended_at, token_id`
 
 func scanJob(scan func(...any) error) (j Job, err error) {
 	var created, ended int64
 	err = scan(&j.ID, &j.AccountID, &j.Kind, &j.State, &j.ActorID, &j.Actor, &j.ActorName, &j.Origin, &j.Language, &j.Params,
-		&j.Total, &j.Done, &j.Failed, &j.Position, &j.Reason, &created, &ended)
+		&j.Total, &j.Done, &j.Failed, &j.Position, &j.Reason, &created, &ended, &j.TokenID)
 	j.CreatedAt, j.EndedAt = fromMs(created), fromMs(ended)
 	return j, found(err)
 }
 
 // InsertJob writes j, at the transaction's time.
 func (tx *Tx) InsertJob(j Job) error {
-	_, err := tx.exec(`INSERT INTO jobs (`+jobColumns+`, claimed_until) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, 0, 0)`,
-		j.ID, j.AccountID, j.Kind, j.State, j.ActorID, j.Actor, j.ActorName, j.Origin, j.Language, j.Params, j.Total, j.Done, j.Failed, j.Position, j.Reason, ms(tx.Now))
+	_, err := tx.exec(`INSERT INTO jobs (`+jobColumns+`, claimed_until) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, 0, $17, 0)`,
+		j.ID, j.AccountID, j.Kind, j.State, j.ActorID, j.Actor, j.ActorName, j.Origin, j.Language, j.Params, j.Total, j.Done, j.Failed, j.Position, j.Reason, ms(tx.Now), j.TokenID)
 	return err
 }
 
@@ -102,8 +103,10 @@ func (tx *Tx) SetJob(j Job, claimed time.Time) error {
 	if j.State == JobDone || j.State == JobStopped {
 		ended = ms(tx.Now)
 	}
-	return tx.oneRow(`UPDATE jobs SET state = $2, params = $3, total = $4, done = $5, failed = $6, position = $7, reason = $8, claimed_until = $9, ended_at = $10 WHERE id = $1`,
-		j.ID, j.State, j.Params, j.Total, j.Done, j.Failed, j.Position, j.Reason, ms(claimed), ended)
+	return tx.oneRow(`UPDATE jobs SET state = $2, params = $3, total = $4, done = $5, failed = $6, position = $7, reason = $8, claimed_until = $9, ended_at = $10,
+		actor_id = $11, actor = $12, actor_name = $13, origin = $14, language = $15, token_id = $16 WHERE id = $1`,
+		j.ID, j.State, j.Params, j.Total, j.Done, j.Failed, j.Position, j.Reason, ms(claimed), ended,
+		j.ActorID, j.Actor, j.ActorName, j.Origin, j.Language, j.TokenID)
 }
 
 // DeleteOldJobs removes jobs that ended, or were never run, before a time.

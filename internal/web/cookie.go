@@ -87,11 +87,16 @@ func (r *Request) ForgetDevice() {
 func (k *Kit) session(req *http.Request, bearer bool) (*account.Session, error) {
 	if h := req.Header.Get("Authorization"); bearer && h != "" {
 		raw, ok := strings.CutPrefix(h, "Bearer ")
+		find := k.conf.Accounts.Session
 		token, err := id.ParseToken(strings.TrimSpace(raw))
+		if err != nil {
+			find = k.conf.Accounts.TokenSession
+			token, err = id.ParseAPIToken(strings.TrimSpace(raw))
+		}
 		if !ok || err != nil {
 			return nil, fault.New(fault.Unauthenticated, "sess.h1")
 		}
-		s, err := k.conf.Accounts.Session(req.Context(), token)
+		s, err := find(req.Context(), token)
 		if err != nil && gone(err) {
 			return nil, fault.New(fault.Unauthenticated, "sess.h1").Because(err)
 		}

@@ -45,6 +45,7 @@ type Route struct {
 	JSON     bool
 	AnyScope bool  // also for a session that opens only one page: for the second factor, or a password to set
 	Body     int64 // most bytes of a request's body
+	Tokens   bool  // also for the bearer of an API token
 	Cross    bool  // may be posted to from another site
 }
 
@@ -54,6 +55,10 @@ type RouteOption func(*Route)
 // AnyScope lets also those in who have a second factor to prove, or a temporary
 // password to replace, first.
 func AnyScope() RouteOption { return func(rt *Route) { rt.AnyScope = true } }
+
+// Tokens lets API tokens in. Whether one may do what it asks for is decided
+// below, in the act's own transaction.
+func Tokens() RouteOption { return func(rt *Route) { rt.Tokens = true } }
 
 // Body allows bodies of n bytes instead of 1 MiB.
 func Body(n int64) RouteOption { return func(rt *Route) { rt.Body = n } }
@@ -161,6 +166,10 @@ func (r *Request) Visit() error {
 func (k *Kit) admit(rt Route, r *Request) (done bool) {
 	s := r.Session
 	signedIn := s != nil && s.UserID != ""
+	if s != nil && s.APIToken != nil && !rt.Tokens {
+		k.fail(r, fault.New(fault.Denied, "tok.session"))
+		return true
+	}
 	if rt.Access >= SignedIn && !signedIn {
 		k.signInFirst(rt, r)
 		return true
