@@ -63,15 +63,15 @@ func (tx *Tx) FindBuiltinGroup(account int64) (Group, error) {
 // them: it is always there and stands first.
 func (tx *Tx) ListGroups(account int64, query, after string, limit int) ([]Group, error) {
 	rows, err := tx.rows(`SELECT `+groupColumns+` FROM user_groups g
-		WHERE g.account_id = $1 AND g.builtin = 0 AND g.name_key LIKE $2 ESCAPE '!' AND g.name_key > $3 ORDER BY g.name_key LIMIT $4`,
-		account, pattern(query), after, limit)
+		WHERE g.account_id = $1 AND g.builtin = 0 AND `+begins("g.name_key", "$2", "$3")+` AND g.name_key <> $4 ORDER BY g.name_key LIMIT $5`,
+		account, max(query, after), below(query), after, limit)
 	return list(rows, err, func(r *sql.Rows) (Group, error) { return scanGroup(r.Scan) })
 }
 
 // CountGroups counts what ListGroups lists on all its pages.
 func (tx *Tx) CountGroups(account int64, query string) (n int, err error) {
-	err = tx.row(`SELECT COUNT(*) FROM user_groups g WHERE g.account_id = $1 AND g.builtin = 0 AND g.name_key LIKE $2 ESCAPE '!'`,
-		account, pattern(query)).Scan(&n)
+	err = tx.row(`SELECT COUNT(*) FROM user_groups g WHERE g.account_id = $1 AND g.builtin = 0 AND `+begins("g.name_key", "$2", "$3"),
+		account, query, below(query)).Scan(&n)
 	return n, err
 }
 

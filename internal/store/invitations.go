@@ -97,8 +97,9 @@ func (tx *Tx) ListGroupInvitations(groupID string, limit int) ([]Invitation, err
 // ListInvitations returns an account's pending invitations by address, whose
 // address begins with query, those that have run out too.
 func (tx *Tx) ListInvitations(account int64, query string, limit int) ([]Invitation, error) {
+	query = strings.ToLower(query)
 	rows, err := tx.rows(`SELECT `+invitationColumns+` FROM invitations
-		WHERE account_id = $1 AND state = 'pending' AND address LIKE $2 ESCAPE '!' ORDER BY address, id LIMIT $3`,
-		account, pattern(strings.ToLower(query)), limit)
+		WHERE account_id = $1 AND state = 'pending' AND `+begins("address", "$2", "$3")+` ORDER BY address, id LIMIT $4`,
+		account, query, below(query), limit)
 	return list(rows, err, func(r *sql.Rows) (Invitation, error) { return scanInvitation(r.Scan) })
 }

@@ -105,8 +105,8 @@ func (tx *Tx) ListMessages(ids ...string) ([]Message, error) {
 // so, MostBeginning + 1 at most.
 func (tx *Tx) CountBeginning(senderID, beginning string) (n int, err error) {
 	err = tx.row(`SELECT COUNT(*) FROM (SELECT 1 AS one FROM slots k WHERE k.sender_id <> '' AND k.sender_id = $1 AND `+
-		tx.dialect.begins("k.address", "$2", "$3")+` LIMIT $4) AS those`,
-		senderID, tx.dialect.beginning(beginning), beginning+"\U0010FFFF", MostBeginning+1).Scan(&n)
+		begins("k.address", "$2", "$3")+` LIMIT $4) AS those`,
+		senderID, beginning, below(beginning), MostBeginning+1).Scan(&n)
 	return n, err
 }
 
@@ -133,7 +133,7 @@ func (tx *Tx) sent(q SentQuery, columns string) (string, []any) {
 	case q.Beginning != "":
 		t, id = "k.sealed_at", "k.message_id"
 		from = `(SELECT DISTINCT k.message_id, k.sealed_at FROM slots k WHERE k.sender_id <> '' AND k.sender_id = ` + sender + ` AND ` +
-			tx.dialect.begins("k.address", arg(tx.dialect.beginning(q.Beginning)), arg(q.Beginning+"\U0010FFFF")) +
+			begins("k.address", arg(q.Beginning), arg(below(q.Beginning))) +
 			`) AS k JOIN messages m ON m.id = k.message_id`
 		where = "m.sender_id = " + sender
 	default:

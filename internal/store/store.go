@@ -162,18 +162,18 @@ func (db *DB) migrate(ctx context.Context) error {
 	if _, err := p.Up(ctx); err != nil {
 		return fmt.Errorf("migrate schema: %w", err)
 	}
-	if err := db.guardAudit(ctx); err != nil {
-		return fmt.Errorf("guard the audit log: %w", err)
+	for _, s := range db.dialect.once {
+		if err := db.take(ctx, s); err != nil {
+			return fmt.Errorf("after the migrations: %w", err)
+		}
 	}
 	return nil
 }
 
-// guardAudit makes the database refuse to change or delete an audit record: the
-// notary may give it its place, once. It keeps slips out; whoever owns the
-// database can drop it again, and is found by the chain.
-func (db *DB) guardAudit(ctx context.Context) error {
+// take does a step of the dialect where it is not done yet.
+func (db *DB) take(ctx context.Context, s step) error {
 	var there int
-	if err := db.writer.QueryRowContext(ctx, db.dialect.guarded).Scan(&there); err != nil || there > 0 {
+	if err := db.writer.QueryRowContext(ctx, s.done).Scan(&there); err != nil || there > 0 {
 		return err
 	}
 	tx, err := db.writer.BeginTx(ctx, nil)
@@ -181,7 +181,7 @@ func (db *DB) guardAudit(ctx context.Context) error {
 		return err
 	}
 	defer tx.Rollback()
-	for _, statement := range db.dialect.guards {
+	for _, statement := range s.statements {
 		if _, err := tx.ExecContext(ctx, statement); err != nil {
 			return err
 		}

@@ -65,7 +65,8 @@ func open(t testing.TB, address string) *store.DB {
 }
 
 // newPostgres creates a database: the lock of a migration is one per database,
-// so tests do not wait for each other's.
+// so tests do not wait for each other's. It orders texts as English does, which
+// SQLite does not: what depends on that fails.
 func newPostgres(t testing.TB, server string) string {
 	t.Helper()
 	u, err := url.Parse(server)
@@ -73,7 +74,7 @@ func newPostgres(t testing.TB, server string) string {
 		t.Fatalf("PLI_TEST_POSTGRES: %v", err)
 	}
 	name := "pli_test_" + id.New()
-	admin(t, server, "CREATE DATABASE "+name)
+	admin(t, server, "CREATE DATABASE "+name+" TEMPLATE template0 ENCODING 'UTF8' LOCALE_PROVIDER icu ICU_LOCALE 'en'")
 	t.Cleanup(func() { admin(t, server, "DROP DATABASE "+name+" WITH (FORCE)") })
 	u.Path = "/" + name
 	return u.String()
