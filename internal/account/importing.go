@@ -33,8 +33,9 @@ type Import struct {
 	GroupID string `json:"group"`          // to add everybody to, "" = none
 	AllOr   bool   `json:"all_or_nothing"` // not at all while a row has an error
 
-	Encoding  string `json:"encoding"` // as it was read
-	Separator string `json:"separator"`
+	Encoding  string   `json:"encoding"` // as it was read
+	Separator string   `json:"separator"`
+	Headings  []string `json:"headings"`
 }
 
 // ImportRow is a row with what is to be done, or is wrong with it.
@@ -46,6 +47,7 @@ type ImportRow struct {
 	LastName  string            `json:"last_name,omitempty"`
 	Language  string            `json:"language,omitempty"`
 	Groups    []string          `json:"groups,omitempty"` // ids
+	Named     string            `json:"named,omitempty"`  // groups as typed
 	Cells     []string          `json:"cells,omitempty"`  // of a row with an error, to give it back
 	Changes   []string          `json:"changes,omitempty"`
 	Key       string            `json:"key,omitempty"` // what is wrong
@@ -80,7 +82,7 @@ func (s *Service) CheckImport(ctx context.Context, actor Actor, number int64, ho
 	if err != nil {
 		return ImportView{}, asFileFault(err)
 	}
-	how.Encoding, how.Separator = in.Encoding, string(in.Separator)
+	how.File, how.Encoding, how.Separator, how.Headings = fileName(how.File), in.Encoding, string(in.Separator), in.Headings
 	params, err := json.Marshal(how)
 	if err != nil {
 		return ImportView{}, err
@@ -177,12 +179,15 @@ func (g *judge) verdicts(tx *store.Tx, r reach, rows []roster.Row) ([]store.JobR
 	here := map[string]int{} // lines of this batch; a batch may be judged more than once
 	out := make([]store.JobRow, len(rows))
 	for i, row := range rows {
-		v := ImportRow{Address: row.Address.String(), FirstName: clean(row.FirstName), LastName: clean(row.LastName), Language: row.Language}
+		v := ImportRow{Address: row.Address.String(), FirstName: clean(row.FirstName), LastName: clean(row.LastName), Language: row.Language, Named: row.Groups}
 		if err := g.decide(tx, r, &v, row, users, here); err != nil {
 			return nil, err
 		}
 		if v.Verdict == store.RowError {
 			v.Cells = row.Cells
+		}
+		if v.Verdict == store.RowError || v.Verdict == store.RowSame {
+			v.Named = ""
 		}
 		data, err := json.Marshal(v)
 		if err != nil {
@@ -361,13 +366,33 @@ func importOf(tx *store.Tx, number int64, jobID string) (out ImportView, err err
 	return out, err
 }
 
-// Imports lists an account's imports of the last 30 days, the newest first.
-func (s *Service) Imports(ctx context.Context, actor Actor, number int64) (out []store.Job, err error) {
+// Imports lists an account's imports of the last 30 days, at most 50, the newest
+// first, without their counts.
+func (s *Service) Imports(ctx context.Context, actor Actor, number int64) (out []ImportView, err error) {
 	err = s.look(ctx, actor, userImport, number, func(tx *store.Tx, a store.Account) error {
-		out, err = tx.ListJobs(a.ID, 50)
-		return err
+		jobs, err := tx.ListJobs(a.ID, KindImport, 50)
+		if err != nil {
+			return err
+		}
+		out = nil
+		for _, j := range jobs {
+			v := ImportView{Job: j}
+			if err := json.Unmarshal([]byte(j.Params), &v.Import); err != nil {
+				return fmt.Errorf("read job %s: %w", j.ID, err)
+			}
+			out = append(out, v)
+		}
+		return nil
 	})
 	return out, err
+}
+
+// fileName is a file's name as a page can show it.
+func fileName(s string) string {
+	if r := []rune(clean(s)); len(r) > 100 {
+		return string(r[:100])
+	}
+	return clean(s)
 }
 
 // ImportRows lists rows of an import by line, those after a line; of one verdict, or with "" of all.
@@ -587,7 +612,7 @@ func (b *batch) run() (wait time.Duration, err error) {
 func (b *batch) fail(v ImportRow, key string) error {
 	v.wrong(key, "email", v.Address)
 	v.Verdict = store.RowFailed
-	v.Cells = []string{v.Address, v.FirstName, v.LastName, "", v.Language}
+	v.Cells = roster.Place(b.how.Headings, map[string]string{"email": v.Address, "first_name": v.FirstName, "last_name": v.LastName, "groups": v.Named, "language": v.Language})
 	data, err := json.Marshal(v)
 	if err != nil {
 		return err

@@ -109,6 +109,7 @@ const (
 	userEdit    action = "user.edit"
 	userImport  action = "user.import"
 	importStop  action = "user.import_stop"
+	userList    action = "user.list" // as a file
 
 	requestView   action = "request.view"
 	requestDecide action = "request.decide"
@@ -189,6 +190,7 @@ var actions = map[action]needs{
 	userReset:      needUsers | operators,
 	userDelete:     needUsers | operators,
 	userImport:     needUsers | operators,
+	userList:       needUsers | needAudit | operators,
 	requestView:    needUsers | operators | without,
 	requestDecide:  needUsers | operators | without,
 	auditView:      needAudit | operators | without,

@@ -51,7 +51,7 @@ func (s *Service) Users(ctx context.Context, actor Actor, number int64, query, s
 			return err
 		}
 		if after == "" && (status == "" || status == OnlyInvited) {
-			if out.Pending, err = r.pending(tx, query); err != nil {
+			if out.Pending, err = r.pending(tx, query, 100); err != nil {
 				return err
 			}
 		}
@@ -66,28 +66,81 @@ func (s *Service) Users(ctx context.Context, actor Actor, number int64, query, s
 			return err
 		}
 		rows, out.Next = page(rows, limit, func(u store.User) string { return u.Address })
-		for _, u := range rows {
-			groups, err := r.groupsOf(tx, u.ID)
-			if err != nil {
-				return err
-			}
-			out.Users = append(out.Users, UserView{User: u, Groups: groups})
-		}
-		return nil
+		out.Users, err = r.listed(tx, rows)
+		return err
 	})
 	return out, err
 }
 
+// listed are users as lists have them.
+func (r reach) listed(tx *store.Tx, rows []store.User) (out []UserView, err error) {
+	ids := make([]string, len(rows))
+	for i, u := range rows {
+		ids[i] = u.ID
+	}
+	groups, err := tx.ListGroupsOfAll(ids)
+	for _, u := range rows {
+		in := groups[u.ID]
+		if !r.all {
+			in = slices.DeleteFunc(in, func(g store.Group) bool { return !slices.Contains(r.groups, g.ID) })
+		}
+		out = append(out, UserView{User: u, Groups: in})
+	}
+	return out, err
+}
+
+// Limits of ExportUsers: users that one transaction reads, and open invitations.
+const (
+	exportUsers   = 500
+	exportPending = 10_000
+)
+
+// ExportUsers begins to export the users that Users lists, on all pages, which is
+// recorded. next returns the next ones, none at the end; each time the right is
+// asked for again.
+func (s *Service) ExportUsers(ctx context.Context, actor Actor, number int64, query, status string) (next func(context.Context) ([]UserView, error), pending []Pending, err error) {
+	query = clean(query)
+	err = s.actWithin(ctx, actor, userList, number, func(tx *store.Tx, a store.Account, r reach) error {
+		if pending = nil; status == "" || status == OnlyInvited {
+			if pending, err = r.pending(tx, query, exportPending); err != nil {
+				return err
+			}
+		}
+		return record(tx, actor, userList, a.ID, accountName(a.ID), "query", query, "status", status)
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	last, ended := "", status == OnlyInvited
+	return func(ctx context.Context) (out []UserView, err error) {
+		if ended {
+			return nil, nil
+		}
+		err = s.lookWithin(ctx, actor, userList, number, func(tx *store.Tx, a store.Account, r reach) error {
+			rows, err := tx.ListUsers(a.ID, query, status, last, exportUsers, r.within()...)
+			if err != nil {
+				return err
+			}
+			out, err = r.listed(tx, rows)
+			return err
+		})
+		if ended = len(out) < exportUsers; len(out) > 0 {
+			last = out[len(out)-1].Address
+		}
+		return out, err
+	}, pending, nil
+}
+
 // pending lists the open invitations in reach to addresses that begin with
-// query, at most 100 to the account or to each group.
-func (r reach) pending(tx *store.Tx, query string) ([]Pending, error) {
+// query, at most limit to the account or to each group.
+func (r reach) pending(tx *store.Tx, query string, limit int) ([]Pending, error) {
 	if r.all {
-		rows, err := tx.ListInvitations(r.number, query, 100)
+		rows, err := tx.ListInvitations(r.number, query, limit)
 		return pendings(tx, rows), err
 	}
 	var out []Pending
 	for _, g := range slices.Compact(slices.Sorted(slices.Values(r.groups))) {
-		rows, err := tx.ListGroupInvitations(g, 100)
+		rows, err := tx.ListGroupInvitations(g, limit)
 		if err != nil {
 			return nil, err
 		}
@@ -437,18 +490,15 @@ func (s *Service) Suggest(ctx context.Context, actor Actor, number int64, prefix
 		if err != nil {
 			return err
 		}
-		for _, u := range rows {
-			groups, err := r.groupsOf(tx, u.ID)
-			if err != nil {
-				return err
-			}
+		found, err := r.listed(tx, rows)
+		for _, u := range found {
 			p := Person{ID: u.ID, Name: u.Name(), Address: u.DisplayAddress, State: u.State}
-			for _, g := range groups {
+			for _, g := range u.Groups {
 				p.Groups = append(p.Groups, g.ID)
 			}
 			out = append(out, p)
 		}
-		return nil
+		return err
 	})
 	return out, err
 }

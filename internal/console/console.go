@@ -94,6 +94,15 @@ func New(kit *web.Kit, accounts *account.Service) error {
 	kit.Handle("POST "+account+"/users/new", c.addUser, web.Admin)
 	kit.Handle("GET "+account+"/users/invite", c.newInvitation, web.Admin)
 	kit.Handle("POST "+account+"/users/invite", c.invite, web.Admin)
+	kit.Handle("POST "+account+"/users/export", c.exportUsers, web.Admin)
+	kit.Handle("GET "+account+"/users/import", c.newImport, web.Admin)
+	kit.Handle("POST "+account+"/users/import", c.checkImport, web.Admin, web.Body(maxImport))
+	kit.Handle("GET "+account+"/imports", c.imports, web.Admin)
+	kit.Handle("GET "+account+"/imports/template", c.importTemplate, web.Admin)
+	kit.Handle("GET "+account+"/imports/{job}", c.job, web.Admin)
+	kit.Handle("GET "+account+"/imports/{job}/rejected", c.rejected, web.Admin)
+	kit.Handle("POST "+account+"/imports/{job}/start", c.startImport, web.Admin)
+	kit.Handle("POST "+account+"/imports/{job}/cancel", c.cancelImport, web.Admin)
 	kit.Handle("GET "+account+"/users/{user}", c.user, web.Admin)
 	kit.Handle("POST "+account+"/users/{user}/groups", c.addUserToGroup, web.Admin)
 	kit.Handle("POST "+account+"/users/{user}/block", c.blockUser, web.Admin)
@@ -156,7 +165,7 @@ func headOf(r *web.Request, a account.AccountView, page string, between ...web.L
 		if !t.may {
 			continue
 		}
-		below := t.at != "" && strings.HasPrefix(r.URL.Path, root+t.at+"/")
+		below := t.at != "" && strings.HasPrefix(r.URL.Path, root+t.at+"/") || t.at == "/users" && strings.HasPrefix(r.URL.Path, root+"/imports")
 		h.Tabs = append(h.Tabs, web.Link{URL: root + t.at, Text: r.T(t.key), Current: below || r.URL.Path == root+t.at, Below: below})
 	}
 	return h

@@ -67,26 +67,35 @@ var matrix = map[string]routeRule{
 	"GET /admin/accounts/{n}/domains/{domain}/remove":                  {200, false},
 	"POST /admin/accounts/{n}/domains/{domain}/remove":                 {303, false},
 
-	"GET /admin/accounts/{n}/users":                 {200, false},
-	"GET /admin/accounts/{n}/users/new":             {200, false},
-	"POST /admin/accounts/{n}/users/new":            {422, false},
-	"GET /admin/accounts/{n}/users/invite":          {200, false},
-	"POST /admin/accounts/{n}/users/invite":         {422, false},
-	"GET /admin/accounts/{n}/users/{user}":          {200, false},
-	"POST /admin/accounts/{n}/users/{user}/block":   {409, false},
-	"POST /admin/accounts/{n}/users/{user}/unblock": {303, false},
-	"GET /admin/accounts/{n}/users/{user}/reset":    {200, false},
-	"POST /admin/accounts/{n}/users/{user}/reset":   {409, false}, // oneself
-	"GET /admin/accounts/{n}/users/{user}/delete":   {200, false},
-	"POST /admin/accounts/{n}/users/{user}/delete":  {409, false},
+	"GET /admin/accounts/{n}/users":                  {200, false},
+	"GET /admin/accounts/{n}/users/new":              {200, false},
+	"POST /admin/accounts/{n}/users/new":             {422, false},
+	"GET /admin/accounts/{n}/users/invite":           {200, false},
+	"POST /admin/accounts/{n}/users/invite":          {422, false},
+	"POST /admin/accounts/{n}/users/export":          {200, false},
+	"GET /admin/accounts/{n}/users/import":           {200, false},
+	"POST /admin/accounts/{n}/users/import":          {422, false}, // no file
+	"GET /admin/accounts/{n}/imports":                {200, false},
+	"GET /admin/accounts/{n}/imports/template":       {200, false},
+	"GET /admin/accounts/{n}/imports/{job}":          {200, false},
+	"GET /admin/accounts/{n}/imports/{job}/rejected": {200, false},
+	"POST /admin/accounts/{n}/imports/{job}/start":   {303, false},
+	"POST /admin/accounts/{n}/imports/{job}/cancel":  {303, false},
+	"GET /admin/accounts/{n}/users/{user}":           {200, false},
+	"POST /admin/accounts/{n}/users/{user}/block":    {409, false},
+	"POST /admin/accounts/{n}/users/{user}/unblock":  {303, false},
+	"GET /admin/accounts/{n}/users/{user}/reset":     {200, false},
+	"POST /admin/accounts/{n}/users/{user}/reset":    {409, false}, // oneself
+	"GET /admin/accounts/{n}/users/{user}/delete":    {200, false},
+	"POST /admin/accounts/{n}/users/{user}/delete":   {409, false},
 }
 
 // objects are what stands in an address.
-type objects struct{ n, group, user, invitation, domain string }
+type objects struct{ n, group, user, invitation, domain, job string }
 
 func (o objects) path(pattern string) string {
 	_, path, _ := strings.Cut(pattern, " ")
-	return strings.NewReplacer("{$}", "", "{n}", o.n, "{group}", o.group, "{user}", o.user, "{invitation}", o.invitation, "{domain}", o.domain, "{selector}", "none").Replace(path)
+	return strings.NewReplacer("{$}", "", "{n}", o.n, "{group}", o.group, "{user}", o.user, "{invitation}", o.invitation, "{domain}", o.domain, "{selector}", "none", "{job}", o.job).Replace(path)
 }
 
 func objectsOf(t *testing.T, h *webtest.House, number int64, text, address string) objects {
@@ -104,7 +113,11 @@ func objectsOf(t *testing.T, h *webtest.House, number int64, text, address strin
 	if _, _, err := h.Accounts.AddDomain(ctx, op, number, domain); err != nil {
 		t.Fatal(err)
 	}
-	return objects{text, groups.Groups[0].ID, idOf(t, h, address), i.ID, domain}
+	v, err := h.Accounts.CheckImport(ctx, op, number, account.Import{File: "people.csv"}, strings.NewReader("email\nnew-"+text+"@example.net\nnone\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return objects{text, groups.Groups[0].ID, idOf(t, h, address), i.ID, domain, v.ID}
 }
 
 // AT-56: every address of the console, for everybody, on objects of their own
@@ -162,9 +175,9 @@ func TestMatrix(t *testing.T) {
 		} else {
 			check("an administrator of another account", other, ours, 404, "")
 			check("the administrator, in another account", admin, theirs, 404, "")
-			check("the administrator, in no account", admin, objects{"999999", ours.group, ours.user, ours.invitation, ours.domain}, 404, "")
-			if strings.Contains(path, "{group}") || strings.Contains(path, "{user}") || strings.Contains(path, "{invitation}") || strings.Contains(path, "{domain}") {
-				mixed := objects{ours.n, theirs.group, theirs.user, theirs.invitation, theirs.domain}
+			check("the administrator, in no account", admin, objects{"999999", ours.group, ours.user, ours.invitation, ours.domain, ours.job}, 404, "")
+			if strings.Contains(path, "{group}") || strings.Contains(path, "{user}") || strings.Contains(path, "{invitation}") || strings.Contains(path, "{domain}") || strings.Contains(path, "{job}") {
+				mixed := objects{ours.n, theirs.group, theirs.user, theirs.invitation, theirs.domain, theirs.job}
 				check("the administrator, with ids of another account", admin, mixed, 404, "") // AT-59
 			}
 		}
@@ -297,6 +310,15 @@ var delegates = map[string][3]int{
 	"POST /admin/accounts/{n}/users/new":                               {403, 404, 403},
 	"GET /admin/accounts/{n}/users/invite":                             {200, 200, 403},
 	"POST /admin/accounts/{n}/users/invite":                            {403, 404, 403},
+	"POST /admin/accounts/{n}/users/export":                            {200, 200, 200},
+	"GET /admin/accounts/{n}/users/import":                             {200, 403, 403},
+	"POST /admin/accounts/{n}/users/import":                            {422, 403, 403},
+	"GET /admin/accounts/{n}/imports":                                  {200, 403, 403},
+	"GET /admin/accounts/{n}/imports/template":                         {200, 403, 403},
+	"GET /admin/accounts/{n}/imports/{job}":                            {200, 403, 403},
+	"GET /admin/accounts/{n}/imports/{job}/rejected":                   {200, 403, 403},
+	"POST /admin/accounts/{n}/imports/{job}/start":                     {303, 403, 403},
+	"POST /admin/accounts/{n}/imports/{job}/cancel":                    {303, 403, 403},
 	"GET /admin/accounts/{n}/users/{user}":                             {200, 404, 200},
 	"POST /admin/accounts/{n}/users/{user}/groups":                     {403, 404, 403},
 	"POST /admin/accounts/{n}/users/{user}/block":                      {403, 404, 403},

@@ -1,6 +1,9 @@
 package console
 
 import (
+	"errors"
+	"fmt"
+	"io"
 	"net/url"
 	"slices"
 	"strings"
@@ -8,6 +11,7 @@ import (
 
 	"github.com/pli-mail/pli/internal/account"
 	"github.com/pli-mail/pli/internal/fault"
+	"github.com/pli-mail/pli/internal/roster"
 	"github.com/pli-mail/pli/internal/store"
 	"github.com/pli-mail/pli/internal/web"
 )
@@ -71,6 +75,53 @@ func (c *Console) users(r *web.Request) error {
 		page.Rows = append(page.Rows, userRow{Name: row.Name, Address: row.Address, Invitation: row.Invitation, Status: row.Status})
 	}
 	return r.Render(c.pages, "users", page)
+}
+
+// exportUsers answers with the users that the filters select, as a file that an
+// import reads.
+func (c *Console) exportUsers(r *web.Request) error {
+	n, err := numberOf(r)
+	if err != nil {
+		return err
+	}
+	status := r.PostFormValue("status")
+	if !slices.ContainsFunc(statuses, func(s struct{ value, text string }) bool { return s.value == status }) {
+		status = ""
+	}
+	next, pending, err := c.accounts.ExportUsers(r.Context(), r.Actor(), n, r.PostFormValue("q"), status)
+	if err != nil {
+		return err
+	}
+	users, err := next(r.Context())
+	if err != nil {
+		return err
+	}
+	return r.Download(fmt.Sprintf("pli-users-%d.csv", n), func(to io.Writer) error {
+		w := roster.NewWriter(to)
+		w.Write(strings.Split(r.T("im.columns")+","+r.T("us.columns"), ",")...)
+		at := func(t time.Time) string {
+			if t.IsZero() {
+				return ""
+			}
+			return t.UTC().Format(time.RFC3339)
+		}
+		for ; err == nil && len(users) > 0; users, err = next(r.Context()) {
+			for _, u := range users {
+				var in []string
+				for _, g := range u.Groups {
+					in = append(in, groupName(r.Printer, g))
+				}
+				w.Write(u.DisplayAddress, u.FirstName, u.LastName, strings.Join(in, "; "), u.Language, statusOf(r.Printer, u.User).Text, at(u.LastSignInAt), at(u.CreatedAt))
+			}
+			if err := w.Flush(); err != nil {
+				return err
+			}
+		}
+		for _, i := range pending {
+			w.Write(i.Address, "", "", "", "", r.T("adm.chip.invited"), "", at(i.CreatedAt))
+		}
+		return errors.Join(err, w.Flush())
+	})
 }
 
 // userPage is A9.

@@ -34,8 +34,10 @@ var headings = map[string][]string{
 var Columns = []string{"email", "first_name", "last_name", "groups", "language"}
 
 const (
-	look     = 64 << 10 // bytes that are looked at to guess encoding and separator
-	maxField = 4096     // bytes; a longer field is a broken file
+	look     = 64 << 10  // bytes that are looked at to guess encoding and separator
+	maxField = 4096      // bytes; a longer field is a broken file
+	maxCells = 100       // of a row
+	maxLine  = 256 << 10 // bytes
 )
 
 // Problem is what is wrong with a file or a row, as a catalogue key.
@@ -100,9 +102,12 @@ func Open(r io.Reader) (*Reader, error) {
 		text = enc.NewDecoder().Reader(b)
 	}
 	out.Separator = separator(head)
-	out.csv = csv.NewReader(text)
+	out.csv = csv.NewReader(&lines{from: text})
 	out.csv.Comma, out.csv.FieldsPerRecord, out.csv.TrimLeadingSpace, out.csv.LazyQuotes, out.csv.ReuseRecord = out.Separator, -1, true, true, true
 	record, err := out.csv.Read()
+	if len(record) > maxCells {
+		return nil, &Problem{Key: "im.cells"}
+	}
 	if errors.Is(err, io.EOF) {
 		return nil, &Problem{Key: "im.empty"}
 	} else if err != nil {
@@ -121,6 +126,30 @@ func Open(r io.Reader) (*Reader, error) {
 		return nil, &Problem{"im.noemail", map[string]any{"list": strings.Join(shown(out.Headings), ", ")}}
 	}
 	return out, nil
+}
+
+// lines passes a file on whose lines are not too long: a row is held in memory.
+type lines struct {
+	from io.Reader
+	n    int // bytes since the last line ended
+}
+
+func (l *lines) Read(b []byte) (int, error) {
+	n, err := l.from.Read(b)
+	for rest := b[:n]; len(rest) > 0; {
+		i := bytes.IndexByte(rest, '\n')
+		if i < 0 {
+			if l.n += len(rest); l.n > maxLine {
+				return 0, &Problem{Key: "im.cell"}
+			}
+			break
+		}
+		if l.n+i > maxLine {
+			return 0, &Problem{Key: "im.cell"}
+		}
+		l.n, rest = 0, rest[i+1:]
+	}
+	return n, err
 }
 
 // shown bounds what of a stranger's file stands in a sentence.
@@ -221,13 +250,18 @@ func (r *Reader) Next() (Row, error) {
 			return Row{}, err
 		}
 		empty := true
-		row := Row{Line: line, Cells: make([]string, len(record))}
-		for i, cell := range record {
+		row := Row{Line: line, Cells: make([]string, min(len(record), maxCells))}
+		if len(record) > maxCells {
+			row.Problem = &Problem{Key: "im.cells"}
+		}
+		for i, cell := range record[:len(row.Cells)] {
 			row.Cells[i] = clean(cell)
-			empty = empty && row.Cells[i] == ""
-			if len(cell) > maxField || !utf8.ValidString(cell) || strings.ContainsRune(cell, utf8.RuneError) {
+			if len(cell) > maxField || !utf8.ValidString(cell) || strings.ContainsAny(row.Cells[i], "\x00\uFFFD") {
 				row.Problem = &Problem{Key: "im.cell"}
+				row.Cells[i] = kept(row.Cells[i])
 			}
+			row.Cells[i] = unguarded(row.Cells[i])
+			empty = empty && row.Cells[i] == ""
 		}
 		if empty {
 			continue
@@ -266,9 +300,73 @@ func (r *Reader) fill(row *Row) {
 	}
 }
 
+// kept is what of a cell that cannot be used is given back.
+func kept(cell string) string {
+	cell = strings.ToValidUTF8(strings.ReplaceAll(cell, "\x00", ""), "\uFFFD")
+	if len(cell) > 200 {
+		cell = strings.ToValidUTF8(cell[:200], "") + "…"
+	}
+	return cell
+}
+
 // clean trims what spreadsheets leave around a cell.
 func clean(s string) string {
 	return strings.TrimFunc(s, func(r rune) bool { return unicode.IsSpace(r) || r == 0xFEFF || r == 0x200B || r == 0 })
+}
+
+// Place arranges the values of columns, by their names in Columns, under headings.
+func Place(headings []string, values map[string]string) []string {
+	out := make([]string, len(headings))
+	for i, h := range headings {
+		name := columnOf(h)
+		out[i] = values[name]
+		delete(values, name)
+	}
+	return out
+}
+
+// Writer writes a file as spreadsheets read it: UTF-8 with its mark, RFC 4180,
+// and no cell that would be run as a formula.
+type Writer struct {
+	b   *bufio.Writer
+	csv *csv.Writer
+}
+
+// NewWriter begins a file.
+func NewWriter(to io.Writer) *Writer {
+	w := &Writer{b: bufio.NewWriter(to)}
+	w.b.WriteString("\uFEFF")
+	w.csv = csv.NewWriter(w.b)
+	w.csv.UseCRLF = true
+	return w
+}
+
+// Write writes a row; Flush has its error.
+func (w *Writer) Write(cells ...string) {
+	for i, cell := range cells {
+		if formula(cell) {
+			cells[i] = "'" + cell
+		}
+	}
+	w.csv.Write(cells)
+}
+
+// Flush passes on what was written.
+func (w *Writer) Flush() error {
+	w.csv.Flush()
+	return w.b.Flush() // has the error of any write before
+}
+
+func formula(cell string) bool {
+	return cell != "" && strings.ContainsRune("=+-@\t\r\n", rune(cell[0]))
+}
+
+// unguarded takes away the apostrophe that Writer puts before what would be a formula.
+func unguarded(cell string) string {
+	if strings.HasPrefix(cell, "'") && formula(cell[1:]) {
+		return cell[1:]
+	}
+	return cell
 }
 
 // GroupNames are the names in a cell of groups.

@@ -4,6 +4,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -167,6 +168,36 @@ func (tx *Tx) ListGroupsOf(userID string) ([]Group, error) {
 		g.Until = fromMs(until)
 		return g, err
 	})
+}
+
+// ListGroupsOfAll returns the groups that several users are in now, by user and
+// without the number of members, the built-in one first.
+func (tx *Tx) ListGroupsOfAll(users []string) (map[string][]Group, error) {
+	out := make(map[string][]Group, len(users))
+	if len(users) == 0 {
+		return out, nil
+	}
+	n := 16
+	for n < len(users) {
+		n *= 2 // few texts: a statement is compiled once
+	}
+	args := make([]any, n)
+	for i := range args {
+		args[i] = users[min(i, len(users)-1)]
+	}
+	now := fmt.Sprintf("$%d", n+1)
+	rows, err := tx.rows(`SELECT m.user_id, g.id, g.account_id, g.name, g.name_key, g.builtin, m.until FROM memberships m JOIN user_groups g ON g.id = m.group_id
+		WHERE m.user_id IN (`+strings.Trim(values(1, n), "()")+`) AND `+lasts("m", now)+` ORDER BY g.builtin DESC, g.name_key`, append(args, ms(tx.Now))...)
+	_, err = list(rows, err, func(r *sql.Rows) (struct{}, error) {
+		var user string
+		var g Group
+		var builtin, until int64
+		err := r.Scan(&user, &g.ID, &g.AccountID, &g.Name, &g.NameKey, &builtin, &until)
+		g.Builtin, g.Until = builtin != 0, fromMs(until)
+		out[user] = append(out[user], g)
+		return struct{}{}, err
+	})
+	return out, err
 }
 
 // IsMemberOfAny reports whether a user is in one of these groups now.

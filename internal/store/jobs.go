@@ -74,9 +74,9 @@ func (tx *Tx) FindJob(account int64, id string) (Job, error) {
 	return scanJob(tx.row(`SELECT `+jobColumns+` FROM jobs WHERE account_id = $1 AND id = $2`, account, id).Scan)
 }
 
-// ListJobs returns an account's jobs, the newest first.
-func (tx *Tx) ListJobs(account int64, limit int) ([]Job, error) {
-	rows, err := tx.rows(`SELECT `+jobColumns+` FROM jobs WHERE account_id = $1 ORDER BY created_at DESC, id DESC LIMIT $2`, account, limit)
+// ListJobs returns an account's jobs of a kind, the newest first.
+func (tx *Tx) ListJobs(account int64, kind string, limit int) ([]Job, error) {
+	rows, err := tx.rows(`SELECT `+jobColumns+` FROM jobs WHERE account_id = $1 AND kind = $2 ORDER BY created_at DESC, id DESC LIMIT $3`, account, kind, limit)
 	return list(rows, err, func(r *sql.Rows) (Job, error) { return scanJob(r.Scan) })
 }
 
