@@ -56,7 +56,7 @@ func (a *app) adminUser(f *adminFlags) *cobra.Command {
 		}
 		return o.write(t, f.format, false)
 	}))
-	return a.group("user", "admin.user", a.userList(f), show, rights, a.userAdd(f), a.userInvite(f), a.userBlock(f, "block"), a.userBlock(f, "unblock"), a.userReset(f), a.userDelete(f))
+	return a.group("user", "admin.user", a.userList(f), show, rights, a.userAdd(f), a.userInvite(f), a.userImport(f), a.userBlock(f, "block"), a.userBlock(f, "unblock"), a.userReset(f), a.userDelete(f))
 }
 
 func (a *app) userList(f *adminFlags) *cobra.Command {

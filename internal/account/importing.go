@@ -180,6 +180,9 @@ func (g *judge) verdicts(tx *store.Tx, r reach, rows []roster.Row) ([]store.JobR
 	out := make([]store.JobRow, len(rows))
 	for i, row := range rows {
 		v := ImportRow{Address: row.Address.String(), FirstName: clean(row.FirstName), LastName: clean(row.LastName), Language: row.Language, Named: row.Groups}
+		if row.Address.IsZero() {
+			v.Address = row.Typed
+		}
 		if err := g.decide(tx, r, &v, row, users, here); err != nil {
 			return nil, err
 		}

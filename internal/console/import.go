@@ -254,11 +254,8 @@ func (c *Console) jobPage(r *web.Request) (*jobPage, error) {
 		page.Pager.Prev = page.Path + "?verdict=" + page.Verdict
 	}
 	for _, row := range list {
-		out := verdictRow{Line: row.Line, Address: row.Address, Name: strings.TrimSpace(row.FirstName + " " + row.LastName), Says: saysOf(r, v, row)}
-		if out.Address == "" && len(row.Cells) > 0 {
-			out.Address = short(strings.Join(row.Cells, " · "))
-		}
-		page.Rows = append(page.Rows, out)
+		name := strings.TrimSpace(row.FirstName + " " + row.LastName)
+		page.Rows = append(page.Rows, verdictRow{row.Line, short(row.Address), short(name), saysOf(r, v, row)})
 	}
 	return page, nil
 }

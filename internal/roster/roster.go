@@ -52,6 +52,7 @@ func (p *Problem) Error() string { return p.Key }
 type Row struct {
 	Line      int // in the file, from 1
 	Address   mailaddr.Address
+	Typed     string // the address as it stands there, also where it is none
 	FirstName string
 	LastName  string
 	Groups    string // as typed; several are separated by ; or |
@@ -241,7 +242,6 @@ func columnOf(heading string) string {
 func (r *Reader) Next() (Row, error) {
 	for {
 		record, err := r.csv.Read()
-		line, _ := r.csv.FieldPos(0)
 		var bad *csv.ParseError
 		switch {
 		case errors.As(err, &bad):
@@ -249,6 +249,7 @@ func (r *Reader) Next() (Row, error) {
 		case err != nil:
 			return Row{}, err
 		}
+		line, _ := r.csv.FieldPos(0)
 		empty := true
 		row := Row{Line: line, Cells: make([]string, min(len(record), maxCells))}
 		if len(record) > maxCells {
@@ -279,13 +280,13 @@ func (r *Reader) cell(row *Row, name string) string {
 }
 
 func (r *Reader) fill(row *Row) {
-	row.FirstName, row.LastName, row.Groups = r.cell(row, "first_name"), r.cell(row, "last_name"), r.cell(row, "groups")
+	row.Typed, row.FirstName, row.LastName, row.Groups = r.cell(row, "email"), r.cell(row, "first_name"), r.cell(row, "last_name"), r.cell(row, "groups")
 	if row.Problem != nil {
 		return
 	}
-	address, err := mailaddr.Parse(r.cell(row, "email"))
+	address, err := mailaddr.Parse(row.Typed)
 	if err != nil {
-		row.Problem = &Problem{"ic.badmail", map[string]any{"email": r.cell(row, "email")}}
+		row.Problem = &Problem{"ic.badmail", map[string]any{"email": row.Typed}}
 		return
 	}
 	row.Address = address
