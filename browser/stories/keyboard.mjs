@@ -31,56 +31,74 @@ const t = words('en');
 }
 
 // Keyboard: Tab until the thing has the focus, then type. The focus is always visible.
-{
-  const p = await person(browser);
+const typist = (page) => async (what, test) => {
+  for (let i = 0; i < 60; i++) {
+    await page.keyboard.press('Tab');
+    const at = await page.evaluate(() => {
+      const e = document.activeElement;
+      if (!e || e === document.body) return null;
+      const s = getComputedStyle(e), b = e.getBoundingClientRect();
+      return { name: (e.getAttribute('aria-label') || e.labels?.[0]?.innerText || e.innerText || '').trim(), visible: s.outlineStyle !== 'none' && parseFloat(s.outlineWidth) >= 2 && b.width > 0 };
+    });
+    if (!at) continue;
+    assert.ok(at.visible, `the focus cannot be seen on "${at.name}"`);
+    if (test(at.name)) return;
+  }
+  assert.fail(`${what} cannot be reached by keyboard at ${page.url()}`);
+};
+const is = (text) => (n) => n.replace(/\s*\*$/, '') === text;
+for (const [lang, sender, to, width] of [['en', users[0], 'kim@example.net', 1280], ['fr', users[1], 'noor@example.net', 390]]) {
+  const t = words(lang);
+  const p = await person(browser, { lang, width });
   const { page } = p;
-  const reach = async (what, test) => {
-    for (let i = 0; i < 60; i++) {
-      await page.keyboard.press('Tab');
-      const at = await page.evaluate(() => {
-        const e = document.activeElement;
-        if (!e || e === document.body) return null;
-        const s = getComputedStyle(e), b = e.getBoundingClientRect();
-        return { name: (e.getAttribute('aria-label') || e.labels?.[0]?.innerText || e.innerText || '').trim(), visible: s.outlineStyle !== 'none' && parseFloat(s.outlineWidth) >= 2 && b.width > 0 };
-      });
-      if (!at) continue;
-      assert.ok(at.visible, `the focus cannot be seen on "${at.name}"`);
-      if (test(at.name)) return;
-    }
-    assert.fail(`${what} cannot be reached by keyboard at ${page.url()}`);
-  };
-  const is = (text) => (n) => n.replace(/\s*\*$/, '') === text;
+  const reach = typist(page);
   await page.goto(`${demo.url}/signin`);
   await reach('the address', is(t('si.email')));
-  await page.keyboard.type(users[0].email);
+  await page.keyboard.type(sender.email);
   await reach('the password', is(t('si.pw')));
-  await page.keyboard.type(users[0].password);
+  await page.keyboard.type(sender.password);
   await page.keyboard.press('Enter');
   await page.waitForURL((u) => !u.pathname.startsWith('/signin'));
-  await page.goto(`${demo.url}/compose`);
+  await page.goto(`${demo.url}/compose?lang=${lang}`);
   await reach('To', (n) => n.startsWith(t('new.to')));
-  await page.keyboard.type('kim@example.net');
+  await page.keyboard.type(to);
   await reach('Subject', (n) => n.startsWith(t('new.subject')));
   await page.keyboard.type('By keyboard');
   await reach('Message', (n) => n.startsWith(t('new.body')));
   await page.keyboard.type('Typed.');
   await reach('Send', is(t('new.send')));
   await page.keyboard.press('Enter');
-  const m = await mail('kim@example.net');
-  const reader = await person(browser);
-  await p.close();
-  const q = { ...reader };
-  await q.page.goto(link(m));
+  await page.waitForURL(/\/sent\/./);
+  const m = await mail(to);
+  const q = await person(browser, { lang, width });
+  const go = typist(q.page);
+  await q.page.goto(link(m).replace('#', `?lang=${lang}#`));
   await q.page.waitForURL(/\/e\//);
-  const since = await newest('kim@example.net');
-  await q.page.getByRole('button', { name: t('open.code') }).focus();
+  const since = await newest(to);
+  await go('the code', is(t('open.code')));
   await q.page.keyboard.press('Enter');
   await q.page.waitForURL(/\/code/);
-  const digits = await code('kim@example.net', since);
+  const digits = await code(to, since);
   assert.equal(await q.page.evaluate(() => document.activeElement.autocomplete), 'one-time-code', 'the code field does not have the focus');
   await q.page.keyboard.type(digits);
   await q.page.keyboard.press('Enter');
   await q.page.getByRole('heading', { level: 1, name: 'By keyboard' }).waitFor();
+  // Answering: a form that is not complete says so where the focus is, and its link leads to the field.
+  await go('Reply', is(t('read.reply')));
+  await q.page.keyboard.press('Enter');
+  await q.page.waitForURL(/\/reply$/);
+  await go('Send reply', is(t('reply.send')));
+  await q.page.keyboard.press('Enter');
+  await q.page.waitForFunction(() => document.activeElement.id === 'reply-problems');
+  await go('the problem', is(t('new.empty')));
+  await q.page.keyboard.press('Enter');
+  await q.page.waitForFunction(() => document.activeElement.id === 'f-body');
+  await q.page.keyboard.type('Answered.');
+  await go('Send reply', is(t('reply.send')));
+  await q.page.keyboard.press('Enter');
+  await q.page.getByText(t('reply.sent'), { exact: true }).waitFor();
+  await mail(sender.email, (x) => x.attachments.length > 0); // it is there
   await q.close();
+  await p.close();
 }
 await browser.close();
