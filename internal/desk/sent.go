@@ -195,7 +195,18 @@ func (p *detailPage) Ended() bool { return p.State == keyserver.StateExpired }
 
 type eventRow struct {
 	keyserver.Event
-	Text string
+	Text  string
+	Times int // how often in a row, At being the last: a page that is loaded again asks for the key again
+	first time.Time
+}
+
+// inARow is how far apart two openings by one person are that make one line: what
+// Times opened counts as one visit.
+const inARow = 10 * time.Minute
+
+// follows reports whether e, the older one, is one more of what the row says.
+func (row *eventRow) follows(e keyserver.Event) bool {
+	return e.Action == "envelope.release" && row.Action == e.Action && row.Recipient == e.Recipient && row.first.Sub(e.At) < inARow
 }
 
 func (d *desk) detail(r *web.Request) error {
@@ -217,7 +228,12 @@ func (d *desk) detail(r *web.Request) error {
 		}
 	}
 	for _, e := range m.Activity {
-		p.Events = append(p.Events, eventRow{e, sentence(r, e)})
+		if n := len(p.Events); n > 0 && p.Events[n-1].follows(e) {
+			p.Events[n-1].Times++
+			p.Events[n-1].first = e.At
+			continue
+		}
+		p.Events = append(p.Events, eventRow{Event: e, Text: sentence(r, e), Times: 1, first: e.At})
 	}
 	if until, err := d.Sealing.UndoUntil(r.Context(), r.Session.UserID, m.MessageID); err != nil {
 		return err

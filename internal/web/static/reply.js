@@ -152,6 +152,10 @@ if (form) {
     for (const e of form.querySelectorAll('[aria-invalid]')) e.removeAttribute('aria-invalid');
     summary.querySelector('ul').replaceChildren(...problems.map((p) => {
       const li = document.createElement('li');
+      if (p.href) {
+        li.append(Object.assign(document.createElement('a'), { href: p.href, target: '_blank', rel: 'noopener', textContent: p.text }));
+        return li;
+      }
       const input = p.field && form.querySelector(`#f-${CSS.escape(p.field)}`);
       if (!input) {
         li.textContent = p.text;
@@ -195,6 +199,7 @@ if (form) {
     x.addEventListener('load', () => {
       let answer = {};
       try { answer = JSON.parse(x.responseText); } catch { /* not ours: said below */ }
+      if (x.status === 401) return done([{ text: d.signedout, href: d.path }]); // the session has ended: the form stays
       if (x.status !== 200 || !answer.next) return done(answer.problems ?? [{ text: answer.detail ?? d.failed }]);
       changed = false;
       location.assign(answer.next);
