@@ -260,6 +260,10 @@ func (g *judge) decide(tx *store.Tx, r reach, v *ImportRow, row roster.Row, user
 			v.Verdict = store.RowSame
 		} else if err := r.below(tx, u); err != nil {
 			v.wrong("rt.above", "name", u.Name())
+		} else if g, err := r.unpulled(tx, v.Groups, u); err != nil {
+			return err
+		} else if g != "" {
+			v.wrong("ic.beyond", "name", g)
 		}
 	}
 	return nil
@@ -344,6 +348,24 @@ func target(tx *store.Tx, r reach, find func() (store.Group, error)) (filled, er
 	}
 	may, err := r.may(tx, g, time.Time{})
 	return filled{g.ID, !may}, err
+}
+
+// unpulled is the name of the first of some groups that the actor may not pull a
+// user of the account into, "" for none.
+func (r reach) unpulled(tx *store.Tx, groups []string, u store.User) (string, error) {
+	for _, id := range groups {
+		g, err := tx.FindGroup(r.number, id)
+		if err != nil {
+			return "", err
+		}
+		var no *refusal
+		if err := r.mayPull(tx, g, u); errors.As(err, &no) {
+			return g.Name, nil
+		} else if err != nil {
+			return "", err
+		}
+	}
+	return "", nil
 }
 
 // Import returns an import of the account.
@@ -656,6 +678,11 @@ func (b *batch) update(u store.User, v ImportRow) error {
 		return err
 	}
 	if !ok {
+		return b.fail(v, "im.nogroup")
+	}
+	if g, err := b.r.unpulled(b.tx, v.Groups, u); err != nil {
+		return err
+	} else if g != "" {
 		return b.fail(v, "im.nogroup")
 	}
 	if len(changes(u, v)) > 0 {

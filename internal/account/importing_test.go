@@ -234,3 +234,51 @@ func BenchmarkImport(b *testing.B) {
 		})
 	}
 }
+
+// A file is no way to pull people to where one has a right over them: who has a
+// right over one group's members only does not choose these.
+func TestImportPullsNobody(t *testing.T) {
+	each(t, func(w *world) {
+		ctx := w.Context()
+		ada, _ := w.account(100042, "ada@example.org")
+		a := ada.Actor(here)
+		desk := get[store.Group](w)(w.AddGroup(ctx, a, 100042, "Help desk"))
+		ward := get[store.Group](w)(w.AddGroup(ctx, a, 100042, "Ward 3"))
+		get[account.GroupRights](w)(w.SetGroupRights(ctx, a, 100042, desk.ID, []store.Grant{{Right: store.RightUsers}, {Right: store.RightMessages, Scope: ward.ID}}))
+		lea := w.user(100042, "lea@example.org")
+		bo := w.user(100042, "bo@example.org")
+		_, err := w.AddMembers(ctx, a, 100042, desk.ID, "lea@example.org", time.Time{})
+		w.ok(err)
+		l := account.Actor{Kind: account.KindUser, UserID: lea.ID, Address: lea.Address, Name: "Lea", Origin: here}
+		_, err = w.AddMembers(ctx, l, 100042, ward.ID, "bo@example.org", time.Time{})
+		w.fails(err, fault.Denied, "rt.beyond")
+		over := func() (has bool) {
+			w.ok(w.db.View(ctx, func(tx *store.Tx) (err error) {
+				has, err = tx.HasRight(lea.ID, 100042, store.RightMessages, bo.ID)
+				return err
+			}))
+			return has
+		}
+
+		for name, how := range map[string]account.Import{"by the file": {Update: true}, "by the form": {Update: true, GroupID: ward.ID}} {
+			groups := "Ward 3"
+			if how.GroupID != "" {
+				groups = ""
+			}
+			v := get[account.ImportView](w)(w.CheckImport(ctx, l, 100042, how, strings.NewReader("email,groups\nbo@example.org,"+groups+"\nnew@example.org,"+groups+"\n")))
+			rows := get[[]account.ImportRow](w)(w.ImportRows(ctx, l, 100042, v.ID, "", 0, 10))
+			if rows[0].Key != "ic.beyond" || rows[1].Verdict == store.RowError {
+				w.Errorf("%s: %+v", name, rows)
+			}
+		}
+		// She had the right when the file was looked at, and has not when it runs.
+		get[account.GroupRights](w)(w.SetGroupRights(ctx, a, 100042, desk.ID, []store.Grant{{Right: store.RightUsers}, {Right: store.RightMessages}}))
+		v := get[account.ImportView](w)(w.CheckImport(ctx, l, 100042, account.Import{Update: true}, strings.NewReader("email,groups\nbo@example.org,Ward 3\n")))
+		get[account.GroupRights](w)(w.SetGroupRights(ctx, a, 100042, desk.ID, []store.Grant{{Right: store.RightUsers}, {Right: store.RightMessages, Scope: ward.ID}}))
+		w.ok(w.StartImport(ctx, l, 100042, v.ID))
+		w.runJobs()
+		if v = get[account.ImportView](w)(w.Import(ctx, l, 100042, v.ID)); v.State != store.JobDone || v.Failed != 1 || over() {
+			w.Errorf("%+v, over him %v", v.Job, over())
+		}
+	})
+}
