@@ -235,6 +235,24 @@ func (s *Stream) message(r store.AuditRow) []byte {
 	return fmt.Appendf(nil, "<%d>1 %s %s pli - %s - %s", priority, r.At.UTC().Format(timeForm), printUSASCII(s.c.Host, 255), printUSASCII(r.Action, 32), s.line(r))
 }
 
+// maxDatagram is what one datagram carries, over IPv6 and with room to spare.
+const maxDatagram = 60 << 10
+
+// datagram is message where it fits. Of a longer one the particulars stay here,
+// and the hash says which they are: an event that could not be sent would keep
+// all after it from being sent (RFC 5426, section 3.2).
+func (s *Stream) datagram(r store.AuditRow) []byte {
+	m := s.message(r)
+	if len(m) <= maxDatagram {
+		return m
+	}
+	if len(r.Target) > 500 {
+		r.Target = strings.ToValidUTF8(r.Target[:500], "") + "…"
+	}
+	r.Detail = map[string]string{"left_out": "too long for a datagram"}
+	return s.message(r)
+}
+
 // printUSASCII is s as a field of the header may have it.
 func printUSASCII(s string, most int) string {
 	s = strings.Map(func(r rune) rune {
@@ -274,7 +292,7 @@ func (s *Stream) syslog(ctx context.Context, conf *tls.Config, rows []store.Audi
 	}
 	if network == "udp" {
 		for _, r := range rows {
-			if _, err := c.Write(s.message(r)); err != nil {
+			if _, err := c.Write(s.datagram(r)); err != nil {
 				return err
 			}
 		}

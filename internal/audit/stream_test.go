@@ -20,6 +20,7 @@ import (
 	"sync"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/pli-mail/pli/internal/audit"
 	"github.com/pli-mail/pli/internal/store"
@@ -205,6 +206,47 @@ func TestSyslogUDP(t *testing.T) {
 			t.Errorf("%q has no %q", m, want)
 		}
 	}
+}
+
+// Nobody keeps events from a receiver by one that is too long for it.
+func TestLongEvent(t *testing.T) {
+	t.Parallel()
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		s := newStand(t, db)
+		detail := map[string]string{}
+		for i := range 10 {
+			detail[fmt.Sprint("d", i)] = strings.Repeat("\"\x01é", 1<<20)
+		}
+		if err := db.Update(t.Context(), func(tx *store.Tx) error {
+			if err := tx.InsertAudits(store.AuditRow{AccountID: account, Actor: "user:a@example.org", Action: "user.add", Detail: detail}, []string{strings.Repeat("\"\x01é", 1<<20)}); err != nil {
+				return err
+			}
+			return tx.InsertAudit(store.AuditRow{AccountID: account, Actor: "user:a@example.org", Action: "group.add", Target: strings.Repeat("é", 1<<20), Detail: detail, Origin: "192.0.2.1"})
+		}); err != nil {
+			t.Fatal(err)
+		}
+		s.add(account, 1)
+		s.chain()
+		for _, format := range []string{"json", "cef"} {
+			l, err := net.ListenPacket("udp", "127.0.0.1:0")
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer l.Close()
+			if n, err := s.stream("udp://"+l.LocalAddr().String(), format, nil).Once(t.Context()); n != 3 || err != nil {
+				t.Fatalf("%s: %d sent, %v", format, n, err)
+			}
+		}
+		rows := []store.AuditRow{}
+		if err := db.View(t.Context(), func(tx *store.Tx) (err error) { rows, err = tx.ListChain(account, 0, 10); return err }); err != nil {
+			t.Fatal(err)
+		}
+		for _, r := range rows {
+			if len(r.Target) > 9<<10 || !utf8.ValidString(r.Target) || len(r.Detail["d3"]) > 9<<10 || !utf8.ValidString(r.Detail["d3"]) {
+				t.Errorf("a record of %d and %d bytes", len(r.Target), len(r.Detail["d3"]))
+			}
+		}
+	})
 }
 
 // HTTP: lines with a token; what is not taken is sent again, and said; nothing

@@ -39,21 +39,41 @@ func (tx *Tx) InsertAudit(r AuditRow) error {
 	if r.Outcome == "" {
 		r.Outcome = Done
 	}
-	detail := []byte("{}")
-	if len(r.Detail) > 0 {
-		var err error
-		if detail, err = json.Marshal(r.Detail); err != nil {
-			return fmt.Errorf("encode audit detail: %w", err)
-		}
+	detail, err := auditDetail(r.Detail)
+	if err != nil {
+		return err
 	}
-	_, err := tx.exec(`INSERT INTO audit (id, account_id, at, actor, action, target, outcome, detail, origin)
+	_, err = tx.exec(`INSERT INTO audit (id, account_id, at, actor, action, target, outcome, detail, origin)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)`,
-		id.Ordered(), number(r.AccountID), ms(tx.Now), valid(r.Actor), r.Action, valid(r.Target), r.Outcome, string(detail), valid(r.Origin))
+		id.Ordered(), number(r.AccountID), ms(tx.Now), valid(r.Actor), r.Action, valid(r.Target), r.Outcome, detail, valid(r.Origin))
 	return err
 }
 
-// valid is s as an export can carry it: what is no UTF-8 is replaced.
-func valid(s string) string { return strings.ToValidUTF8(s, "\uFFFD") }
+// maxAudit is the length in bytes of one text of a record. What somebody typed or
+// named is in it: a longer one could be more than a receiver of events takes,
+// and keep it from all that comes after.
+const maxAudit = 8 << 10
+
+// valid is s as an export can carry it: what is no UTF-8 is replaced, what is too
+// long is cut.
+func valid(s string) string {
+	if len(s) > maxAudit {
+		s = strings.ToValidUTF8(s[:maxAudit], "") + "…"
+	}
+	return strings.ToValidUTF8(s, "\uFFFD")
+}
+
+func auditDetail(detail map[string]string) (string, error) {
+	out := make(map[string]string, len(detail))
+	for name, value := range detail {
+		out[name] = valid(value)
+	}
+	raw, err := json.Marshal(out)
+	if err != nil {
+		return "", fmt.Errorf("encode audit detail: %w", err)
+	}
+	return string(raw), nil
+}
 
 // ListAudit returns an account's records, newest first, that are older than
 // the record before ("" from the newest). Account 0 has those of no account.

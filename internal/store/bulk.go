@@ -2,7 +2,6 @@ package store
 
 import (
 	"database/sql"
-	"encoding/json"
 	"strconv"
 	"strings"
 
@@ -92,13 +91,13 @@ func (tx *Tx) InsertAudits(r AuditRow, targets []string) error {
 	if r.Outcome == "" {
 		r.Outcome = Done
 	}
-	detail, err := json.Marshal(r.Detail)
+	detail, err := auditDetail(r.Detail)
 	if err != nil {
 		return err
 	}
 	args := make([]any, 0, 9*len(targets))
 	for _, t := range targets {
-		args = append(args, id.Ordered(), number(r.AccountID), ms(tx.Now), valid(r.Actor), r.Action, valid(t), r.Outcome, string(detail), valid(r.Origin))
+		args = append(args, id.Ordered(), number(r.AccountID), ms(tx.Now), valid(r.Actor), r.Action, valid(t), r.Outcome, detail, valid(r.Origin))
 	}
 	return tx.insertMany(`INSERT INTO audit (id, account_id, at, actor, action, target, outcome, detail, origin) VALUES `, 9, args, "")
 }
