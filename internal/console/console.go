@@ -13,6 +13,7 @@ import (
 	"github.com/pli-mail/pli/internal/account"
 	"github.com/pli-mail/pli/internal/fault"
 	"github.com/pli-mail/pli/internal/i18n"
+	"github.com/pli-mail/pli/internal/keyserver"
 	"github.com/pli-mail/pli/internal/store"
 	"github.com/pli-mail/pli/internal/web"
 )
@@ -27,16 +28,17 @@ const pageSize = 50
 type Console struct {
 	pages    *web.Pages
 	accounts *account.Service
+	keys     *keyserver.Service
 }
 
 // New registers the administration pages on kit. The sign-in page of
 // administrators is with the other sign-in pages, in people.
-func New(kit *web.Kit, accounts *account.Service) error {
+func New(kit *web.Kit, accounts *account.Service, keys *keyserver.Service) error {
 	pages, err := kit.Parse(files)
 	if err != nil {
 		return err
 	}
-	c := &Console{pages, accounts}
+	c := &Console{pages, accounts, keys}
 
 	kit.Handle("GET /admin", c.home, web.Admin)
 	kit.Handle("GET /admin/{$}", c.home, web.Admin)
@@ -50,6 +52,11 @@ func New(kit *web.Kit, accounts *account.Service) error {
 	kit.Handle("GET "+account+"/audit", c.audit, web.Admin)
 	kit.Handle("GET "+account+"/audit/{event}", c.auditEvent, web.Admin)
 	kit.Handle("POST "+account+"/audit/export", c.exportAudit, web.Admin)
+	kit.Handle("GET "+account+"/messages", c.messages, web.Admin)
+	kit.Handle("POST "+account+"/messages", c.actOnMessages, web.Admin)
+	kit.Handle("POST "+account+"/messages/export", c.exportMessages, web.Admin)
+	kit.Handle("GET "+account+"/messages/{message}", c.message, web.Admin)
+	kit.Handle("POST "+account+"/messages/{message}", c.actOnMessage, web.Admin)
 	kit.Handle("GET "+account+"/requests", c.requests, web.Admin)
 	kit.Handle("POST "+account+"/requests", c.decide, web.Admin)
 
@@ -159,6 +166,7 @@ func headOf(r *web.Request, a account.AccountView, page string, between ...web.L
 		may     bool
 	}{
 		{"", "ov.tab", true}, {"/groups", "seed.groups", people}, {"/users", "seed.users", people},
+		{"/messages", "msg.h1", a.Held.HasSome(store.RightMessages)},
 		{"/domains", "d.h1", a.Held.Has(store.RightSettings) || a.Held.Has(store.RightAudit)},
 		{"/integrations", "it.h1", a.Held.Has(store.RightIntegrations)}, {"/requests", "adm.requests", h.Manages}, {"/audit", "au.h1", a.Held.Has(store.RightAudit)},
 	} {

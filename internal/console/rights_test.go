@@ -56,6 +56,12 @@ var matrix = map[string]routeRule{
 	"GET /admin/accounts/{n}/invitations/{invitation}/revoke":  {200, false},
 	"POST /admin/accounts/{n}/invitations/{invitation}/revoke": {303, false},
 
+	"GET /admin/accounts/{n}/messages":            {200, false},
+	"POST /admin/accounts/{n}/messages":           {404, false}, // no such act
+	"POST /admin/accounts/{n}/messages/export":    {200, false},
+	"GET /admin/accounts/{n}/messages/{message}":  {404, false}, // no such message
+	"POST /admin/accounts/{n}/messages/{message}": {404, false},
+
 	"GET /admin/accounts/{n}/domains":                                  {200, false},
 	"POST /admin/accounts/{n}/domains":                                 {422, false}, // no name
 	"GET /admin/accounts/{n}/domains/{domain}":                         {200, false},
@@ -95,7 +101,7 @@ type objects struct{ n, group, user, invitation, domain, job string }
 
 func (o objects) path(pattern string) string {
 	_, path, _ := strings.Cut(pattern, " ")
-	return strings.NewReplacer("{$}", "", "{n}", o.n, "{group}", o.group, "{user}", o.user, "{invitation}", o.invitation, "{domain}", o.domain, "{selector}", "none", "{job}", o.job).Replace(path)
+	return strings.NewReplacer("{$}", "", "{n}", o.n, "{group}", o.group, "{user}", o.user, "{invitation}", o.invitation, "{domain}", o.domain, "{selector}", "none", "{job}", o.job, "{message}", "none").Replace(path)
 }
 
 func objectsOf(t *testing.T, h *webtest.House, number int64, text, address string) objects {
@@ -271,6 +277,11 @@ func TestOtherAccountsAreNotThere(t *testing.T) {
 // 404 where it is as if it were not there.
 var delegates = map[string][3]int{
 	"GET /admin/accounts/{n}":                                          {200, 200, 200},
+	"GET /admin/accounts/{n}/messages":                                 {404, 404, 404},
+	"POST /admin/accounts/{n}/messages":                                {404, 404, 404},
+	"POST /admin/accounts/{n}/messages/export":                         {404, 404, 404},
+	"GET /admin/accounts/{n}/messages/{message}":                       {404, 404, 404},
+	"POST /admin/accounts/{n}/messages/{message}":                      {404, 404, 404},
 	"GET /admin/accounts/{n}/suggest":                                  {200, 200, 200},
 	"GET /admin/accounts/{n}/audit":                                    {403, 403, 200},
 	"GET /admin/accounts/{n}/audit/{event}":                            {403, 403, 404},

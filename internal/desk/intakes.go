@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/pli-mail/pli/internal/intake"
+	"github.com/pli-mail/pli/internal/keyserver"
 	"github.com/pli-mail/pli/internal/store"
 	"github.com/pli-mail/pli/internal/web"
 )
@@ -39,12 +40,12 @@ func RegisterIntakes(k *web.Kit, s *intake.Service, now func() time.Time) error 
 // intakeRow is a link with what pages say of it.
 type intakeRow struct {
 	intake.Intake
-	Tag tag
+	Tag keyserver.Status
 }
 
 func rowOf(r *web.Request, i intake.Intake) intakeRow {
 	class := map[string]string{intake.Open: "info", intake.Full: "ok"}[i.State]
-	return intakeRow{i, tag{class, r.T("intake.state." + i.State)}}
+	return intakeRow{i, keyserver.Status{Class: class, Text: r.T("intake.state." + i.State)}}
 }
 
 type intakesPage struct {

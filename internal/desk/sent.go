@@ -3,7 +3,6 @@ package desk
 import (
 	"net/url"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/pli-mail/pli/internal/id"
@@ -70,11 +69,8 @@ type sentRow struct {
 	keyserver.SentRow
 	Title string
 	To    string
-	Tag   tag
+	Tag   keyserver.Status
 }
-
-// tag is a status in words, with the colour that goes with it.
-type tag struct{ Class, Text string }
 
 var filters = []struct {
 	filter keyserver.Filter
@@ -104,7 +100,7 @@ func (d *desk) sent(r *web.Request) error {
 		return err
 	}
 	for _, row := range rows {
-		p.Rows = append(p.Rows, sentRow{row, title(r, row), recipients(r, row), status(r, row)})
+		p.Rows = append(p.Rows, sentRow{row, title(r, row), recipients(r, row), row.Status(r.Printer)})
 	}
 	p.Pager = web.Pager{Printer: r.Printer, Timed: true}
 	if next != "" {
@@ -130,39 +126,11 @@ func recipients(r *web.Request, row keyserver.SentRow) string {
 	return r.T("desk.recipients", "n", len(row.Recipients))
 }
 
-// status is the one word that matters most: what stops it, then who opened it, then how far it came.
-func status(r *web.Request, row keyserver.SentRow) tag {
-	n := len(row.Recipients)
-	switch {
-	case row.State == keyserver.StateRecalled:
-		return tag{"", r.T("st.recalled")}
-	case row.State == keyserver.StateExpired || row.State == keyserver.StateGone:
-		return tag{"", r.T("st.expired")}
-	case row.State == keyserver.StateLocked:
-		return tag{"bad", r.T("st.locked")}
-	case row.Bounced > 0 && row.Opened == 0:
-		return tag{"bad", r.T("st.bounced")}
-	case row.Opened == n:
-		return tag{"ok", r.T("st.opened")}
-	case row.Opened > 0:
-		return tag{"warn", r.T("st.partly", "n", row.Opened, "m", n)}
-	}
-	for _, s := range row.Recipients {
-		switch s.Delivery {
-		case "queued":
-			return tag{"info", r.T("st.queued")}
-		case "passing":
-			return tag{"info", r.T("st.passing")}
-		}
-	}
-	return tag{"info", r.T("st.sent")}
-}
-
 type detailPage struct {
 	web.Base
 	keyserver.SentDetail
 	Heading    string
-	Tag        tag
+	Tag        keyserver.Status
 	Recipients []recipientRow
 	Reasons    []string // why the gateway sealed it
 	Events     []eventRow
@@ -172,7 +140,7 @@ type detailPage struct {
 type recipientRow struct {
 	keyserver.SentRecipient
 	Reference string
-	Tag       tag
+	Tag       keyserver.Status
 }
 
 // Alive reports whether something can still be done for this recipient.
@@ -217,10 +185,10 @@ func (d *desk) detail(r *web.Request) error {
 	if err != nil {
 		return err
 	}
-	p := &detailPage{SentDetail: m, Heading: title(r, m.SentRow), Tag: status(r, m.SentRow)}
+	p := &detailPage{SentDetail: m, Heading: title(r, m.SentRow), Tag: m.SentRow.Status(r.Printer)}
 	p.Base = r.Base(p.Heading, r.T("sent.h1"))
 	for _, s := range m.Recipients {
-		p.Recipients = append(p.Recipients, recipientRow{s, id.ShowReference(s.Ref), recipientStatus(r, s)})
+		p.Recipients = append(p.Recipients, recipientRow{s, id.ShowReference(s.Ref), s.Status(r.Printer)})
 	}
 	for _, o := range m.Way {
 		if why := o.Say(r.Printer); !slices.Contains(p.Reasons, why) {
@@ -233,7 +201,7 @@ func (d *desk) detail(r *web.Request) error {
 			p.Events[n-1].first = e.At
 			continue
 		}
-		p.Events = append(p.Events, eventRow{Event: e, Text: sentence(r, e), Times: 1, first: e.At})
+		p.Events = append(p.Events, eventRow{Event: e, Text: e.Say(r.Printer), Times: 1, first: e.At})
 	}
 	if until, err := d.Sealing.UndoUntil(r.Context(), r.Session.UserID, m.MessageID); err != nil {
 		return err
@@ -241,98 +209,4 @@ func (d *desk) detail(r *web.Request) error {
 		p.Undo = int(until.Sub(d.Now()).Seconds()) + 1
 	}
 	return r.Render(d.pages, "detail", p)
-}
-
-func recipientStatus(r *web.Request, s keyserver.SentRecipient) tag {
-	switch {
-	case s.Delivery == "withdrawn":
-		return tag{"", r.T("st.withdrawn")}
-	case s.State == keyserver.StateRecalled:
-		return tag{"", r.T("st.recalled")}
-	case s.State == keyserver.StateExpired || s.State == keyserver.StateGone:
-		return tag{"", r.T("st.expired")}
-	case s.State == keyserver.StateLocked:
-		return tag{"bad", r.T("st.locked")}
-	case s.Openings > 0:
-		return tag{"ok", r.T("st.opened")}
-	case s.Delivery == "bounced":
-		return tag{"bad", r.T("st.bounced")}
-	case s.Delivery == "queued":
-		return tag{"info", r.T("st.queued")}
-	case s.Delivery == "passing":
-		return tag{"info", r.T("st.passing")}
-	}
-	return tag{"info", r.T("st.sent")}
-}
-
-// sentence tells one event in words. Who did it is named without the kind that the log puts before it.
-func sentence(r *web.Request, e keyserver.Event) string {
-	key, known := map[string]string{
-		"envelope.seal":              "desk.ev.seal",
-		"envelope.release":           "desk.ev.release",
-		"envelope.released_assisted": "desk.ev.assisted",
-		"envelope.assisted_upload":   "forwarded.ev",
-		"envelope.release_denied":    "desk.ev.denied",
-		"envelope.lease":             "desk.ev.lease",
-		"envelope.lease_denied":      "desk.ev.leasedenied",
-		"device.remember":            "desk.ev.device",
-		keyserver.ActLock:            "desk.ev.lock",
-		keyserver.ActUnlock:          "desk.ev.unlock",
-		keyserver.ActExpire:          "desk.ev.expire",
-		keyserver.ActEnd:             "desk.ev.end",
-		keyserver.ActRecall:          "desk.ev.recall",
-		keyserver.ActResend:          "desk.ev.resend",
-		keyserver.ActReaddress:       "desk.ev.readdress",
-		"envelope.remind":            "desk.ev.remind",
-		"envelope.destroy":           "desk.ev.destroy",
-		"envelope.reply":             "answer.ev.reply",
-		"envelope.forward":           "answer.ev.forward",
-	}[e.Action]
-	if !known {
-		return e.Action
-	}
-	switch e.Action {
-	case "envelope.seal", "envelope.release", "envelope.released_assisted", "envelope.assisted_upload", "envelope.release_denied", "envelope.lease_denied", "device.remember":
-	case "envelope.lease":
-		until := r.Printer.Time(e.Until)
-		if r.Printer.Zone == time.UTC {
-			until += " UTC"
-		}
-		return r.T(key, "target", e.Recipient, "date", until)
-	case "envelope.reply", "envelope.forward":
-		if e.Refused {
-			key += "denied"
-		}
-	case keyserver.ActLock, keyserver.ActUnlock:
-		if e.Refused {
-			key += "denied"
-		} else if e.Recipient != "" {
-			key += "one"
-		}
-	default:
-		if e.Refused {
-			key = "desk.ev.actdenied"
-		} else if e.Recipient != "" {
-			key += "one"
-		}
-	}
-	return r.T(key, "actor", name(e.Actor), "target", e.Recipient, "to", e.To, "reason", reason(r, e.Reason))
-}
-
-func reason(r *web.Request, reason string) string {
-	if reason == "" {
-		return ""
-	}
-	key := "desk.why." + reason
-	if s := r.T(key); s != key {
-		return s
-	}
-	return reason
-}
-
-func name(actor string) string {
-	if _, name, ok := strings.Cut(actor, ":"); ok {
-		return name
-	}
-	return actor
 }

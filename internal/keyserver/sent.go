@@ -291,41 +291,47 @@ func (s *Service) SentDetail(ctx context.Context, senderUserID, messageID string
 		if err != nil {
 			return err
 		}
-		rows, err := v.rows([]store.Message{m})
-		if err != nil {
-			return err
-		}
-		d = SentDetail{SentRow: rows[0].SentRow, Note: rows[0].note, Locked: !m.LockedAt.IsZero(), Carrier: m.Carrier, Size: m.PayloadSize,
-			Reason: rows[0].reason, RemindAt: m.RemindAt, Destroyed: m.DestroyedAt}
-		if m.DestroyedAt.IsZero() && !m.ExpiresAt.IsZero() {
-			d.Until = m.ExpiresAt.Add(destroyGrace)
-		}
-		for i := range d.Recipients {
-			if err := v.correctable(&d.Recipients[i]); err != nil {
-				return err
-			}
-		}
-		if d.Trace, d.Way, err = wayOf(tx, m); err != nil {
-			return err
-		}
-		events, err := tx.ListAuditOf(m.AccountID, m.ID, mostEvents)
-		for _, e := range events {
-			if e.Action == "envelope.report" {
-				continue // it may be about the sender
-			}
-			until, _ := time.Parse(time.RFC3339, e.Detail["until"])
-			d.Activity = append(d.Activity, Event{
-				Until: until,
-				At:    e.At, Actor: e.Actor, Action: e.Action, Refused: e.Outcome == store.Refused,
-				Reason: e.Detail["reason"], Recipient: e.Detail["recipient"], Ref: e.Detail["ref"], To: e.Detail["to"], Origin: e.Origin,
-			})
-		}
+		d, err = v.detail(m)
 		return err
 	})
 	if err != nil {
 		return SentDetail{}, unavailable(err)
 	}
 	return d, nil
+}
+
+// detail is all that a page shows of one message.
+func (v *view) detail(m store.Message) (d SentDetail, err error) {
+	rows, err := v.rows([]store.Message{m})
+	if err != nil {
+		return d, err
+	}
+	d = SentDetail{SentRow: rows[0].SentRow, Note: rows[0].note, Locked: !m.LockedAt.IsZero(), Carrier: m.Carrier, Size: m.PayloadSize,
+		Reason: rows[0].reason, RemindAt: m.RemindAt, Destroyed: m.DestroyedAt}
+	if m.DestroyedAt.IsZero() && !m.ExpiresAt.IsZero() {
+		d.Until = m.ExpiresAt.Add(destroyGrace)
+	}
+	for i := range d.Recipients {
+		if err := v.correctable(&d.Recipients[i]); err != nil {
+			return d, err
+		}
+	}
+	if d.Trace, d.Way, err = wayOf(v.tx, m); err != nil {
+		return d, err
+	}
+	events, err := v.tx.ListAuditOf(m.AccountID, m.ID, mostEvents)
+	for _, e := range events {
+		if e.Action == "envelope.report" {
+			continue // it may be about the sender
+		}
+		until, _ := time.Parse(time.RFC3339, e.Detail["until"])
+		d.Activity = append(d.Activity, Event{
+			Until: until,
+			At:    e.At, Actor: e.Actor, Action: e.Action, Refused: e.Outcome == store.Refused,
+			Reason: e.Detail["reason"], Recipient: e.Detail["recipient"], Ref: e.Detail["ref"], To: e.Detail["to"], Origin: e.Origin,
+		})
+	}
+	return d, err
 }
 
 // wayOf is what the gateway decided for the recipients of an envelope, as long
@@ -356,6 +362,8 @@ type view struct {
 	tx   *store.Tx
 	now  time.Time
 	keys map[[2]int64]openedEpoch
+
+	blind bool // for who may not see what people wrote: no card and no reason is opened
 }
 
 type openedEpoch struct {
@@ -380,7 +388,7 @@ func (v *view) correctable(r *SentRecipient) error {
 
 func (s *Service) newView(tx *store.Tx) (*view, error) {
 	mark, err := tx.ClockMark()
-	return &view{s, tx, later(tx.Now, mark), make(map[[2]int64]openedEpoch)}, err
+	return &view{s: s, tx: tx, now: later(tx.Now, mark), keys: make(map[[2]int64]openedEpoch)}, err
 }
 
 func (v *view) rows(messages []store.Message) ([]viewRow, error) {
@@ -428,7 +436,7 @@ func (v *view) row(m store.Message, slots []store.Slot) (viewRow, error) {
 			r.Bounced++
 		}
 	}
-	if epoch.destroyed || len(m.Card) == 0 {
+	if epoch.destroyed || len(m.Card) == 0 || v.blind {
 		return r, nil
 	}
 	c, err := epoch.openCard(m)

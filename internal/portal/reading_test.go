@@ -33,7 +33,7 @@ func wholeHouse(t testing.TB) *webtest.House {
 		}
 	}
 	check(people.New(h.Kit, h.Accounts, h.Keys, sso.New(sso.Config{Name: "work", Label: "Work", Issuer: "http://127.0.0.1:1"})))
-	check(console.New(h.Kit, h.Accounts))
+	check(console.New(h.Kit, h.Accounts, h.Keys))
 	cat, err := i18n.Load()
 	check(err)
 	words, err := notice.New(cat, h.Origin)
@@ -81,7 +81,7 @@ func TestReadingChangesNothing(t *testing.T) {
 	if len(before) < 15 || len(before["sessions"]) < 4 || len(before["stages"]) != 1 {
 		t.Fatalf("%d tables, %d sessions, %d stages", len(before), len(before["sessions"]), len(before["stages"]))
 	}
-	fill := strings.NewReplacer("{ref}", e.Ref, "{slot}", e.Slot.ID.String(), "{$}", "", "{n}", "100042", "{group}", group, "{user}", claire.ID, "{provider}", "work", "{account}", "100042", "{domain}", "example.org", "{event}", group, "{selector}", "pli",
+	fill := strings.NewReplacer("{ref}", e.Ref, "{slot}", e.Slot.ID.String(), "{$}", "", "{n}", "100042", "{group}", group, "{user}", claire.ID, "{provider}", "work", "{account}", "100042", "{domain}", "example.org", "{event}", group, "{selector}", "pli", "{message}", group,
 		"{invitation}", i.ID, "{token}", strings.TrimPrefix(h.Invited(), "/invite/"))
 	ids := map[string]string{"GET /s/{id}": staged, "GET /sent/{id}": h.MessageOf(t, e)}
 	read, shown := 0, map[string]int{}

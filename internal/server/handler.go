@@ -45,7 +45,7 @@ func (s *Server) handler() (http.Handler, error) {
 	if err := people.New(kit, s.Accounts, s.Keys, providers...); err != nil {
 		return nil, err
 	}
-	if err := console.New(kit, s.Accounts); err != nil {
+	if err := console.New(kit, s.Accounts, s.Keys); err != nil {
 		return nil, err
 	}
 	if err := portal.Register(portal.Config{Kit: kit, Keys: s.Keys, Spool: s.spool, From: []string{from.String()}, Signed: signed, Open: conf.Mail.OpenAddress, SSO: providers, Contact: contact(conf.Support).Address}); err != nil {

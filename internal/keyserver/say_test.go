@@ -1,4 +1,4 @@
-package desk
+package keyserver_test
 
 import (
 	"strings"
@@ -6,7 +6,6 @@ import (
 
 	"github.com/pli-mail/pli/internal/i18n"
 	"github.com/pli-mail/pli/internal/keyserver"
-	"github.com/pli-mail/pli/internal/web"
 )
 
 // A refusal is told as one, with its reason, in both languages.
@@ -16,17 +15,17 @@ func TestRefusalsAreTold(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, lang := range i18n.Languages {
-		r := &web.Request{Printer: cat.Printer(lang, nil)}
+		p := cat.Printer(lang, nil)
 		for _, why := range []string{keyserver.ReasonSession, keyserver.ReasonPassword, keyserver.ReasonBlocked, keyserver.ReasonStranger,
 			keyserver.ReasonPossession, keyserver.ReasonCode, keyserver.ReasonAddress, keyserver.ReasonLocked, keyserver.ReasonExpired,
 			keyserver.ReasonGone, keyserver.ReasonRights, keyserver.ReasonAnswer, keyserver.ReasonLimit, keyserver.ReasonLevel} {
-			said := reason(r, why)
-			if said == why {
+			said := p.T("desk.why." + why)
+			if said == "desk.why."+why {
 				t.Errorf("%s: no text for the reason %s", lang, why)
 			}
 			for _, action := range []string{"envelope.release_denied", "envelope.lock", "envelope.unlock", "envelope.reply", "envelope.forward"} {
 				e := keyserver.Event{Actor: "user:eve@x.test", Recipient: "bob@x.test", Action: action, Refused: true, Reason: why}
-				if s := sentence(r, e); !strings.Contains(s, said) {
+				if s := e.Say(p); !strings.Contains(s, said) {
 					t.Errorf("%s: a refused %s is told as %q", lang, action, s)
 				}
 			}
@@ -42,7 +41,7 @@ func TestForwardedIsTold(t *testing.T) {
 	}
 	for lang, want := range map[string]string{"en": "held everything needed to read it", "fr": "détenait alors tout ce qu'il faut pour la lire"} {
 		e := keyserver.Event{Actor: "visitor", Recipient: "bob@x.test", Action: "envelope.assisted_upload"}
-		if s := sentence(&web.Request{Printer: cat.Printer(lang, nil)}, e); !strings.Contains(s, want) || !strings.Contains(s, "bob@x.test") {
+		if s := e.Say(cat.Printer(lang, nil)); !strings.Contains(s, want) || !strings.Contains(s, "bob@x.test") {
 			t.Errorf("%s: %q", lang, s)
 		}
 	}
