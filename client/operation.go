@@ -52,6 +52,14 @@ type Spec struct {
 // members, or *Stream.
 type Operation[In, Out any] struct{ Spec }
 
+// Success is the status of an answer that is no refusal.
+func (s Spec) Success() int {
+	if s.Status != 0 {
+		return s.Status
+	}
+	return http.StatusOK
+}
+
 // Place is where a parameter travels.
 type Place string
 

@@ -20,6 +20,7 @@ import (
 	"github.com/pli-mail/pli/internal/keyserver"
 	"github.com/pli-mail/pli/internal/mailaddr"
 	"github.com/pli-mail/pli/internal/policy"
+	"github.com/pli-mail/pli/internal/sealing"
 	"github.com/pli-mail/pli/internal/web"
 )
 
@@ -28,6 +29,7 @@ type Config struct {
 	Kit      *web.Kit
 	Accounts *account.Service
 	Keys     *keyserver.Service
+	Sealing  *sealing.Service
 	MaxFiles int64 // bytes of the files of a mail
 	Now      func() time.Time
 }
@@ -74,6 +76,8 @@ func Register(c Config) error {
 	handle(a, client.MakeToken, a.makeToken)
 	handle(a, client.GetToken, a.getToken)
 	handle(a, client.RevokeToken, a.revokeToken)
+	a.registerPeople()
+	a.registerSent()
 	return a.document()
 }
 

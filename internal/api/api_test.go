@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"encoding/base64"
 	"io"
+	"log/slog"
 	"strings"
 	"testing"
 	"time"
@@ -13,7 +14,12 @@ import (
 	"github.com/pli-mail/pli/envelope"
 	"github.com/pli-mail/pli/internal/account"
 	"github.com/pli-mail/pli/internal/api"
+	"github.com/pli-mail/pli/internal/i18n"
+	"github.com/pli-mail/pli/internal/mailaddr"
 	"github.com/pli-mail/pli/internal/message"
+	"github.com/pli-mail/pli/internal/notice"
+	"github.com/pli-mail/pli/internal/outbox"
+	"github.com/pli-mail/pli/internal/sealing"
 	"github.com/pli-mail/pli/internal/store"
 	"github.com/pli-mail/pli/internal/web/webtest"
 )
@@ -21,7 +27,18 @@ import (
 func house(t *testing.T) *webtest.House {
 	t.Helper()
 	h := webtest.New(t)
-	if err := api.Register(api.Config{Kit: h.Kit, Accounts: h.Accounts, Keys: h.Keys}); err != nil {
+	catalogue, err := i18n.Load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	words, err := notice.New(catalogue, h.Origin)
+	if err != nil {
+		t.Fatal(err)
+	}
+	box := outbox.New(outbox.Config{DB: h.DB, Root: h.Root, Blobs: h.Blobs, Log: slog.New(slog.DiscardHandler)})
+	post := &sealing.Postman{Outbox: box, Words: words, From: message.Mailbox{Name: "Pli", Addr: mailaddr.MustParse("envelopes@pli.example")}}
+	seal := sealing.New(sealing.Config{DB: h.DB, Keys: h.Keys, Blobs: h.Blobs, Outbox: box, Words: words, Post: post, Spool: t.TempDir(), Origin: h.Origin, Log: slog.New(slog.DiscardHandler)})
+	if err := api.Register(api.Config{Kit: h.Kit, Accounts: h.Accounts, Keys: h.Keys, Sealing: seal}); err != nil {
 		t.Fatal(err)
 	}
 	if _, _, err := h.Accounts.AddDomain(t.Context(), account.Operator("test"), webtest.Account, "example.org"); err != nil {

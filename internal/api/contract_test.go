@@ -71,6 +71,7 @@ type operation struct {
 	body             map[string]any // schema, nil for none or for octets
 	octets           string         // media type of a body that is not JSON
 	answers          []int
+	scope            string // that a token needs, "" none may, "any" whichever
 }
 
 func operations(doc map[string]any) (out []operation) {
@@ -79,6 +80,12 @@ func operations(doc map[string]any) (out []operation) {
 			m := x.(map[string]any)
 			o := operation{id: m["operationId"].(string), method: strings.ToUpper(method), path: path}
 			o.parameters, _ = m["parameters"].([]any)
+			note, _ := m["description"].(string)
+			if _, scope, ok := strings.Cut(note, "An API token needs the scope "); ok {
+				o.scope = strings.TrimSuffix(scope, ".")
+			} else if !strings.Contains(note, "Not with an API token.") {
+				o.scope = "any"
+			}
 			if b, ok := m["requestBody"].(map[string]any); ok {
 				for media, c := range b["content"].(map[string]any) {
 					if media == "application/json" {

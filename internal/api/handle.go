@@ -40,9 +40,17 @@ func handle[In, Out any](a *api, o client.Operation[In, Out], fn func(*web.Reque
 	}
 	params := client.Params(in)
 	a.Kit.HandleJSON(o.Method+" "+o.Path, func(r *web.Request) error {
+		if r.Session != nil {
+			if err := a.Accounts.Meter(r.Context(), r.Session); err != nil {
+				return err
+			}
+		}
 		var in In
 		if err := bind(r, params, reflect.ValueOf(&in).Elem()); err != nil {
 			return err
+		}
+		if key := r.Header.Get("Idempotency-Key"); o.Retry && key != "" {
+			return once(a, r, o.Spec, key, in, fn)
 		}
 		out, err := fn(r, in)
 		if err != nil {
@@ -52,11 +60,45 @@ func handle[In, Out any](a *api, o client.Operation[In, Out], fn func(*web.Reque
 			defer s.Close()
 			return r.Stream(s, s.Size)
 		}
-		if o.Status != 0 {
-			return r.JSONStatus(o.Status, out)
-		}
-		return r.JSON(out)
+		return r.JSONStatus(o.Success(), out)
 	}, access, opts...)
+}
+
+// maxKey is the most characters of an idempotency key.
+const maxKey = 64
+
+// once is fn for a call with an idempotency key.
+func once[In, Out any](a *api, r *web.Request, o client.Spec, key string, in In, fn func(*web.Request, In) (Out, error)) error {
+	if len(key) > maxKey {
+		return badField("Idempotency-Key", nil)
+	}
+	input, err := json.Marshal(in)
+	if err != nil {
+		return err
+	}
+	call, err := a.Accounts.Once(r.Context(), r.Actor(), o.ID, key, input)
+	if err != nil {
+		return err
+	}
+	if call.Status != 0 {
+		return r.JSONStatus(call.Status, json.RawMessage(call.Answer))
+	}
+	out, err := fn(r, in)
+	if err != nil {
+		// Of a failure of ours nobody knows whether it acted.
+		if fault.Of(err).Kind != fault.Internal {
+			err = errors.Join(err, call.Refused(r.Context()))
+		}
+		return err
+	}
+	raw, err := json.Marshal(out)
+	if err != nil {
+		return err
+	}
+	if err := call.Done(r.Context(), o.Success(), raw); err != nil {
+		return err
+	}
+	return r.JSONStatus(o.Success(), json.RawMessage(raw))
 }
 
 // bind reads the request into the fields of an input. What the operation does

@@ -150,8 +150,8 @@ func operation(types schemas, o declared) object {
 		}
 	}
 	if o.Retry {
-		params = append(params, object{{"name", "Idempotency-Key"}, {"in", "header"}, {"required", false}, {"schema", object{{"type", "string"}, {"maxLength", 64}}},
-			{"description", "of calls with the same key and input only the first acts, within a day; all get its answer"}})
+		params = append(params, object{{"name", "Idempotency-Key"}, {"in", "header"}, {"required", false}, {"schema", object{{"type", "string"}, {"maxLength", maxKey}}},
+			{"description", "of calls with the same key and input only the first acts, within a day; all get its answer. With another input 422, while the first runs 409"}})
 	}
 	if len(params) > 0 {
 		out = append(out, member{"parameters", params})
@@ -170,19 +170,12 @@ func operation(types schemas, o declared) object {
 	if o.out == reflect.TypeFor[*client.Stream]() {
 		media, answer = "application/octet-stream", object{}
 	}
-	responses := object{{strconv.Itoa(o.status()), object{{"description", "done"}, {"content", object{{media, object{{"schema", answer}}}}}}}}
+	responses := object{{strconv.Itoa(o.Success()), object{{"description", "done"}, {"content", object{{media, object{{"schema", answer}}}}}}}}
 	for _, status := range client.Failures(o.Spec, o.in) {
 		responses = append(responses, member{strconv.Itoa(status), object{{"description", http.StatusText(status)},
 			{"content", object{{"application/problem+json", object{{"schema", types.of(reflect.TypeFor[client.Problem]())}}}}}}})
 	}
 	return append(out, member{"responses", responses})
-}
-
-func (d declared) status() int {
-	if d.Status != 0 {
-		return d.Status
-	}
-	return http.StatusOK
 }
 
 func orEmpty(o object) object {

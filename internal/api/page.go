@@ -65,7 +65,7 @@ func (p *docPage) chapter(tag string) *chapter {
 }
 
 func row(r *web.Request, o declared) operationRow {
-	row := operationRow{ID: o.ID, Method: o.Method, Path: o.Path, Summary: o.Summary, Note: o.Note, Status: o.status()}
+	row := operationRow{ID: o.ID, Method: o.Method, Path: o.Path, Summary: o.Summary, Note: o.Note, Status: o.Success()}
 	switch {
 	case o.Right != "" && o.Right != client.AnyScope:
 		row.Who = r.T("apidoc.who.right", "right", o.Right)

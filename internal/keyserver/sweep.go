@@ -117,6 +117,9 @@ func (s *Service) sweepRows(ctx context.Context, out *Swept) error {
 			return err
 		}
 		out.Letters = int(letters)
+		if _, err := tx.DeleteOldAnswers(); err != nil {
+			return err
+		}
 		throttles, err := tx.DeleteOldThrottles(tx.Now.Add(-throttleOld))
 		out.Sessions, out.Codes, out.Throttles = int(sessions), int(codes), int(throttles)
 		return err

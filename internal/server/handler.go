@@ -58,7 +58,7 @@ func (s *Server) handler() (http.Handler, error) {
 	if err := desk.RegisterIntakes(kit, s.Intakes, s.DB.Now); err != nil {
 		return nil, err
 	}
-	if err := api.Register(api.Config{Kit: kit, Accounts: s.Accounts, Keys: s.Keys, MaxFiles: s.Sealing.MaxFiles(), Now: s.DB.Now}); err != nil {
+	if err := api.Register(api.Config{Kit: kit, Accounts: s.Accounts, Keys: s.Keys, Sealing: s.Sealing, MaxFiles: s.Sealing.MaxFiles(), Now: s.DB.Now}); err != nil {
 		return nil, err
 	}
 	return kit, nil

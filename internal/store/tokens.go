@@ -106,3 +106,44 @@ func (tx *Tx) TouchToken(id string) error {
 func (tx *Tx) DeleteToken(id string) error {
 	return tx.oneRow(`DELETE FROM api_tokens WHERE id = $1`, id)
 }
+
+// APIAnswer is what a call with an idempotency key was answered.
+type APIAnswer struct {
+	Name   string // of who called what with which key
+	Input  string
+	Status int    // 0 while the first call runs
+	Answer []byte // sealed
+}
+
+// BeginAnswer notes that a call runs, until a time, and reports whether it is
+// the first of its name. It is not where another's row still counts.
+func (tx *Tx) BeginAnswer(a APIAnswer, until time.Time) (bool, error) {
+	if _, err := tx.exec(`DELETE FROM api_answers WHERE name = $1 AND until <= $2`, a.Name, ms(tx.Now)); err != nil {
+		return false, err
+	}
+	n, err := tx.exec(`INSERT INTO api_answers (name, input, status, answer, until) VALUES ($1, $2, 0, $3, $4) ON CONFLICT (name) DO NOTHING`,
+		a.Name, a.Input, []byte{}, ms(until))
+	return n > 0, err
+}
+
+// FindAnswer returns the answer of that name.
+func (tx *Tx) FindAnswer(name string) (a APIAnswer, err error) {
+	err = tx.row(`SELECT name, input, status, answer FROM api_answers WHERE name = $1`, name).Scan(&a.Name, &a.Input, &a.Status, &a.Answer)
+	return a, found(err)
+}
+
+// EndAnswer keeps what the call was answered.
+func (tx *Tx) EndAnswer(a APIAnswer) error {
+	return tx.oneRow(`UPDATE api_answers SET status = $2, answer = $3 WHERE name = $1`, a.Name, a.Status, a.Answer)
+}
+
+// DeleteAnswer forgets a call, so that the next of its name is the first again.
+func (tx *Tx) DeleteAnswer(name string) error {
+	_, err := tx.exec(`DELETE FROM api_answers WHERE name = $1`, name)
+	return err
+}
+
+// DeleteOldAnswers removes those that no longer count.
+func (tx *Tx) DeleteOldAnswers() (int64, error) {
+	return tx.exec(`DELETE FROM api_answers WHERE until <= $1`, ms(tx.Now))
+}

@@ -1,0 +1,245 @@
+package api_test
+
+import (
+	"encoding/base64"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/pli-mail/pli/internal/account"
+	"github.com/pli-mail/pli/internal/id"
+	"github.com/pli-mail/pli/internal/web/webtest"
+)
+
+// tokenOf is a program with an API token of the administrator.
+func tokenOf(t *testing.T, h *webtest.House, scopes ...string) *webtest.Browser {
+	t.Helper()
+	var made struct{ Secret string }
+	a := bearer(t, h, webtest.Admin).Do(t, "POST", at("tokens"), map[string]any{"name": "a program", "scopes": scopes, "days": 30})
+	if a.JSON(t, &made); a.Status != 201 || !strings.HasPrefix(made.Secret, "pli_") {
+		t.Fatalf("%d %s", a.Status, a.Body)
+	}
+	b := h.Browser(t)
+	b.Header.Set("Authorization", "Bearer "+made.Secret)
+	return b
+}
+
+func at(path string) string { return fmt.Sprintf("/api/v1/accounts/%d/%s", webtest.Account, path) }
+
+// made does a POST and returns the id in its answer.
+func made(t *testing.T, b *webtest.Browser, path string, in map[string]any) string {
+	t.Helper()
+	var out struct {
+		ID, Message string
+		Token       struct{ ID string }
+	}
+	a := b.Do(t, "POST", path, in)
+	if a.JSON(t, &out); a.Status != 201 {
+		t.Fatalf("%s: %d %s", path, a.Status, a.Body)
+	}
+	return out.ID + out.Message + out.Token.ID
+}
+
+// filled calls an operation with what it takes, on things that are there.
+func filled(t *testing.T, h *webtest.House, o operation) (path string, body any) {
+	t.Helper()
+	admin := bearer(t, h, webtest.Admin)
+	name := id.New()
+	user := func() string {
+		return made(t, admin, at("users"), map[string]any{"email": id.New() + "@example.org", "first_name": "A", "last_name": "B", "password": webtest.Password})
+	}
+	group := func() string { return made(t, admin, at("groups"), map[string]any{"name": id.New()}) }
+	path = strings.NewReplacer("{account}", fmt.Sprint(webtest.Account), "{domain}", "example.org", "{selector}", "none").Replace(o.path)
+	var g string
+	if strings.Contains(path, "{group}") {
+		g = group()
+		path = strings.ReplaceAll(path, "{group}", g)
+	}
+	if strings.Contains(path, "{user}") {
+		u := user()
+		path = strings.ReplaceAll(path, "{user}", u)
+		if g != "" {
+			var who struct{ Email string }
+			admin.Do(t, "GET", at("users/"+u), nil).JSON(t, &who)
+			admin.Do(t, "POST", at("groups/"+g+"/members"), map[string]any{"emails": []string{who.Email}})
+		}
+	}
+	if strings.Contains(path, "{invitation}") {
+		path = strings.ReplaceAll(path, "{invitation}", made(t, admin, at("invitations"), map[string]any{"email": name + "@example.net"}))
+	}
+	if strings.Contains(path, "{token}") {
+		path = strings.ReplaceAll(path, "{token}", made(t, admin, at("tokens"), map[string]any{"name": name, "scopes": []string{"send"}, "days": 1}))
+	}
+	if strings.Contains(path, "{message}") {
+		path = strings.ReplaceAll(path, "{message}", made(t, admin, "/api/v1/messages/send", map[string]any{"to": []string{"jean@example.net"}, "text": "x"}))
+	}
+	if o.id == "registerMessage" {
+		in, _, _, _, _ := sealAtHome(t, h.Origin)
+		return path, in
+	}
+	if o.body == nil {
+		return path, nil
+	}
+	in := map[string]any{}
+	required, _ := o.body["required"].([]any)
+	for _, x := range required {
+		in[x.(string)] = map[string]any{
+			"name": name, "email": name + "@example.org", "first_name": "A", "last_name": "B", "password": webtest.Password, "emails": []string{webtest.User},
+			"grants": []any{}, "until": "", "scopes": []string{"integrations"}, "days": 1, "domain": name + ".example", "senders_group": "", "to": []string{"jean@example.net"}, "slot": "x",
+		}[x.(string)]
+	}
+	return path, in
+}
+
+// Of every operation the scope that the document names is the one that the act
+// demands: a token with all others is refused, one with it alone is not.
+func TestScopes(t *testing.T) {
+	t.Parallel()
+	h := house(t)
+	_, doc := document(t, h)
+	others := map[string]*webtest.Browser{}
+	alone := map[string]*webtest.Browser{}
+	for _, o := range operations(doc) {
+		path, body := filled(t, h, o)
+		switch o.scope {
+		case "any":
+			continue
+		case "":
+			if o.method == "GET" && strings.Contains(path, "{") {
+				path = strings.NewReplacer("{slot}", strings.Repeat("0", 32), "{id}", "x").Replace(path) + "?at=0"
+			}
+			refused(t, tokenOf(t, h, account.Scopes...).Do(t, o.method, path, body), 403, "tok.session")
+			continue
+		}
+		if others[o.scope] == nil {
+			others[o.scope] = tokenOf(t, h, slices.DeleteFunc(slices.Clone(account.Scopes), func(s string) bool { return s == o.scope })...)
+			alone[o.scope] = tokenOf(t, h, o.scope)
+		}
+		without := others[o.scope]
+		if o.method == "GET" && (o.scope == "users" || o.scope == "settings") { // who reads the log may look at these too
+			without = tokenOf(t, h, "messages", "reports", "integrations", "send")
+		}
+		if strings.HasSuffix(o.path, "accounts/{account}") { // any right in it
+			without = tokenOf(t, h, "send")
+		}
+		if strings.Contains(o.path, "{message}/") { // an administrator's too, with the scope messages
+			without = tokenOf(t, h, "users", "integrations")
+		}
+		if a := without.Do(t, o.method, path, body); a.Status != 403 && !(strings.Contains(o.path, "{message}/") && a.Status == 404) {
+			t.Errorf("%s without %s: %d %s", o.id, o.scope, a.Status, a.Body)
+		}
+		if a := alone[o.scope].Do(t, o.method, path, body); a.Status == 403 || a.Status == 401 || a.Status >= 500 || strings.Contains(o.path, "{message}/") && o.id != "resendSent" && a.Status != 200 {
+			t.Errorf("%s with %s: %d %s\n%s", o.id, o.scope, a.Status, a.Body, h.Logged())
+		}
+	}
+}
+
+// A program sends a message with a file, sees it, locks and withdraws it.
+func TestSendByToken(t *testing.T) {
+	t.Parallel()
+	h := house(t)
+	b := tokenOf(t, h, "send")
+	in := map[string]any{"to": []string{"jean@example.net"}, "subject": "Results", "text": "All is well.", "level": "low",
+		"files": []any{map[string]any{"name": "a.txt", "type": "text/plain", "content": base64.StdEncoding.EncodeToString([]byte("hello"))}}}
+	message := made(t, b, "/api/v1/messages/send", in)
+	var list struct {
+		Items []struct {
+			ID, Subject, State string
+			Recipients         []struct{ Slot, Email string }
+		}
+	}
+	b.Do(t, "GET", "/api/v1/messages?q=Results", nil).JSON(t, &list)
+	if len(list.Items) != 1 || list.Items[0].ID != message || list.Items[0].Subject != "Results" || list.Items[0].Recipients[0].Email != "jean@example.net" {
+		t.Fatalf("%+v", list)
+	}
+	var one struct{ State string }
+	for _, act := range []struct{ do, state string }{{"lock", "locked"}, {"unlock", "active"}, {"recall", "recalled"}} {
+		if a := b.Do(t, "POST", "/api/v1/messages/"+message+"/"+act.do, map[string]any{}); a.Status != 200 {
+			t.Fatalf("%s: %d %s", act.do, a.Status, a.Body)
+		}
+		b.Do(t, "GET", "/api/v1/messages/"+message, nil).JSON(t, &one)
+		if one.State != act.state {
+			t.Errorf("%s: %s", act.do, one.State)
+		}
+	}
+	for name, bad := range map[string]map[string]any{
+		"no address": {"to": []string{"nobody"}, "text": "x"}, "nobody": {"to": []string{}, "text": "x"}, "nothing": {"to": []string{"jean@example.net"}},
+		"no base64": {"to": []string{"jean@example.net"}, "text": "x", "files": []any{map[string]any{"name": "a", "content": "%"}}},
+		"past":      {"to": []string{"jean@example.net"}, "text": "x", "expires_at": "2020-01-01T00:00:00Z"},
+	} {
+		if a := b.Do(t, "POST", "/api/v1/messages/send", bad); a.Status != 422 {
+			t.Errorf("%s: %d %s", name, a.Status, a.Body)
+		}
+	}
+	// A visitor's release is not for a token, whoever made it.
+	refused(t, b.Do(t, "POST", "/api/v1/open/release", map[string]string{"slot": list.Items[0].Recipients[0].Slot}), 403, "tok.session")
+	forged := h.Browser(t)
+	forged.Header.Set("Authorization", "Bearer pli_"+strings.Repeat("A", 43))
+	refused(t, forged.Do(t, "GET", "/api/v1/messages", nil), 401, "sess.h1")
+	// The token is in no other place than the header.
+	if a := h.Browser(t).Do(t, "GET", "/api/v1/messages?token=x", nil); a.Status != 401 {
+		t.Errorf("%d", a.Status)
+	}
+}
+
+// Of calls with one key only the first acts, also at once.
+func TestIdempotency(t *testing.T) {
+	t.Parallel()
+	h := house(t)
+	b := tokenOf(t, h, "users")
+	token := b.Header.Get("Authorization")
+	call := func(key, name string) webtest.Answer {
+		c := h.Browser(t)
+		c.Header.Set("Authorization", token)
+		c.Header.Set("Idempotency-Key", key)
+		return c.Do(t, "POST", at("groups"), map[string]any{"name": name})
+	}
+	first := call("one", "Ward")
+	again := call("one", "Ward")
+	if first.Status != 201 || again.Status != 201 || first.Body != again.Body {
+		t.Errorf("%d %s, again %d %s", first.Status, first.Body, again.Status, again.Body)
+	}
+	refused(t, call("one", "Other"), 422, "api.retry.other")
+	refused(t, call("two", "Ward"), 409, "g.dup")
+	refused(t, call("two", "Ward"), 409, "g.dup") // what was refused is tried again
+	refused(t, call(strings.Repeat("k", 65), "x"), 422, "api.badjson")
+	var wait sync.WaitGroup
+	answers := make([]webtest.Answer, 8)
+	for i := range answers {
+		wait.Go(func() { answers[i] = call("three", "At once") })
+	}
+	wait.Wait()
+	for _, a := range answers {
+		if a.Status != 201 && !(a.Status == 409 && strings.Contains(a.Body, "api.retry.running")) {
+			t.Errorf("%d %s", a.Status, a.Body)
+		}
+	}
+	if call("three", "At once").Status != 201 {
+		t.Error("no answer was kept")
+	}
+	other := tokenOf(t, h, "users")
+	other.Header.Set("Idempotency-Key", "one")
+	refused(t, other.Do(t, "POST", at("groups"), map[string]any{"name": "Ward"}), 409, "g.dup") // another's key
+}
+
+// A token calls 600 times a minute.
+func TestCallsPerMinute(t *testing.T) {
+	t.Parallel()
+	h := house(t)
+	b := tokenOf(t, h, "users")
+	for i := range 601 {
+		a := b.Do(t, "GET", "/api/v1/server", nil)
+		if i < 600 && a.Status != http.StatusOK {
+			t.Fatalf("call %d: %d", i, a.Status)
+		}
+		if i == 600 {
+			refused(t, a, 429, "e429.p")
+			if a.Header.Get("Retry-After") != "60" {
+				t.Error(a.Header)
+			}
+		}
+	}
+}
