@@ -56,7 +56,7 @@ func (a *app) adminUser(f *adminFlags) *cobra.Command {
 		}
 		return o.write(t, f.format, false)
 	}))
-	return a.group("user", "admin.user", a.userList(f), show, rights, a.userAdd(f), a.userInvite(f), a.userImport(f), a.userBlock(f, "block"), a.userBlock(f, "unblock"), a.userReset(f), a.userDelete(f))
+	return a.group("user", "admin.user", a.userList(f), show, rights, a.userAdd(f), a.userInvite(f), a.userImport(f), a.userBlock(f, "block"), a.userBlock(f, "unblock"), a.userReset(f), a.userLift(f), a.userDelete(f))
 }
 
 func (a *app) userList(f *adminFlags) *cobra.Command {
@@ -220,6 +220,50 @@ func (a *app) userReset(f *adminFlags) *cobra.Command {
 	}))
 	c.Flags().BoolVar(&fromStdin, "password-stdin", false, a.t("cli.user.passwordstdin"))
 	return c
+}
+
+// userLift decides about who lost their second factor; without an address it lists them.
+func (a *app) userLift(f *adminFlags) *cobra.Command {
+	var refuse bool
+	c := a.command("lift-factor [ADDRESS]", "admin.user.lift", "  pli admin user lift-factor\n  pli admin user lift-factor marc@example.org", a.exactly("[ADDRESS]"), a.act(f, func(ctx context.Context, o *operator, args []string) error {
+		if len(args) == 0 {
+			return o.lifts(ctx, f.format)
+		}
+		n, userID, err := o.Accounts.LiftAddress(ctx, o.actor, args[0])
+		if err != nil {
+			return err
+		}
+		u, err := o.Accounts.DecideLift(ctx, o.actor, n, userID, !refuse)
+		if err != nil {
+			return err
+		}
+		key := "lift.adm.approved"
+		if refuse {
+			key = "lift.adm.refused"
+		}
+		o.say(key, "name", u.Name())
+		return nil
+	}))
+	c.Flags().BoolVar(&refuse, "refuse", false, a.t("cli.user.liftrefuse"))
+	return c
+}
+
+func (o *operator) lifts(ctx context.Context, f format) error {
+	numbers, err := o.accountNumbers(ctx, nil)
+	if err != nil {
+		return err
+	}
+	t := &table{columns: []column{{"email", "cli.col.email"}, {"account", "cli.col.account"}, {"asked_at", "cli.col.asked"}, {"approved", "cli.col.approved"}, {"due_at", "cli.col.due"}}}
+	for _, n := range numbers {
+		list, err := o.Accounts.Lifts(ctx, o.actor, n)
+		if err != nil {
+			return err
+		}
+		for _, l := range list {
+			t.add(l.User.DisplayAddress, n, l.AskedAt, l.Approved, l.DueAt)
+		}
+	}
+	return o.write(t, f, false)
 }
 
 func (a *app) userDelete(f *adminFlags) *cobra.Command {

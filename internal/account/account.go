@@ -86,7 +86,7 @@ type CodeLetter struct {
 	To       mailaddr.Address
 	Language string
 	Code     string
-	Purpose  string // store.CodeSignIn, CodeRecover or CodeAlias
+	Purpose  string // store.CodeSignIn, CodeRecover, CodeAlias or CodeLift
 	Until    time.Time
 }
 
@@ -148,7 +148,8 @@ type FactorLetter struct {
 	What     string // FactorPasskeyAdded and its like
 	Name     string // of a passkey, or the address
 	At       time.Time
-	Place    string // network address
+	Place    string   // network address, "" = it is not said
+	Stop     id.Token // of the link that stops a wish (/lost/{token}), zero = none
 }
 
 // What a FactorLetter tells.
@@ -161,6 +162,12 @@ const (
 	FactorRecoveryUsed         = "recovery_used"
 	FactorAliasAdded           = "alias_added"
 	FactorAliasRemoved         = "alias_removed"
+	FactorLiftAsked            = "lift_asked" // of a lost second factor
+	FactorLiftApproved         = "lift_approved"
+	FactorLiftRefused          = "lift_refused"
+	FactorLiftCancelled        = "lift_cancelled"
+	FactorLiftExpired          = "lift_expired"
+	FactorLifted               = "lift_done"
 	FactorGivenUsed            = "given_used" // a sign-in with a password that an administrator typed
 )
 

@@ -160,7 +160,7 @@ func (s *Service) tellAddresses(tx *store.Tx, sess *Session, u store.User, what,
 		return err
 	}
 	for _, a := range append(to, store.Alias{DisplayAddress: u.DisplayAddress}) {
-		if err := s.mailFactor(tx, u, a.DisplayAddress, what, address, sess.Origin); err != nil {
+		if err := s.mailFactor(tx, u, FactorLetter{What: what, Name: address, Place: sess.Origin}, a.DisplayAddress); err != nil {
 			return err
 		}
 	}

@@ -192,17 +192,17 @@ func provedLately(tx *store.Tx, sess *Session) (u store.User, row store.Session,
 }
 
 // mailFactor mails a change of what proves who a person is, to one of their addresses.
-func (s *Service) mailFactor(tx *store.Tx, u store.User, address, what, name, place string) error {
-	to, err := mailaddr.Parse(address)
-	if err != nil {
+func (s *Service) mailFactor(tx *store.Tx, u store.User, l FactorLetter, address string) (err error) {
+	if l.To, err = mailaddr.Parse(address); err != nil {
 		return err
 	}
-	return s.c.Post.FactorChanged(tx, FactorLetter{To: to, Language: u.Language, TimeZone: u.TimeZone, What: what, Name: name, At: tx.Now, Place: place})
+	l.Language, l.TimeZone, l.At = u.Language, u.TimeZone, tx.Now
+	return s.c.Post.FactorChanged(tx, l)
 }
 
 // tellFactor records a change of a person's factors, and mails it to them.
 func (s *Service) tellFactor(tx *store.Tx, sess *Session, u store.User, what, name string) error {
-	if err := s.mailFactor(tx, u, u.DisplayAddress, what, name, sess.Origin); err != nil {
+	if err := s.mailFactor(tx, u, FactorLetter{What: what, Name: name, Place: sess.Origin}, u.DisplayAddress); err != nil {
 		return err
 	}
 	actor := Actor{Kind: KindUser, UserID: u.ID, Address: u.Address, Name: u.Name(), Origin: sess.Origin}
@@ -303,6 +303,9 @@ func (s *Service) proved(tx *store.Tx, sess *Session, u store.User, row store.Se
 	if row.Scope == store.ScopeSecond {
 		_, counter := typed(u.Address)
 		return s.enter(tx, sess, u, proof{method: row.Method, second: true}, triesOf(counter, network), actor, row.Method+"+"+how, sess.Client)
+	}
+	if err := s.endLift(tx, u, sess.Origin, how); err != nil {
+		return nil, err
 	}
 	if err := record(tx, actor, "session.second", u.AccountID, u.Address, "how", how); err != nil {
 		return nil, err

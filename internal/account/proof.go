@@ -20,5 +20,5 @@ func owesMailbox(tx *store.Tx, u store.User, p proof) (bool, error) {
 // tellGiven mails a person that somebody signed in as them with a password that
 // an administrator knows.
 func (s *Service) tellGiven(tx *store.Tx, u store.User, place string) error {
-	return s.mailFactor(tx, u, u.DisplayAddress, FactorGivenUsed, "", place)
+	return s.mailFactor(tx, u, FactorLetter{What: FactorGivenUsed, Place: place}, u.DisplayAddress)
 }

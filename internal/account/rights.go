@@ -189,6 +189,8 @@ var actions = map[action]needs{
 	userUnblock:    needUsers | operators,
 	userReset:      needUsers | operators,
 	userDelete:     needUsers | operators,
+	userLift:       needUsers | operators | without,
+	userLiftRefuse: needUsers | operators | without,
 	userImport:     needUsers | operators,
 	userList:       needUsers | needAudit | operators,
 	requestView:    needUsers | operators | without,

@@ -224,6 +224,11 @@ func (s *Service) enter(tx *store.Tx, prev *Session, u store.User, p proof, t tr
 			return nil, err
 		}
 	}
+	if p.second { // it is not lost
+		if err := s.endLift(tx, u, actor.Origin, how); err != nil {
+			return nil, err
+		}
+	}
 	out, err := signIn(tx, prev, u, p, client)
 	if err != nil {
 		return nil, err

@@ -114,6 +114,7 @@ func New(kit *web.Kit, accounts *account.Service, keys *keyserver.Service) error
 	kit.Handle("POST "+account+"/users/{user}/groups", c.addUserToGroup, web.Admin)
 	kit.Handle("POST "+account+"/users/{user}/block", c.blockUser, web.Admin)
 	kit.Handle("POST "+account+"/users/{user}/unblock", c.unblockUser, web.Admin)
+	kit.Handle("POST "+account+"/users/{user}/lift", c.decideLift, web.Admin)
 	kit.Handle("GET "+account+"/users/{user}/reset", c.confirmReset, web.Admin)
 	kit.Handle("POST "+account+"/users/{user}/reset", c.resetPassword, web.Admin)
 	kit.Handle("GET "+account+"/users/{user}/delete", c.confirmDeleteUser, web.Admin)

@@ -24,6 +24,13 @@ type usersPage struct {
 	Rows          []userRow
 	May           bool // the reader has the right over people, at least over a group
 	Pager         web.Pager
+	Lifts         []liftRow // on the first page of all
+}
+
+// liftRow is somebody who lost their second factor and waits.
+type liftRow struct {
+	web.Link
+	Lift account.Lift
 }
 
 type userRow struct {
@@ -56,6 +63,15 @@ func (c *Console) users(r *web.Request) error {
 		return err
 	}
 	page := &usersPage{head: headOf(r, a, r.T("seed.users")), Query: q.Get("q"), Status: status, Pager: pager(r, list.Next), May: a.Held.HasSome(store.RightUsers)}
+	if page.May && q.Get("after") == "" && q.Get("q") == "" && status == "" {
+		lifts, err := c.accounts.Lifts(r.Context(), r.Actor(), a.ID)
+		if err != nil {
+			return err
+		}
+		for _, l := range lifts {
+			page.Lifts = append(page.Lifts, liftRow{web.Link{URL: userPath(a.ID, l.User.ID), Text: nameOf(l.User)}, l})
+		}
+	}
 	for _, s := range statuses {
 		page.Chips = append(page.Chips, web.Link{URL: with(r, "status", s.value), Text: r.T(s.text), Current: s.value == status})
 	}
@@ -137,6 +153,8 @@ type userPage struct {
 	Managed, Resettable       bool
 	Locked                    bool
 	Recent                    []event
+	Lift                      *account.Lift // of a second factor that they lost; nil where they did not ask
+	Self                      bool
 }
 
 // userOf reads the account and the user in the address.
@@ -194,6 +212,13 @@ func (c *Console) userPage(r *web.Request) (*userPage, error) {
 		page.Recent = eventsOf(r.Printer, log)
 	}
 	if page.May {
+		lifts, err := c.accounts.Lifts(r.Context(), r.Actor(), a.ID)
+		if err != nil {
+			return nil, err
+		}
+		if i := slices.IndexFunc(lifts, func(l account.Lift) bool { return l.User.ID == u.ID }); i >= 0 {
+			page.Lift, page.Self = &lifts[i], u.ID == r.Session.UserID
+		}
 		groups, err := c.accounts.Groups(r.Context(), r.Actor(), a.ID, "", "", scopesShown)
 		if err != nil {
 			return nil, err
@@ -419,4 +444,34 @@ func (c *Console) groupOptions(r *web.Request, number int64, chosen string) ([]w
 		out = append(out, web.Option{Value: g.ID, Text: groupName(r.Printer, g), Selected: g.ID == chosen})
 	}
 	return out, nil
+}
+
+// decideLift approves, or refuses, that a user's lost second factor goes.
+func (c *Console) decideLift(r *web.Request) error {
+	n, err := numberOf(r)
+	if err != nil {
+		return err
+	}
+	approve := r.PostFormValue("do") == "approve"
+	if !approve && r.PostFormValue("do") != "refuse" {
+		return fault.New(fault.NotFound, "e404.p")
+	}
+	u, err := c.accounts.DecideLift(r.Context(), r.Actor(), n, r.PathValue("user"), approve)
+	if err != nil {
+		if !web.Mendable(err) {
+			return err
+		}
+		page, perr := c.userPage(r)
+		if perr != nil {
+			return perr
+		}
+		r.Self = page.Path
+		return r.Again(c.pages, "user", page, err)
+	}
+	if approve {
+		r.Flash("ok", "lift.adm.approved", "name", nameOf(u))
+	} else {
+		r.Flash("ok", "lift.adm.refused", "name", nameOf(u))
+	}
+	return r.Redirect(userPath(n, u.ID))
 }

@@ -87,8 +87,14 @@ func mails(t *testing.T) map[string]notice.Mail {
 		add("joined-" + lang)(w.Joined(l, notice.Joined{Admin: "Ana Silva", Organisation: "Example Health", Group: "Nurses", Number: 100042}))
 		add("access-" + lang)(w.AccessRequested(l, notice.AccessRequested{Person: "Marc Roy", Address: "marc@example.org", Reason: "I run the desk.",
 			Organisation: "Example Health", Number: 100042}))
-		for _, what := range []string{"passkey_added", "passkey_removed", "authenticator_added", "authenticator_removed", "recovery_made", "recovery_used", "alias_added", "alias_removed"} {
+		for _, what := range []string{"passkey_added", "passkey_removed", "authenticator_added", "authenticator_removed", "recovery_made", "recovery_used", "alias_added", "alias_removed", "lift_asked", "lift_approved", "lift_done"} {
 			f := notice.FactorChanged{What: what, At: at, Place: "192.0.2.7"}
+			switch what {
+			case "lift_asked":
+				f.Stop = "TOKEN"
+			case "lift_approved":
+				f.Stop, f.Place = "TOKEN", ""
+			}
 			if strings.HasPrefix(what, "passkey") {
 				f.Name = "Work phone"
 			} else if strings.HasPrefix(what, "alias") {

@@ -24,6 +24,11 @@ func (w *Writer) AliasCode(l Languages, code string) (Mail, error) {
 	return w.personCode(l, code, "mail.alias.subject", "mail.alias.body")
 }
 
+// LiftCode writes the mail with the code of somebody who lost their second factor.
+func (w *Writer) LiftCode(l Languages, code string) (Mail, error) {
+	return w.personCode(l, code, "mail.lift.subject", "mail.lift.body")
+}
+
 func (w *Writer) personCode(l Languages, code, subject, body string) (Mail, error) {
 	return w.write(l, nil, func(p i18n.Printer) (string, section) {
 		title := p.T(subject, "code", code)
@@ -188,7 +193,8 @@ type FactorChanged struct {
 	What  string // passkey_added and its like: the end of the texts' keys
 	Name  string // of a passkey, or the address
 	At    time.Time
-	Place string
+	Place string // "" = it is not said
+	Stop  string // token of the link that stops it, "" = none
 }
 
 // FactorChanged writes the notice of such a change.
@@ -196,17 +202,27 @@ func (w *Writer) FactorChanged(l Languages, f FactorChanged) (Mail, error) {
 	return w.write(l, nil, func(p i18n.Printer) (string, section) {
 		title := p.T("mail.factor." + f.What)
 		body := p.T("mail.factor.body", "date", p.Time(f.At), "place", line(f.Place, 100))
+		if f.Place == "" {
+			body = p.T("mail.factor.on", "date", p.Time(f.At))
+		}
 		switch {
 		case strings.HasPrefix(f.What, "alias_"):
 			body = p.T("mail.factor.address", "address", line(f.Name, 254)) + " " + body
 		case f.Name != "":
 			body = p.T("mail.factor.name", "name", line(f.Name, 64)) + " " + body
 		}
-		return title, section{
+		s := section{
 			Heading: title,
 			Before:  []string{body},
 			Button:  link{Text: p.T("mail.factor.button"), URL: w.origin + "/profile/security"},
 			Small:   []string{p.T("mail.factor.unexpected", "link", w.origin+"/recover"), p.T("mail.never")},
 		}
+		if strings.HasPrefix(f.What, "lift_") {
+			s.Before = append(s.Before, p.T("mail.factor."+f.What+".body"))
+		}
+		if f.Stop != "" {
+			s.Button = link{Text: p.T("mail.lift.stop"), URL: w.origin + "/lost/" + f.Stop}
+		}
+		return title, s
 	})
 }

@@ -15,6 +15,7 @@ type secondPage struct {
 	web.Base
 	Next          string
 	SigningIn     bool
+	Mine          bool // they have given a password or a code, and may say that the factor is lost
 	Authenticator bool
 	Passkeys      bool
 	Recovery      bool // asked for a recovery code, instead of the app's
@@ -33,7 +34,7 @@ func (p *People) secondPage(r *web.Request) (*secondPage, error) {
 		return nil, err
 	}
 	page := &secondPage{
-		Base: r.Base(r.T("second.h1")), Next: r.Next("/"), SigningIn: s.Scope == store.ScopeSecond,
+		Base: r.Base(r.T("second.h1")), Next: r.Next("/"), SigningIn: s.Scope == store.ScopeSecond, Mine: s.UserID != "",
 		Authenticator: f.Authenticator != nil, Passkeys: len(f.Passkeys) > 0 && p.accounts.Passkeys(),
 		Codes: f.RecoveryLeft > 0, Password: !f.Any() && s.SignedIn(),
 	}

@@ -69,7 +69,7 @@ func (p *Postman) finish(l outbox.Letter, m notice.Mail) outbox.Letter {
 
 func to(a mailaddr.Address) message.Mailbox { return message.Mailbox{Addr: a} }
 
-// Code mails a code that signs in, sets a new password, or adds an address.
+// Code mails a code that signs in, sets a new password, adds an address, or asks to lift a second factor.
 func (p *Postman) Code(tx *store.Tx, c account.CodeLetter) error {
 	write := p.Words.SignInCode
 	switch c.Purpose {
@@ -77,6 +77,8 @@ func (p *Postman) Code(tx *store.Tx, c account.CodeLetter) error {
 		write = p.Words.RecoverCode
 	case store.CodeAlias:
 		write = p.Words.AliasCode
+	case store.CodeLift:
+		write = p.Words.LiftCode
 	}
 	m, err := write(notice.In(c.Language, c.Language, nil), c.Code)
 	return p.enqueue(tx, outbox.Letter{Kind: outbox.Code, To: to(c.To)}, m, err)
@@ -127,7 +129,7 @@ func (p *Postman) PasswordChanged(tx *store.Tx, c account.PasswordChangedLetter)
 
 // FactorChanged mails the notice that the ways to prove who one is changed.
 func (p *Postman) FactorChanged(tx *store.Tx, f account.FactorLetter) error {
-	m, err := p.Words.FactorChanged(notice.In(f.Language, f.Language, zoneOf(f.TimeZone)), notice.FactorChanged{What: f.What, Name: f.Name, At: f.At, Place: f.Place})
+	m, err := p.Words.FactorChanged(notice.In(f.Language, f.Language, zoneOf(f.TimeZone)), notice.FactorChanged{What: f.What, Name: f.Name, At: f.At, Place: f.Place, Stop: f.Stop.Reveal()})
 	return p.enqueue(tx, outbox.Letter{Kind: outbox.Notice, To: to(f.To)}, m, err)
 }
 

@@ -252,6 +252,7 @@ func (s *Server) Close() error {
 func (s *Server) sweep(ctx context.Context) {
 	for {
 		swept, err := s.Keys.Sweep(ctx)
+		err = errors.Join(err, s.Accounts.SweepLifts(ctx))
 		switch {
 		case ctx.Err() != nil:
 			return

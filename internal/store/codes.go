@@ -8,6 +8,7 @@ const (
 	CodeSignIn  = "sign-in"
 	CodeRecover = "recover"
 	CodeAlias   = "alias"
+	CodeLift    = "lift"   // of a lost second factor
 	CodeAnswer  = "answer" // to prove an address before answering an intake, which SlotID names
 )
 
