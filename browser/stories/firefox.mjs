@@ -44,14 +44,14 @@ try {
 
   // From disk, in the tab that showed a message of ours: the file's button opens a tab, and what it hands over is opened
   // there. The address is proved for this session.
-  for (const [m, subject, text] of [[small, 'Small one', 'Hello Firefox'], [big, 'Big one', 'Big inside.']]) {
+  for (const [m, subject, text, card] of [[small, 'Small one', 'Hello Firefox', t('portal.opened')], [big, 'Big one', 'Big inside.', t('open.h1')]]) {
     const path = `${scratch}/${subject}.html`;
     writeFileSync(path, await attachment(m));
     await fox.go(pathToFileURL(path).href);
     const tabs = (await fox.call('GetWindowHandles')).length;
     await fox.click('#open');
     await fox.tab(tabs + 1);
-    await fox.element('h1', t('open.h1'));
+    await fox.element('h1', card);
     if (await fox.run('return [...document.querySelectorAll("button")].some((b) => b.textContent.includes(arguments[0]))', t('open.code'))) await prove();
     else await fox.click('a.btn', t('code.open'));
     await read(subject, text);

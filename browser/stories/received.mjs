@@ -82,7 +82,7 @@ for (const lang of ['en', 'fr']) {
   await u.page.getByText(t('c.nomatch')).waitFor();
   await u.page.goto(`${demo.url}/inbox?q=${ownRef.slice(0, 3)}-${ownRef.slice(3)}`);
   await u.page.getByRole('row').filter({ hasText: ownRef.slice(0, 3) }).getByRole('link').click();
-  await u.page.getByRole('heading', { level: 1, name: t('open.h1') }).waitFor();
+  await u.page.getByRole('heading', { level: 1, name: t('portal.opened') }).waitFor();
   await sound(u.page, `${lang}-card`, { lang });
   await u.close();
 }

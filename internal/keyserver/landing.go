@@ -29,6 +29,7 @@ type Landing struct {
 	Kept       bool      // Ciphertext has it
 	NoCopy     bool      // its sender asked that it is not passed on
 	Online     bool      // Assist may open it; known also without Possession to who proved the address
+	Opened     bool      // with Proven or Listed, while it can be opened: its recipient has opened it before
 	LeaseUntil time.Time // with Proven: until when a device may keep it from now on, zero: not at all
 	Answers    Answers   // with Proven, while it can be opened
 }
@@ -58,6 +59,7 @@ func (s *Service) Landing(ctx context.Context, v Visitor, ref string) (Landing, 
 		if addressed(o) && o.Slot.Listed() {
 			l.Listed, l.Sender, l.Masked, l.State = true, sender(o), masked(o.Slot), stateOf(o, asOf(tx, o))
 			l.SealedAt, l.ExpiresAt = o.Message.SealedAt, endOf(o.Message, o.Slot)
+			l.Opened = l.State == StateActive && !o.Slot.FirstOpenedAt.IsZero()
 		}
 		if addressed(o) && stateOf(o, asOf(tx, o)) == StateActive {
 			l.Online, err = online(o) // whoever has the address may know that there is one
@@ -97,7 +99,7 @@ func (s *Service) describe(tx *store.Tx, o store.Opening, l *Landing) (err error
 	}
 	l.NoCopy = p.Forward != nil && !*p.Forward
 	if l.Proven && l.State == StateActive {
-		l.LeaseUntil = leaseEnd(o, now)
+		l.Opened, l.LeaseUntil = !o.Slot.FirstOpenedAt.IsZero(), leaseEnd(o, now)
 		if l.Answers, err = answersTo(tx, o); err != nil {
 			return err
 		}

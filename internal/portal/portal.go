@@ -89,7 +89,7 @@ func (p *portal) find(r *web.Request) error {
 type landingPage struct {
 	web.Base
 	keyserver.Landing
-	Heading   string          // says that it waits, or that it cannot be opened
+	Heading   string          // says that it waits, that it was opened before, or that it cannot be opened
 	Reference string          // as people read it: 7KQ-42F
 	Here      string          // the address of this session, when the envelope is for another one
 	Providers []*sso.Provider // that may vouch for the address
@@ -143,6 +143,9 @@ func (p *portal) landingPage(r *web.Request) (*landingPage, error) {
 	closed := ""
 	if (card.Possession || card.Listed) && card.State != keyserver.StateActive {
 		closed, heading = card.State, r.T("portal.closed."+card.State)
+	}
+	if card.Opened {
+		heading = r.T("portal.opened")
 	}
 	switch {
 	case card.Possession && closed != "":
