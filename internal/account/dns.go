@@ -26,6 +26,8 @@ const (
 	maxIncludes    = 10 // lookups of one SPF record (RFC 7208, section 4.6.4)
 	dkimBits       = 2048
 	maxWaitingKeys = 1
+	maxClimb       = 8   // names that are asked for a DMARC record
+	checksPerHour  = 120 // that one account's people ask for
 )
 
 // DNS answers for texts at a name (mx.Resolver).
@@ -182,9 +184,13 @@ func (s *Service) lookSPF(ctx context.Context, domain string) (store.DNSCheck, e
 	return store.DNSCheck{State: store.CheckWrong, Found: brief(text)}, nil
 }
 
-// lookDMARC looks at the domain's own record, then at those above (RFC 7489, section 6.6.3).
+// lookDMARC looks at the domain's own record, then at those above (RFC 7489,
+// section 6.6.3), of a name of many labels at the last ones: nobody has the
+// service ask a hundred times with one name.
 func (s *Service) lookDMARC(ctx context.Context, domain string) (store.DNSCheck, error) {
-	for name := domain; strings.Contains(name, "."); _, name, _ = strings.Cut(name, ".") {
+	climbed := strings.Split(domain, ".")
+	climbed = climbed[1+max(0, len(climbed)-maxClimb):]
+	for name := domain; strings.Contains(name, "."); name, climbed = strings.Join(climbed, "."), climbed[min(1, len(climbed)):] {
 		texts, err := s.c.DNS.TXT(ctx, "_dmarc."+name)
 		if err != nil {
 			return store.DNSCheck{}, err
@@ -207,10 +213,21 @@ func (s *Service) lookDMARC(ctx context.Context, domain string) (store.DNSCheck,
 // CheckDomain looks at DNS now: a claim becomes the account's domain, a key that
 // is shown signs from now on.
 func (s *Service) CheckDomain(ctx context.Context, actor Actor, number int64, name string) (DomainView, error) {
-	d, err := s.Domain(ctx, actor, number, name)
-	if err != nil {
+	var d DomainView
+	domain := canonicalDomain(name)
+	if err := s.act(ctx, actor, domainCheck, number, func(tx *store.Tx, a store.Account) (err error) { // before DNS is asked for whoever asks
+		if d, err = s.domainOf(tx, a.ID, domain); err != nil {
+			return err
+		}
+		ok, wait, err := tx.Hit("dns:"+accountName(a.ID), time.Hour, checksPerHour)
+		if err == nil && !ok {
+			err = fault.Wait("e429.p", wait)
+		}
+		return err
+	}); err != nil {
 		return d, err
 	}
+	var err error
 	if d, err = s.checkOnce(ctx, actor, d); err == nil && !d.Claimed && d.CheckedAt.IsZero() { // proved just now
 		d, err = s.checkOnce(ctx, actor, d)
 	}
@@ -294,11 +311,14 @@ func (s *Service) activate(tx *store.Tx, actor Actor, d DomainView, shown map[st
 // MakeDKIMKey makes a key for a domain (RSA, 2048 bits, which every receiver
 // checks). It signs once DNS shows its record; until then the one before does.
 func (s *Service) MakeDKIMKey(ctx context.Context, actor Actor, number int64, name string) (DomainView, error) {
-	out, err := s.Domain(ctx, actor, number, name) // before a key is made for whoever asks
-	if err != nil {
+	domain := canonicalDomain(name)
+	var out DomainView
+	if err := s.look(ctx, actor, dkimMake, number, func(tx *store.Tx, a store.Account) (err error) { // before a key is made for whoever asks
+		out, err = s.domainOf(tx, a.ID, domain)
+		return err
+	}); err != nil {
 		return out, err
 	}
-	domain := out.Name
 	key, err := rsa.GenerateKey(rand.Reader, dkimBits)
 	if err != nil {
 		return DomainView{}, err

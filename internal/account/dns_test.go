@@ -230,3 +230,45 @@ func TestDomainSenders(t *testing.T) {
 		w.ok(w.SetDomainSenders(ctx, a, 100042, "example.org", ""))
 	})
 }
+
+// Nobody has the service ask DNS, or make a key, without the right to; nor ask
+// without end, by one name or by many checks.
+func TestDNSIsAskedWithMeasure(t *testing.T) {
+	each(t, func(w *world) {
+		ctx, z := w.Context(), w.zone()
+		ada, _ := w.account(100042, "ada@example.org")
+		a := ada.Actor(here)
+		deep := strings.Repeat("a.", 100) + "example.org"
+		for _, name := range []string{"example.org", deep} {
+			_, _, err := w.AddDomain(ctx, w.root, 100042, name)
+			w.ok(err)
+		}
+		auditors := get[store.Group](w)(w.AddGroup(ctx, a, 100042, "Auditors"))
+		get[account.GroupRights](w)(w.SetGroupRights(ctx, a, 100042, auditors.ID, []store.Grant{{Right: store.RightAudit}}))
+		lea := w.user(100042, "lea@example.org")
+		get[account.AddResult](w)(w.AddMembers(ctx, a, 100042, auditors.ID, "lea@example.org", time.Time{}))
+		l := account.Actor{Kind: account.KindUser, UserID: lea.ID, Address: lea.Address, Name: "Lea", Origin: here}
+		get[account.DomainView](w)(w.Domain(ctx, l, 100042, "example.org"))
+		_, err := w.CheckDomain(ctx, l, 100042, "example.org")
+		w.fails(err, fault.Denied, "err.forbidden")
+		_, err = w.MakeDKIMKey(ctx, l, 100042, "example.org")
+		w.fails(err, fault.Denied, "err.forbidden")
+		if z.asked != 0 || w.audit(100042, "domain.check", store.Refused) != 1 || w.audit(100042, "dkim.make", store.Refused) != 1 {
+			w.Errorf("asked DNS %d times for who may not", z.asked)
+		}
+		z.texts["_dmarc.example.org"] = []string{"v=DMARC1; p=reject"}
+		d := get[account.DomainView](w)(w.CheckDomain(ctx, a, 100042, deep))
+		if z.asked > 10 || d.Checks.DMARC.State != store.CheckOK {
+			w.Errorf("%d questions for one name, DMARC %+v", z.asked, d.Checks.DMARC)
+		}
+		checks := 0
+		for ; checks < 500 && err != nil && !fault.Is(err, fault.TooMany); checks++ {
+			if _, err = w.CheckDomain(ctx, a, 100042, "example.org"); err == nil {
+				err = fault.New(fault.Denied, "go on")
+			}
+		}
+		w.fails(err, fault.TooMany, "e429.p")
+		w.pass(time.Hour)
+		get[account.DomainView](w)(w.CheckDomain(ctx, a, 100042, "example.org"))
+	})
+}

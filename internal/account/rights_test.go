@@ -22,17 +22,17 @@ func calls(w *world, number int64, group, user, invitation, request string) map[
 	ctx := w.Context()
 	n := account.NewUser{Address: id.New() + "@example.org", Password: temp, Confirm: temp, EnforceExpiry: true}
 	return map[string]func(a account.Actor) error{
-		"account.view":      func(a account.Actor) error { _, err := w.Account(ctx, a, number); return err },
-		"domain.list":       func(a account.Actor) error { _, err := w.Domains(ctx, a, number); return err },
-		"domain.remove":     func(a account.Actor) error { return w.RemoveDomain(ctx, a, number, "none.example") },
-		"domain.claim":      func(a account.Actor) error { _, err := w.ClaimDomain(ctx, a, number, "none.example"); return err },
-		"domain.list check": func(a account.Actor) error { _, err := w.CheckDomain(ctx, a, number, "none.example"); return err },
+		"account.view":  func(a account.Actor) error { _, err := w.Account(ctx, a, number); return err },
+		"domain.list":   func(a account.Actor) error { _, err := w.Domains(ctx, a, number); return err },
+		"domain.remove": func(a account.Actor) error { return w.RemoveDomain(ctx, a, number, "none.example") },
+		"domain.claim":  func(a account.Actor) error { _, err := w.ClaimDomain(ctx, a, number, "none.example"); return err },
+		"domain.check":  func(a account.Actor) error { _, err := w.CheckDomain(ctx, a, number, "none.example"); return err },
 		"domain.senders": func(a account.Actor) error {
 			return w.SetDomainSenders(ctx, a, number, "none.example", group)
 		},
-		"domain.list one":  func(a account.Actor) error { _, err := w.Domain(ctx, a, number, "none.example"); return err },
-		"domain.list make": func(a account.Actor) error { _, err := w.MakeDKIMKey(ctx, a, number, "none.example"); return err },
-		"dkim.remove":      func(a account.Actor) error { return w.RemoveDKIMKey(ctx, a, number, "none.example", "x") },
+		"domain.list one": func(a account.Actor) error { _, err := w.Domain(ctx, a, number, "none.example"); return err },
+		"dkim.make":       func(a account.Actor) error { _, err := w.MakeDKIMKey(ctx, a, number, "none.example"); return err },
+		"dkim.remove":     func(a account.Actor) error { return w.RemoveDKIMKey(ctx, a, number, "none.example", "x") },
 		"group.rights": func(a account.Actor) error {
 			_, err := w.SetGroupRights(ctx, a, number, group, nil)
 			return err
