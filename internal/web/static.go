@@ -12,6 +12,7 @@ import (
 	"mime"
 	"net/http"
 	"path"
+	"regexp"
 	"strings"
 
 	"github.com/pli-mail/pli/internal/fault"
@@ -24,6 +25,7 @@ var staticFiles embed.FS
 type asset struct {
 	name, kind, hash string
 	raw, zipped      []byte
+	begun            bool // by finish
 }
 
 type assets struct{ named map[string]*asset }
@@ -38,24 +40,65 @@ func loadAssets() (*assets, error) {
 		if err != nil {
 			return err
 		}
-		sum := sha256.Sum256(raw)
-		f := &asset{name: strings.TrimPrefix(p, "static/"), raw: raw, hash: hex.EncodeToString(sum[:8]), kind: kindOf(p)}
-		var buf bytes.Buffer
-		z, err := gzip.NewWriterLevel(&buf, gzip.BestCompression)
-		if err != nil {
-			return err
-		}
-		z.Write(raw)
-		if err := z.Close(); err != nil {
-			return err
-		}
-		if buf.Len() < len(raw) {
-			f.zipped = buf.Bytes()
-		}
-		a.named[f.name] = f
+		name := strings.TrimPrefix(p, "static/")
+		a.named[name] = &asset{name: name, raw: raw, kind: kindOf(p)}
 		return nil
 	})
-	return a, err
+	if err != nil {
+		return nil, err
+	}
+	for name := range a.named {
+		if err := a.finish(name); err != nil {
+			return nil, err
+		}
+	}
+	return a, nil
+}
+
+// imported finds the modules that a script imports, as the house's scripts write it.
+var imported = regexp.MustCompile(`((?:from |import |import\()'\./)([\w-]+\.js)'`)
+
+// finish gives the imports of a script their addresses with a hash, so that a
+// browser that has them asks nobody, and hashes and compresses it. What a
+// script imports is finished before; none may import itself by way of others.
+func (a *assets) finish(name string) error {
+	f := a.named[name]
+	if f == nil {
+		return fmt.Errorf("there is no static file %q", name)
+	}
+	if f.hash != "" {
+		return nil
+	}
+	if f.begun {
+		return fmt.Errorf("static file %q imports itself by way of others", name)
+	}
+	f.begun = true
+	if f.kind == kindOf(".js") {
+		for _, m := range imported.FindAllSubmatch(f.raw, -1) {
+			if err := a.finish(string(m[2])); err != nil {
+				return err
+			}
+		}
+		f.raw = imported.ReplaceAllFunc(f.raw, func(b []byte) []byte {
+			m := imported.FindSubmatch(b)
+			return fmt.Appendf(nil, "%s%s?v=%s'", m[1], m[2], a.named[string(m[2])].hash)
+		})
+	}
+	sum := sha256.Sum256(f.raw)
+	f.hash = hex.EncodeToString(sum[:8])
+	var buf bytes.Buffer
+	z, err := gzip.NewWriterLevel(&buf, gzip.BestCompression)
+	if err != nil {
+		return err
+	}
+	z.Write(f.raw)
+	if err := z.Close(); err != nil {
+		return err
+	}
+	if buf.Len() < len(f.raw) {
+		f.zipped = buf.Bytes()
+	}
+	return nil
 }
 
 func kindOf(p string) string {
@@ -85,7 +128,7 @@ func (a *assets) url(name string) (string, error) {
 }
 
 // serveStatic answers /static/…: for ever under the address with the hash, and
-// after asking again under the bare one, which is how modules import each other.
+// after asking again under the bare one.
 func (k *Kit) serveStatic() {
 	k.mux.HandleFunc("GET /static/{name...}", func(w http.ResponseWriter, req *http.Request) {
 		h := w.Header()

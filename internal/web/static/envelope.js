@@ -24,6 +24,9 @@ const PART_TYPE = 'application/x-pli-part';
 const PART_OPEN = '<script type="application/x-pli-part" id="part">';
 const BEFORE_ARMOR = 512 * 1024;
 
+// No head is longer: magic and version, two headers with their lengths, wrap, seal, length.
+export const MAX_HEAD = 12 + 2 * (4 + MAX_TLVS) + 48 + 64 + 8;
+
 // The largest payload parseHead accepts unless told otherwise, in bytes.
 export const MAX_PAYLOAD = 512 * 1024 * 1024;
 
@@ -354,8 +357,9 @@ function originText(value) {
 // parseHead reads and checks everything before the payload. Nothing of it is
 // proven before open() succeeds. It returns {messageId, slotId (hex), origin,
 // sealedAt, notAfter (Unix seconds, 0 for none), policy, senderHint,
-// subjectHint, hint, hh, rhh, wrap, seal, payloadOffset, payloadSize}.
-export async function parseHead(bytes, limit = MAX_PAYLOAD) {
+// subjectHint, hint, hh, rhh, wrap, seal, payloadOffset, payloadSize}. Of an
+// envelope of whole bytes, its first MAX_HEAD are enough.
+export async function parseHead(bytes, limit = MAX_PAYLOAD, whole = bytes.length) {
   const c = new Cursor(bytes);
   if (bytes.length < 16) refuse('format', 'the file is too short');
   if (!isEnvelope(c.take(8))) refuse('format', 'the file does not begin as an envelope');
@@ -397,7 +401,7 @@ export async function parseHead(bytes, limit = MAX_PAYLOAD) {
   if (head.payloadSize < PREFIX + 16 || (head.payloadSize - PREFIX) % SEALED < 16) {
     refuse('altered', 'the payload has no last chunk');
   }
-  if (bytes.length - c.at !== head.payloadSize) refuse('altered', 'the file was cut short, or something was added');
+  if (whole - c.at !== head.payloadSize) refuse('altered', 'the file was cut short, or something was added');
   return head;
 }
 
@@ -476,14 +480,16 @@ export async function expand(ck, info) {
 // open decrypts bytes, which parseHead read, with both halves, and checks all
 // of it against the key server's record {hh, ph} (32 bytes each) before it
 // returns {manifest, message}. onProgress(done, total) counts payload bytes.
-export async function open(bytes, head, s, e, record, onProgress) {
+// hash is a promise of the payload's SHA-256, from whoever has computed it
+// of the same bytes.
+export async function open(bytes, head, s, e, record, onProgress, hash) {
   need32(s);
   need32(e);
   if (!equal(record.hh, head.hh)) refuse('altered', 'the header is not the one on record');
   const payload = bytes.subarray(head.payloadOffset, head.payloadOffset + head.payloadSize);
   // Hashing and decrypting are both the browser's threads' work: they go on at
   // once, and nothing is read before both have said yes.
-  const [hashed, opened] = await Promise.allSettled([sha256(payload), decrypt(payload, head, s, e, onProgress)]);
+  const [hashed, opened] = await Promise.allSettled([hash ?? sha256(payload), decrypt(payload, head, s, e, onProgress)]);
   if (hashed.status === 'rejected' || !equal(record.ph, hashed.value)) refuse('altered', 'the payload is not the one on record');
   if (opened.status === 'rejected') throw opened.reason;
   return readContent(opened.value);

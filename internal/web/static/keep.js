@@ -1,6 +1,7 @@
 // "Keep on this device": offered where an envelope was opened whose account and
 // message allow it. Nothing is kept before the service has agreed and recorded it.
 import { keep, fromB64url } from './envelope.js';
+import { unboxed } from './shelf.js';
 import { ask } from './ask.js';
 import { MOST, list, find, put, forget, day } from './leases.js';
 
@@ -39,7 +40,7 @@ export async function offer(box, record, head, released) {
     const answer = await ask(box.dataset.keep, { slot: head.slotId });
     if (!answer.ok) return answer.detail;
     const { sender, sealed_at: sealedAt, ref } = released;
-    const { key, base, sealed } = await keep(record.bytes, head, fromB64url(released.s), record.e);
+    const { key, base, sealed } = await keep(await unboxed(record.bytes), head, fromB64url(released.s), record.e);
     kept = { ref, slot: head.slotId, sender, sealedAt: Date.parse(sealedAt), until: Date.parse(answer.value.until), proof: answer.value.proof,
       copy: 'copy' in box.dataset, key, base, sealed: new Blob([sealed]) };
     await put(kept);

@@ -1,7 +1,7 @@
 // Where every way meets: is this envelope this service's, and does the visitor
 // hold it? Only then does anybody learn whom it is from and for.
-import { parseHead, pop, possession, b64url, fromB64url, fromHex } from './envelope.js';
-import { get, update } from './shelf.js';
+import { MAX_HEAD, parseHead, pop, possession, b64url, fromB64url, fromHex } from './envelope.js';
+import { get, unboxed, update } from './shelf.js';
 import { ask } from './ask.js';
 
 const page = document.querySelector('[data-way="open"]');
@@ -27,7 +27,7 @@ async function prove() {
   let head = null;
   if (record.bytes) {
     try {
-      head = await parseHead(record.bytes, 150 * 2 ** 20);
+      head = await parseHead(await unboxed(record.bytes, 0, MAX_HEAD), 150 * 2 ** 20, record.bytes.size ?? record.bytes.length);
     } catch (err) {
       return say(err.code === 'version' ? 'version' : 'damaged');
     }

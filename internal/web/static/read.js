@@ -1,12 +1,11 @@
 // The message page: gets the service's half of the key, decrypts the envelope
 // here, and shows it. Nothing of the message goes back to the server.
-import { parseArmor, parseHead, open, fromB64url } from './envelope.js';
-import { find, put, update } from './shelf.js';
+import { MAX_HEAD, parseArmor, parseHead, open, fromB64url } from './envelope.js';
+import { MANY, boxed, find, put, unboxed, update } from './shelf.js';
 import { ask } from './ask.js';
 import { page, d, $, say, progress, render } from './render.js';
 
 const LIMIT = 150 * 2 ** 20; // bytes of an envelope
-const APART = 2 ** 20; // bytes from which an envelope is opened in a thread of its own
 
 if (page) $('phase').textContent = d.decrypting;
 
@@ -41,7 +40,7 @@ async function download(url) {
   if (!answer.ok) throw new Error((await answer.json().catch(() => ({}))).detail ?? '');
   const total = Number(answer.headers.get('Content-Length')) || 0;
   if (total > LIMIT) throw new Error(d.toolarge);
-  const out = new Uint8Array(total);
+  const pieces = [];
   const reader = answer.body.getReader();
   const tell = progress(d.fetching);
   let at = 0;
@@ -50,7 +49,7 @@ async function download(url) {
       const { done, value } = await reader.read();
       if (done) break;
       if (at + value.length > total) throw new Error();
-      out.set(value, at);
+      pieces.push(value);
       at += value.length;
       tell(at, total);
     }
@@ -58,29 +57,37 @@ async function download(url) {
     throw new Error(d.broken);
   }
   if (at !== total) throw new Error(d.broken);
-  return out;
+  const all = new Blob(pieces);
+  return total > MANY ? all : unboxed(all);
 }
 
 async function show(record) {
   let head;
   try {
-    head = await parseHead(record.bytes, LIMIT);
+    const whole = record.bytes.size ?? record.bytes.length;
+    head = await parseHead(await unboxed(record.bytes, 0, MAX_HEAD), LIMIT, whole);
   } catch {
     return say('altered');
   }
   if (head.origin !== location.origin || head.slotId !== d.slot) return say('other');
+  const opener = prepare(record.bytes, head);
   performance.mark('pli-bytes');
   const answer = await ask(d.release, { slot: head.slotId });
   performance.mark('pli-key');
-  // An answer that was lost may have been given: the record says opened then (AT-34).
-  if (!answer.ok) return say(answer.key.startsWith('release.level') ? 'level' : 'failed', answer.status === 0 ? d.lost : answer.detail);
+  if (!answer.ok) {
+    opener.stop();
+    // An answer that was lost may have been given: the record says opened then (AT-34).
+    return say(answer.key.startsWith('release.level') ? 'level' : 'failed', answer.status === 0 ? d.lost : answer.detail);
+  }
   let opened;
   try {
     const { s, hh, ph } = answer.value;
-    opened = await unseal(record, head, fromB64url(s), { hh: fromB64url(hh), ph: fromB64url(ph) }, progress(d.decrypting));
+    opened = await opener.open(fromB64url(s), record.e, { hh: fromB64url(hh), ph: fromB64url(ph) }, progress(d.decrypting));
   } catch (err) {
     console.warn(err.code, err.message); // says what was wrong, and nothing of the content
     return say('altered');
+  } finally {
+    opener.stop();
   }
   performance.mark('pli-opened');
   await render(opened.manifest, opened.message);
@@ -88,22 +95,40 @@ async function show(record) {
   if ($('keep')) (await import('./keep.js')).offer($('keep'), record, head, answer.value);
 }
 
-// unseal is open, for a large envelope in a thread of its own. It lends that its bytes.
-function unseal(record, head, s, onRecord, tell) {
-  if (record.bytes.length < APART) return open(record.bytes, head, s, record.e, onRecord, tell);
+// prepare makes ready to open an envelope while the service's half is asked for:
+// of a large one, two threads read it already, and one hashes it (unseal.js).
+// open() is to be called once, with both halves.
+function prepare(bytes, head) {
+  const box = boxed(bytes); // a browser may have kept it as an array
+  if (!(box instanceof Blob)) return { open: (s, e, record, tell) => open(bytes, head, s, e, record, tell), stop() {} };
   const policy = window.trustedTypes?.createPolicy('pli-thread', { createScriptURL: () => d.thread });
-  const thread = new Worker(policy ? policy.createScriptURL('') : d.thread, { type: 'module' });
-  return new Promise((resolve, reject) => {
-    thread.addEventListener('error', () => reject(new Error('the thread that opens did not start')));
-    thread.addEventListener('message', ({ data }) => {
-      if (data.done !== undefined) return tell(data.done, data.total);
-      thread.terminate();
-      if (!data.manifest) return reject(Object.assign(new Error(data.why), { code: data.code }));
-      record.bytes = data.bytes;
-      resolve(data);
-    });
-    thread.postMessage({ bytes: record.bytes, limit: LIMIT, s, e: record.e, record: onRecord }, [record.bytes.buffer]);
+  const [hasher, opener] = [0, 1].map(() => new Worker(policy ? policy.createScriptURL('') : d.thread, { type: 'module' }));
+  let tell;
+  const opened = new Promise((resolve, reject) => {
+    for (const thread of [hasher, opener]) {
+      thread.addEventListener('error', () => reject(new Error('a thread that opens did not start')));
+      thread.addEventListener('message', ({ data }) => {
+        if (data.hashed) opener.postMessage(data);
+        else if (data.manifest) resolve(data);
+        else if (data.done !== undefined) tell(data.done, data.total);
+        else reject(Object.assign(new Error(data.why), { code: data.code }));
+      });
+    }
   });
+  opened.catch(() => {}); // open() says it
+  opener.postMessage({ box, limit: LIMIT });
+  hasher.postMessage({ box, limit: LIMIT, hash: true });
+  return {
+    open(s, e, record, onProgress) {
+      tell = onProgress;
+      opener.postMessage({ s, e, record });
+      return opened;
+    },
+    stop() {
+      hasher.terminate();
+      opener.terminate();
+    },
+  };
 }
 
 // ---- the file instead: dropped here, it may bring what this browser has not got

@@ -2,7 +2,7 @@
 // the message into the form, or attaches it to one that is passed on. The message is opened here, as on its own page (an opening like
 // any other, which its sender can see), and only when the reader asks for it.
 import { parseHead, open, decodePart, decodeText, fromB64url } from './envelope.js';
-import { find } from './shelf.js';
+import { find, unboxed } from './shelf.js';
 import { ask } from './ask.js';
 import { bytes, safeName } from './files.js';
 
@@ -22,6 +22,7 @@ async function opened() {
     if (!answer?.ok) throw new Error(d.nofile);
     record.bytes = new Uint8Array(await answer.arrayBuffer());
   }
+  record.bytes = await unboxed(record.bytes);
   let head;
   try {
     head = await parseHead(record.bytes, LIMIT);

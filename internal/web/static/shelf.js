@@ -2,7 +2,7 @@
 // at most three, for an hour (AT-18). Nobody else's page can read it.
 //
 // A record is {id, at, e, lock, bytes, ref, slot}: e the recipient's half of the
-// key (Uint8Array), null while lock (envelope.js, parsePart) takes a passphrase, bytes the envelope (Uint8Array) unless the service keeps it,
+// key (Uint8Array), null while lock (envelope.js, parsePart) takes a passphrase, bytes the envelope (Uint8Array, or a Blob of many) unless the service keeps it,
 // ref and slot once they are known. The bytes, which can be many, are in a store of
 // their own, so that nobody reads them who only looks for a record.
 
@@ -52,8 +52,13 @@ async function prune(records, bytes, room) {
 
 // Many bytes are kept as a Blob, which is ten times as fast to get and to put as
 // an array. A browser that keeps no Blob (private windows of old ones) gets them as they are.
-const MANY = 2 ** 20;
-const boxed = (bytes) => (bytes?.length > MANY ? new Blob([bytes]) : bytes);
+export const MANY = 2 ** 20;
+export const boxed = (bytes) => (bytes?.length > MANY ? new Blob([bytes]) : bytes);
+
+// unboxed returns the bytes from begin to end of what a record keeps, as an array.
+export async function unboxed(box, begin = 0, end = box.size ?? box.length) {
+  return box instanceof Blob ? new Uint8Array(await box.slice(begin, end).arrayBuffer()) : box.subarray(begin, end);
+}
 
 async function keep(envelope, work) {
   const box = boxed(envelope);
@@ -96,12 +101,12 @@ export function find(ref) {
   return pick((all) => all.filter((r) => r.ref === ref).sort((a, b) => b.at - a.at)[0]);
 }
 
+// What is too old is not found, and is removed while the reader waits for nothing.
 async function pick(choose) {
-  await inStores('readwrite', (records, bytes) => prune(records, bytes, MOST));
   const found = await inStores('readonly', async (records, bytes) => {
-    const record = choose(await settle(records.getAll()));
+    const record = choose((await settle(records.getAll())).filter((r) => Date.now() - r.at <= AGE));
     return record && { ...record, bytes: await settle(bytes.get(record.id)) };
   });
-  if (found?.bytes instanceof Blob) found.bytes = new Uint8Array(await found.bytes.arrayBuffer());
+  inStores('readwrite', (records, bytes) => prune(records, bytes, MOST)).catch(() => {}); // it is tried again
   return found;
 }
