@@ -108,8 +108,10 @@ function prepare(bytes, head) {
     for (const thread of [hasher, opener]) {
       thread.addEventListener('error', () => reject(new Error('a thread that opens did not start')));
       thread.addEventListener('message', ({ data }) => {
-        if (data.hashed) opener.postMessage(data);
-        else if (data.manifest) resolve(data);
+        if (data.hashed) {
+          hasher.terminate(); // its copy of the envelope goes with it
+          opener.postMessage(data);
+        } else if (data.manifest) resolve(data);
         else if (data.done !== undefined) tell(data.done, data.total);
         else reject(Object.assign(new Error(data.why), { code: data.code }));
       });
