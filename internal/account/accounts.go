@@ -41,7 +41,7 @@ func viewAccount(tx *store.Tx, a store.Account, r reach) (AccountView, error) {
 		return v, nil
 	}
 	var err error
-	if v.Users, err = tx.CountUsers(a.ID, "", ""); err != nil {
+	if v.Users, err = tx.CountAllUsers(a.ID); err != nil {
 		return v, err
 	}
 	if v.Groups, err = tx.CountGroups(a.ID, ""); err != nil {

@@ -104,7 +104,7 @@ func (b *bench) look() (p picture) {
 	b.ok(b.db.View(b.Context(), func(tx *store.Tx) error {
 		p = picture{now: tx.Now, people: map[string]snapshot{}, groups: map[string]store.Group{}, grants: map[string][]store.Grant{}}
 		for _, n := range b.numbers {
-			users, err := tx.ListUsers(n, "", "", "", 500)
+			users, err := tx.ListUsers(n, "", "", 500)
 			if err != nil {
 				return err
 			}

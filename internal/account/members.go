@@ -363,7 +363,7 @@ func (r reach) meant(tx *store.Tx, out *AddResult) error {
 	if len(out.Missing) == 0 || len(out.Missing) > 20 {
 		return nil
 	}
-	users, err := tx.ListUsers(r.number, "", "", "", 5000, r.within()...)
+	users, err := tx.ListUsers(r.number, "", "", 5000, r.within()...)
 	if err != nil {
 		return err
 	}

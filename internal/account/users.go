@@ -23,7 +23,7 @@ type UsersPage struct {
 	Users   []UserView
 	Pending []Pending // on the first page, without a filter or with OnlyInvited: at most 100
 	Next    string    // cursor, "" on the last page
-	Total   int       // users on all pages
+	Total   int       // users on all pages; store.MaxCount+1 where there are more than store.MaxCount
 }
 
 // UserView is a user as their administrators see them.
@@ -46,11 +46,8 @@ func (s *Service) Users(ctx context.Context, actor Actor, number int64, query, s
 	query = clean(query)
 	err := s.lookWithin(ctx, actor, userView, number, func(tx *store.Tx, a store.Account, r reach) error {
 		out = UsersPage{}
-		from, err := position(after)
-		if err != nil {
-			return err
-		}
 		if after == "" && (status == "" || status == OnlyInvited) {
+			var err error
 			if out.Pending, err = r.pending(tx, query, 100); err != nil {
 				return err
 			}
@@ -58,18 +55,43 @@ func (s *Service) Users(ctx context.Context, actor Actor, number int64, query, s
 		if status == OnlyInvited {
 			return nil
 		}
-		rows, err := tx.ListUsers(a.ID, query, status, from, limit+1, r.within()...)
+		rows, next, err := r.users(tx, query, status, after, limit)
 		if err != nil {
 			return err
 		}
 		if out.Total, err = tx.CountUsers(a.ID, query, status, r.within()...); err != nil {
 			return err
 		}
-		rows, out.Next = page(rows, limit, func(u store.User) string { return u.Address })
+		out.Next = next
 		out.Users, err = r.listed(tx, rows)
 		return err
 	})
 	return out, err
+}
+
+// users are those in reach that a search and a filter select: by address, or
+// where something is searched, by what was found. next is the cursor of the next
+// page, "" on the last.
+func (r reach) users(tx *store.Tx, query, status, after string, limit int) (out []store.User, next string, err error) {
+	from, err := position(after)
+	if err != nil {
+		return nil, "", err
+	}
+	if query == "" {
+		out, err = tx.ListUsers(r.number, status, from, limit+1, r.within()...)
+		out, next = page(out, limit, func(u store.User) string { return u.Address })
+		return out, next, err
+	}
+	var last store.Match
+	if id, key, ok := strings.Cut(from, " "); ok {
+		last.ID, last.Key = id, []byte(key)
+	}
+	found, err := tx.SearchUsers(r.number, query, status, last, limit+1, r.within()...)
+	found, next = page(found, limit, func(m store.Match) string { return m.ID + " " + string(m.Key) })
+	for _, m := range found {
+		out = append(out, m.User)
+	}
+	return out, next, err
 }
 
 // listed are users as lists have them.
@@ -111,22 +133,21 @@ func (s *Service) ExportUsers(ctx context.Context, actor Actor, number int64, qu
 	if err != nil {
 		return nil, nil, err
 	}
-	last, ended := "", status == OnlyInvited
+	after, ended := "", status == OnlyInvited
 	return func(ctx context.Context) (out []UserView, err error) {
 		if ended {
 			return nil, nil
 		}
 		err = s.lookWithin(ctx, actor, userList, number, func(tx *store.Tx, a store.Account, r reach) error {
-			rows, err := tx.ListUsers(a.ID, query, status, last, exportUsers, r.within()...)
+			rows, next, err := r.users(tx, query, status, after, exportUsers)
 			if err != nil {
 				return err
 			}
-			out, err = r.listed(tx, rows)
+			if out, err = r.listed(tx, rows); err == nil {
+				after, ended = next, next == ""
+			}
 			return err
 		})
-		if ended = len(out) < exportUsers; len(out) > 0 {
-			last = out[len(out)-1].Address
-		}
 		return out, err
 	}, pending, nil
 }
@@ -486,7 +507,7 @@ func (s *Service) Suggest(ctx context.Context, actor Actor, number int64, prefix
 		if prefix == "" {
 			return nil
 		}
-		rows, err := tx.ListUsers(a.ID, prefix, "", "", 10, r.within()...)
+		rows, _, err := r.users(tx, prefix, "", "", 10)
 		if err != nil {
 			return err
 		}

@@ -2,6 +2,7 @@ package store
 
 import (
 	"database/sql"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -56,15 +57,15 @@ func (tx *Tx) insertMany(begin string, cols int, args []any, end string) error {
 // returns the addresses of those that were written: one in use anywhere on this
 // service is left out.
 func (tx *Tx) InsertUsers(users []User) (map[string]bool, error) {
-	args := make([]any, 0, 18*len(users))
+	args := make([]any, 0, 19*len(users))
 	for _, u := range users {
 		args = append(args, u.ID, number(u.AccountID), flag(u.Managed), u.Address, u.DisplayAddress, u.FirstName, u.LastName, u.Language,
-			u.TimeZone, u.Theme, flag(u.NotifyOpened), "", 0, 0, u.State, ms(u.WelcomedAt), ms(u.LastSignInAt), ms(tx.Now))
+			u.TimeZone, u.Theme, flag(u.NotifyOpened), "", 0, 0, u.State, ms(u.WelcomedAt), ms(u.LastSignInAt), ms(tx.Now), 1)
 	}
 	done := make(map[string]bool, len(users))
 	err := tx.inChunks(`INSERT INTO users (id, account_id, managed, address, display_address, first_name, last_name, language,
-		time_zone, theme, notify_opened, password_hash, temporary, temporary_until, state, welcomed_at, last_sign_in_at, created_at) VALUES `,
-		18, args, ` ON CONFLICT (address) DO NOTHING RETURNING address`, func(query string, args []any) error {
+		time_zone, theme, notify_opened, password_hash, temporary, temporary_until, state, welcomed_at, last_sign_in_at, created_at, named) VALUES `,
+		19, args, ` ON CONFLICT (address) DO NOTHING RETURNING address`, func(query string, args []any) error {
 			rows, err := tx.rows(query, args...)
 			list, err := list(rows, err, func(r *sql.Rows) (s string, err error) { return s, r.Scan(&s) })
 			for _, a := range list {
@@ -72,7 +73,10 @@ func (tx *Tx) InsertUsers(users []User) (map[string]bool, error) {
 			}
 			return err
 		})
-	return done, err
+	if err != nil {
+		return nil, err
+	}
+	return done, tx.setNames(slices.DeleteFunc(slices.Clone(users), func(u User) bool { return !done[u.Address] })...)
 }
 
 // InsertMemberships puts users into groups for good, each given as group, user

@@ -124,10 +124,21 @@ func TestUsers(t *testing.T) {
 		}
 		search := func(query, only string) string {
 			s := ""
-			for _, u := range must(t, db, func(tx *store.Tx) ([]store.User, error) { return tx.ListUsers(1, query, only, "", 10) }) {
-				s += u.FirstName + " "
+			if query == "" {
+				for _, u := range must(t, db, func(tx *store.Tx) ([]store.User, error) { return tx.ListUsers(1, only, "", 10) }) {
+					s += u.FirstName + " "
+				}
+				return s
 			}
-			return s
+			// One at a time: the cursor neither repeats nor passes anybody over.
+			for last := (store.Match{}); ; {
+				found := must(t, db, func(tx *store.Tx) ([]store.Match, error) { return tx.SearchUsers(1, query, only, last, 1) })
+				if len(found) == 0 {
+					return s
+				}
+				last = found[0]
+				s += last.FirstName + " "
+			}
 		}
 		for _, tt := range []struct{ query, only, want string }{
 			{"", "", "Ana Anax Émile "},
@@ -136,6 +147,11 @@ func TestUsers(t *testing.T) {
 			{"%", "", ""},
 			{"émile", "", "Émile "},
 			{"Émile", "", "Émile "},
+			{"ÉMILE z", "", "Émile "},
+			{"emile", "", "Émile "},
+			{"a", "", "Ana Anax "},
+			{"a", store.OnlyBlocked, ""},
+			{" ", "", ""},
 			{"zola", "", "Émile "},
 			{"ana sil", "", "Ana "},
 			{"elsewhere", "", ""}, // AT-59: another account's
@@ -147,7 +163,7 @@ func TestUsers(t *testing.T) {
 			}
 		}
 		next := must(t, db, func(tx *store.Tx) ([]store.User, error) {
-			return tx.ListUsers(1, "", "", "ana_silva@example.org", 1)
+			return tx.ListUsers(1, "", "ana_silva@example.org", 1)
 		})
 		if len(next) != 1 || next[0].FirstName != "Anax" {
 			t.Errorf("second page: %v", next)
@@ -169,6 +185,9 @@ func TestUsers(t *testing.T) {
 		if !got.Temporary || got.Theme != "dark" || got.NotifyOpened || got.WelcomedAt != noon || got.LastSignInAt != noon || got.AccountID != 1 {
 			t.Errorf("user %+v", got)
 		}
+		if s := search("zola", ""); s != "" {
+			t.Errorf("found by the name before: %q", s)
+		}
 		if s := search("", store.OnlyMustChange); s != "É " {
 			t.Errorf("must change: %q", s)
 		}
@@ -180,7 +199,12 @@ func TestUsers(t *testing.T) {
 		if n != 2 {
 			t.Errorf("count %d", n)
 		}
-		update(t, db, func(tx *store.Tx) error { return errors.Join(tx.SetUserAccount(other.ID, 0), tx.DeleteUser(emile.ID)) })
+		update(t, db, func(tx *store.Tx) error {
+			return errors.Join(tx.SetUserAccount(other.ID, 1), tx.SetUserAccount(other.ID, 0), tx.DeleteUser(emile.ID))
+		})
+		if s := search("elsewhere", "") + search("e", ""); s != "" {
+			t.Errorf("found after they left: %q", s)
+		}
 		wantErr(t, db, store.ErrNotFound, func(tx *store.Tx) error { return tx.DeleteUser(emile.ID) })
 		wantErr(t, db, store.ErrNotFound, func(tx *store.Tx) error { return tx.SetSignedIn(emile.ID) })
 	})

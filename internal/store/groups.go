@@ -147,10 +147,13 @@ func (tx *Tx) ListMembers(groupID, query, after string, limit int) ([]Member, er
 	args := []any{groupID, after, limit, ms(tx.Now)}
 	where := ""
 	if query != "" {
-		where = " AND " + named(query, func(v any) string {
-			args = append(args, v)
-			return fmt.Sprintf("$%d", len(args))
-		})
+		key := fold(query)
+		if len(key) == 0 {
+			return nil, nil
+		}
+		args = append(args, key, above(key))
+		where = ` AND m.user_id IN (SELECT n.user_id FROM user_names n
+			WHERE n.account_id = (SELECT g.account_id FROM user_groups g WHERE g.id = $1) AND n.key >= $5 AND n.key < $6)`
 	}
 	rows, err := tx.rows(`SELECT `+userColumns+`, m.until, CASE WHEN `+lasts("m", "$4")+` THEN 0 ELSE 1 END
 		FROM memberships m JOIN users u ON u.id = m.user_id

@@ -49,11 +49,12 @@ func Open(ctx context.Context, url string) (*DB, error) {
 	}
 	if !db.dialect.batched {
 		close(db.stopped)
-		return db, nil
-	}
-	if err := db.startSQLite(ctx); err != nil {
+	} else if err := db.startSQLite(ctx); err != nil {
 		db.closePools()
 		return nil, err
+	}
+	if err := db.nameUsers(ctx); err != nil {
+		return nil, errors.Join(err, db.Close())
 	}
 	return db, nil
 }

@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"strings"
 	"time"
-	"unicode"
-	"unicode/utf8"
 )
 
 // States of a user.
@@ -73,12 +71,15 @@ func scanUserRow(r *sql.Rows) (User, error) { return scanUser(r.Scan) }
 // in use anywhere on this service gives ErrTaken.
 func (tx *Tx) InsertUser(u User, p Password) error {
 	_, err := tx.exec(`INSERT INTO users (id, account_id, managed, address, display_address, first_name, last_name, language,
-			time_zone, theme, notify_opened, password_hash, temporary, temporary_until, state, welcomed_at, last_sign_in_at, created_at, given)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)`,
+			time_zone, theme, notify_opened, password_hash, temporary, temporary_until, state, welcomed_at, last_sign_in_at, created_at, given, named)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, 1)`,
 		u.ID, number(u.AccountID), flag(u.Managed), u.Address, u.DisplayAddress, u.FirstName, u.LastName, u.Language,
 		u.TimeZone, u.Theme, flag(u.NotifyOpened), p.Hash, flag(p.Temporary), ms(p.TemporaryUntil), u.State,
 		ms(u.WelcomedAt), ms(u.LastSignInAt), ms(tx.Now), flag(p.Given))
-	return err
+	if err != nil {
+		return err
+	}
+	return tx.setNames(u)
 }
 
 // FindUser returns the user with that id.
@@ -117,13 +118,19 @@ func (tx *Tx) SetUserState(userID, state string) error {
 
 // SetUserAccount puts a user into an account, or into none with 0.
 func (tx *Tx) SetUserAccount(userID string, account int64) error {
-	return tx.oneRow(`UPDATE users SET account_id = $1 WHERE id = $2`, number(account), userID)
+	if err := tx.oneRow(`UPDATE users SET account_id = $1 WHERE id = $2`, number(account), userID); err != nil {
+		return err
+	}
+	return tx.rename(userID)
 }
 
 // SetPreferences writes what a person chooses for themselves, and nothing else of u.
 func (tx *Tx) SetPreferences(u User) error {
-	return tx.oneRow(`UPDATE users SET first_name = $1, last_name = $2, language = $3, time_zone = $4, theme = $5, notify_opened = $6
-		WHERE id = $7`, u.FirstName, u.LastName, u.Language, u.TimeZone, u.Theme, flag(u.NotifyOpened), u.ID)
+	if err := tx.oneRow(`UPDATE users SET first_name = $1, last_name = $2, language = $3, time_zone = $4, theme = $5, notify_opened = $6
+		WHERE id = $7`, u.FirstName, u.LastName, u.Language, u.TimeZone, u.Theme, flag(u.NotifyOpened), u.ID); err != nil {
+		return err
+	}
+	return tx.rename(u.ID)
 }
 
 // SetWelcomed notes, once, that a person left the new-account page.
@@ -177,8 +184,8 @@ const (
 	OnlyAdministrators = "administrators"
 )
 
-// usersWhere is the condition of ListUsers, and its arguments.
-func (tx *Tx) usersWhere(account int64, query, only string, within []string) (string, []any) {
+// usersWhere is the condition of ListUsers, and its arguments; the first is the account.
+func (tx *Tx) usersWhere(account int64, only string, within []string) (string, []any) {
 	args := []any{account}
 	arg := func(v any) string {
 		args = append(args, v)
@@ -203,38 +210,17 @@ func (tx *Tx) usersWhere(account int64, query, only string, within []string) (st
 		}
 		where += "))"
 	}
-	if query != "" {
-		where += " AND " + named(query, arg)
-	}
 	return where, args
 }
 
-// named is the condition that the address, first or last name of a user u
-// begins with query, which is not empty.
-func named(query string, arg func(any) string) string {
-	// SQLite lowers ASCII letters only, so that "émile" needs its other form too.
-	first, size := utf8.DecodeRuneInString(query)
-	lower, upper := arg(pattern(strings.ToLower(query))), arg(pattern(string(unicode.ToUpper(first))+query[size:]))
-	return strings.NewReplacer("$lower", lower, "$upper", upper).Replace(`(u.address LIKE $lower ESCAPE '!' OR LOWER(u.first_name || ' ' || u.last_name) LIKE $lower ESCAPE '!'
-		OR LOWER(u.last_name) LIKE $lower ESCAPE '!' OR u.first_name LIKE $upper ESCAPE '!' OR u.last_name LIKE $upper ESCAPE '!')`)
-}
-
-// ListUsers returns users of an account by address, those above after, whose
-// address, first or last name begins with query, and that pass the filter only
-// ("" = all): of all of them, or of the members of the groups within.
-func (tx *Tx) ListUsers(account int64, query, only, after string, limit int, within ...string) ([]User, error) {
-	where, args := tx.usersWhere(account, query, only, within)
+// ListUsers returns users of an account by address, those above after, that pass
+// the filter only ("" = all): of all of them, or of the members of the groups within.
+func (tx *Tx) ListUsers(account int64, only, after string, limit int, within ...string) ([]User, error) {
+	where, args := tx.usersWhere(account, only, within)
 	n := len(args)
 	rows, err := tx.rows(`SELECT `+userColumns+` FROM users u WHERE `+where+
 		fmt.Sprintf(` AND u.address > $%d ORDER BY u.address LIMIT $%d`, n+1, n+2), append(args, after, limit)...)
 	return list(rows, err, scanUserRow)
-}
-
-// CountUsers counts what ListUsers lists on all its pages.
-func (tx *Tx) CountUsers(account int64, query, only string, within ...string) (n int, err error) {
-	where, args := tx.usersWhere(account, query, only, within)
-	err = tx.row(`SELECT COUNT(*) FROM users u WHERE `+where, args...).Scan(&n)
-	return n, err
 }
 
 const administrators = `SELECT ` + userColumns + ` FROM users u JOIN memberships m ON m.user_id = u.id JOIN user_groups g ON g.id = m.group_id
