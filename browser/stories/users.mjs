@@ -52,6 +52,17 @@ for (const [lang, width, dark] of [['en', 1280, false], ['fr', 390, true]]) {
   const [list] = await Promise.all([page.waitForEvent('download'), page.getByRole('button', { name: t('us.export') }).click()]);
   const all = readFileSync(await list.path(), 'utf8');
   assert.ok(all.includes(`zoe-${lang}@example.org,Zoé,Martin`) && !all.includes(`leo-${lang}@`), all);
+
+  // A person is renamed, signed out, and found without the accent.
+  await page.getByRole('rowheader', { name: 'Zoé Martin' }).getByRole('link').first().click();
+  await sound(page, `${lang}-user`, { lang });
+  await page.getByLabel(t('seed.last_name')).fill('Étienne');
+  await page.getByRole('button', { name: t('seed.save'), exact: true }).click();
+  await page.getByText(t('us.edited', { name: 'Zoé Étienne' })).waitFor();
+  await page.getByRole('button', { name: t('us.signout'), exact: true }).click();
+  await page.locator('#flash').waitFor();
+  await page.goto(`${users}?q=etienne`);
+  await page.getByRole('rowheader', { name: 'Zoé Étienne' }).first().waitFor();
   await close();
 }
 await browser.close();

@@ -110,6 +110,7 @@ const (
 	userImport  action = "user.import"
 	importStop  action = "user.import_stop"
 	userList    action = "user.list" // as a file
+	userSignOut action = "user.end_sessions"
 
 	requestView   action = "request.view"
 	requestDecide action = "request.decide"
@@ -192,6 +193,8 @@ var actions = map[action]needs{
 	userLift:       needUsers | operators | without,
 	userLiftRefuse: needUsers | operators | without,
 	userImport:     needUsers | operators,
+	userEdit:       needUsers | operators,
+	userSignOut:    needUsers | operators,
 	userList:       needUsers | needAudit | operators,
 	requestView:    needUsers | operators | without,
 	requestDecide:  needUsers | operators | without,

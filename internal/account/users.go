@@ -377,6 +377,54 @@ func (s *Service) BlockUser(ctx context.Context, actor Actor, number int64, user
 	return u, err
 }
 
+// EditUser changes what a user is called, and their language. Only of a user whom
+// an administrator made: others say themselves what they are called.
+func (s *Service) EditUser(ctx context.Context, actor Actor, number int64, userID, first, last, lang string) (store.User, error) {
+	var u store.User
+	err := s.actWithin(ctx, actor, userEdit, number, func(tx *store.Tx, a store.Account, r reach) (err error) {
+		if u, err = r.subject(tx, userID); err != nil {
+			return err
+		}
+		if !u.Managed {
+			return &refusal{fault.New(fault.Conflict, "us.editown").With("name", u.Name()), a.ID, u.Address}
+		}
+		was := u
+		u.FirstName, u.LastName, u.Language = clean(first), clean(last), language(lang)
+		var p problems
+		checkPerson(&p, u.FirstName, u.LastName)
+		if p.err() != nil || u == was {
+			return p.err()
+		}
+		if err := tx.SetPreferences(u); err != nil {
+			return err
+		}
+		return record(tx, actor, userEdit, a.ID, u.Address)
+	})
+	return u, err
+}
+
+// EndSessions signs a user out everywhere, but for the session that asks for it.
+// Faults: us.signoutown, for who is not the account's to sign out.
+func (s *Service) EndSessions(ctx context.Context, actor Actor, number int64, userID string) (u store.User, n int64, err error) {
+	err = s.actWithin(ctx, actor, userSignOut, number, func(tx *store.Tx, a store.Account, r reach) (err error) {
+		if u, err = r.subject(tx, userID); err != nil {
+			return err
+		}
+		if !u.Managed && actor.Kind != KindOperator && u.ID != actor.UserID {
+			return &refusal{fault.New(fault.Conflict, "us.signoutown").With("name", u.Name()), a.ID, u.Address}
+		}
+		keep := ""
+		if u.ID == actor.UserID {
+			keep = actor.SessionHash
+		}
+		if n, err = tx.DeleteUserSessions(u.ID, keep); err != nil {
+			return err
+		}
+		return record(tx, actor, userSignOut, a.ID, u.Address)
+	})
+	return u, n, err
+}
+
 // UnblockUser lets a user sign in again.
 func (s *Service) UnblockUser(ctx context.Context, actor Actor, number int64, userID string) (store.User, error) {
 	var u store.User

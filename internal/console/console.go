@@ -112,6 +112,8 @@ func New(kit *web.Kit, accounts *account.Service, keys *keyserver.Service) error
 	kit.Handle("POST "+account+"/imports/{job}/cancel", c.cancelImport, web.Admin)
 	kit.Handle("GET "+account+"/users/{user}", c.user, web.Admin)
 	kit.Handle("POST "+account+"/users/{user}/groups", c.addUserToGroup, web.Admin)
+	kit.Handle("POST "+account+"/users/{user}/edit", c.editUser, web.Admin)
+	kit.Handle("POST "+account+"/users/{user}/sessions", c.endSessions, web.Admin)
 	kit.Handle("POST "+account+"/users/{user}/block", c.blockUser, web.Admin)
 	kit.Handle("POST "+account+"/users/{user}/unblock", c.unblockUser, web.Admin)
 	kit.Handle("POST "+account+"/users/{user}/lift", c.decideLift, web.Admin)

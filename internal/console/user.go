@@ -151,6 +151,9 @@ type userPage struct {
 	Names                     []string // of groups that they can be added to
 	LastSignIn, CreatedAt     time.Time
 	Managed, Resettable       bool
+	SignOut                   bool // the reader can end their sessions
+	FirstName, LastName       string
+	Languages                 []web.Option
 	Locked                    bool
 	Recent                    []event
 	Lift                      *account.Lift // of a second factor that they lost; nil where they did not ask
@@ -197,6 +200,7 @@ func (c *Console) userPage(r *web.Request) (*userPage, error) {
 		head: headOf(r, a, nameOf(u.User), usersLink(r, a.ID)), Name: nameOf(u.User), Email: u.DisplayAddress,
 		LanguageName: r.T("me.lang." + u.Language), Status: statusOf(r.Printer, u.User), LastSignIn: u.LastSignInAt, CreatedAt: u.CreatedAt,
 		Managed: u.Managed, Resettable: u.Managed && u.ID != r.Session.UserID, Locked: u.State == store.UserLocked,
+		FirstName: u.FirstName, LastName: u.LastName, Languages: r.Languages(u.Language), SignOut: u.Managed || u.ID == r.Session.UserID,
 		May: u.May, Audits: a.Held.Has(store.RightAudit), Rights: reasonsOf(r, a, u.Rights),
 	}
 	page.Path = userPath(a.ID, u.ID) // also where a form about them comes back
@@ -287,21 +291,53 @@ func (c *Console) blockUser(r *web.Request) error {
 	}
 	u, err := c.accounts.BlockUser(r.Context(), r.Actor(), n, r.PathValue("user"))
 	if err != nil {
-		if !web.Mendable(err) {
-			return err
-		}
-		page, perr := c.userPage(r)
-		if perr != nil {
-			return perr
-		}
-		r.Self = page.Path
-		return r.Again(c.pages, "user", page, err)
+		return c.userAgain(r, err)
 	}
 	r.Flash("ok", "ud.blocked", "name", nameOf(u))
 	if u.ID == r.Session.UserID {
 		return r.Redirect("/")
 	}
 	return r.Redirect(userPath(n, u.ID)) // where it can be undone
+}
+
+func (c *Console) editUser(r *web.Request) error {
+	n, err := numberOf(r)
+	if err != nil {
+		return err
+	}
+	form := r.PostFormValue
+	u, err := c.accounts.EditUser(r.Context(), r.Actor(), n, r.PathValue("user"), form("first_name"), form("last_name"), form("language"))
+	if err != nil {
+		return c.userAgain(r, err)
+	}
+	r.Flash("ok", "us.edited", "name", nameOf(u))
+	return r.Redirect(userPath(n, u.ID))
+}
+
+func (c *Console) endSessions(r *web.Request) error {
+	n, err := numberOf(r)
+	if err != nil {
+		return err
+	}
+	u, ended, err := c.accounts.EndSessions(r.Context(), r.Actor(), n, r.PathValue("user"))
+	if err != nil {
+		return c.userAgain(r, err)
+	}
+	r.Flash("ok", "us.signedout", "name", nameOf(u), "n", int(ended))
+	return r.Redirect(userPath(n, u.ID))
+}
+
+// userAgain shows a user's page once more, with what is wrong.
+func (c *Console) userAgain(r *web.Request, err error) error {
+	if !web.Mendable(err) {
+		return err
+	}
+	page, perr := c.userPage(r)
+	if perr != nil {
+		return perr
+	}
+	r.Self = page.Path
+	return r.Again(c.pages, "user", page, err)
 }
 
 func (c *Console) unblockUser(r *web.Request) error {
