@@ -56,7 +56,7 @@ for (const [lang, width, dark] of [['en', 1280, false], ['fr', 390, true]]) {
   // A person is renamed, signed out, and found without the accent.
   await page.getByRole('rowheader', { name: 'Zoé Martin' }).getByRole('link').first().click();
   await sound(page, `${lang}-user`, { lang });
-  await page.getByLabel(t('seed.last_name')).fill('Étienne');
+  await page.getByLabel(t('seed.last_name'), { exact: true }).fill('Étienne');
   await page.getByRole('button', { name: t('seed.save'), exact: true }).click();
   await page.getByText(t('us.edited', { name: 'Zoé Étienne' })).waitFor();
   await page.getByRole('button', { name: t('us.signout'), exact: true }).click();
