@@ -8,6 +8,7 @@ import (
 
 	"github.com/pli-mail/pli/internal/fault"
 	"github.com/pli-mail/pli/internal/id"
+	"github.com/pli-mail/pli/internal/mailaddr"
 	"github.com/pli-mail/pli/internal/store"
 )
 
@@ -22,9 +23,10 @@ const AdministratorsName = "Account Administrators"
 type AccountView struct {
 	store.Account
 	Users          int
-	Groups         int  // with the built-in one
-	Administrators int  // who are not blocked; some may still have to set a password
-	Requests       int  // for access, that wait
+	Groups         int // with the built-in one
+	Administrators int // who are not blocked; some may still have to set a password
+	Requests       int // for access, that wait
+	Domains        []string
 	Held           Held // by who asks
 	Counted        bool // whoever asks may know these numbers: they have some right over the whole account
 }
@@ -54,13 +56,41 @@ func viewAccount(tx *store.Tx, a store.Account, r reach) (AccountView, error) {
 	}
 	v.Administrators = len(admins)
 	requests, err := tx.ListRequests(a.ID, 1000)
+	if err != nil {
+		return v, err
+	}
 	v.Requests = len(requests)
+	domains, err := tx.ListDomains(a.ID)
+	for _, d := range domains {
+		v.Domains = append(v.Domains, d.Name)
+	}
 	return v, err
+}
+
+// AccountQuery is what somebody looks for in the list of accounts.
+type AccountQuery struct {
+	Text  string // begins the name, or is the number or a domain
+	State string // store.AccountActive and its like, "" = any
+	After string // cursor
+}
+
+func (q AccountQuery) filter() store.AccountFilter {
+	f := store.AccountFilter{State: q.State}
+	if text := clean(q.Text); text != "" {
+		f.NamePrefix, f.Domain = nameKey(text), canonicalDomain(text)
+		f.Number, _ = strconv.ParseInt(text, 10, 64)
+	}
+	return f
 }
 
 // Accounts lists the accounts in which actor has some right; an operator's are all.
 // Who has none is refused with as.notadmin.
 func (s *Service) Accounts(ctx context.Context, actor Actor, after string, limit int) (AccountsPage, error) {
+	return s.FindAccounts(ctx, actor, AccountQuery{After: after}, limit)
+}
+
+// FindAccounts is Accounts of those that q selects.
+func (s *Service) FindAccounts(ctx context.Context, actor Actor, q AccountQuery, limit int) (AccountsPage, error) {
 	limit = limited(limit)
 	var out AccountsPage
 	err := s.c.DB.View(ctx, func(tx *store.Tx) error {
@@ -72,11 +102,11 @@ func (s *Service) Accounts(ctx context.Context, actor Actor, after string, limit
 			if _, all, err = can(tx, actor, accountList, 0, false); err != nil {
 				return err
 			}
-			from, err := numberAfter(after)
+			from, err := numberAfter(q.After)
 			if err != nil {
 				return err
 			}
-			if rows, err = tx.ListAccounts(from, limit+1); err != nil {
+			if rows, err = tx.ListAccounts(q.filter(), from, limit+1); err != nil {
 				return err
 			}
 			rows, out.Next = page(rows, limit, func(a store.Account) string { return strconv.FormatInt(a.ID, 10) })
@@ -89,7 +119,14 @@ func (s *Service) Accounts(ctx context.Context, actor Actor, after string, limit
 			if err != nil {
 				return err
 			}
-			rows, all = []store.Account{a}, r
+			all = r
+			found, err := tx.ListAccounts(q.filter(), a.ID-1, 1)
+			if err != nil {
+				return err
+			}
+			if len(found) > 0 && found[0].ID == a.ID {
+				rows = found
+			}
 		}
 		for _, a := range rows {
 			v, err := viewAccount(tx, a, all)
@@ -143,10 +180,18 @@ type NewAccount struct {
 
 // CreateAccount makes an account with its built-in group. Operators only.
 func (s *Service) CreateAccount(ctx context.Context, actor Actor, n NewAccount) (store.Account, error) {
+	return s.OpenAccount(ctx, actor, n, "", "")
+}
+
+// OpenAccount is CreateAccount that also gives the account a domain and its
+// first administrator by their address, each unless it is "": who is a user of
+// no account becomes one at once, another is invited. All or nothing.
+func (s *Service) OpenAccount(ctx context.Context, actor Actor, n NewAccount, domain, administrator string) (store.Account, error) {
 	a := store.Account{
 		ID: n.Number, Name: clean(n.Name), Language: language(n.Language), TimeZone: timeZone(n.TimeZone),
 		State: store.AccountActive, ExpiryDays: n.ExpiryDays, KeepDays: n.KeepDays,
 	}
+	a.NameKey = nameKey(a.Name)
 	var p problems
 	if a.Name == "" {
 		p.add("name", "people.noname", nil)
@@ -155,10 +200,22 @@ func (s *Service) CreateAccount(ctx context.Context, actor Actor, n NewAccount) 
 	if a.ID < 0 || a.ExpiryDays < 0 || a.KeepDays < 0 {
 		p.add("number", "people.number", nil)
 	}
-	if p.err() != nil {
-		return store.Account{}, p.err()
+	var to mailaddr.Address
+	var err error
+	if administrator != "" {
+		if to, err = mailaddr.Parse(clean(administrator)); err != nil {
+			p.add("administrator", "err.email", nil)
+		}
 	}
-	err := s.act(ctx, actor, accountCreate, 0, func(tx *store.Tx, _ store.Account) (err error) {
+	if domain != "" {
+		if domain, err = parseDomain(domain); err != nil {
+			p.add("domain", "people.domain", fault.Args{"domain": clean(domain)})
+		}
+	}
+	err = s.act(ctx, actor, accountCreate, 0, func(tx *store.Tx, _ store.Account) (err error) {
+		if p.err() != nil {
+			return p.err()
+		}
 		a.CreatedAt = tx.Now
 		if a.ID = n.Number; a.ID == 0 {
 			if a.ID, err = tx.NextAccountNumber(firstNumber); err != nil {
@@ -168,15 +225,69 @@ func (s *Service) CreateAccount(ctx context.Context, actor Actor, n NewAccount) 
 		if err := tx.InsertAccount(a); err != nil {
 			return err
 		}
-		if err := tx.InsertGroup(store.Group{ID: id.New(), AccountID: a.ID, Name: AdministratorsName, NameKey: nameKey(AdministratorsName), Builtin: true}); err != nil {
+		g := store.Group{ID: id.New(), AccountID: a.ID, Name: AdministratorsName, NameKey: nameKey(AdministratorsName), Builtin: true}
+		if err := tx.InsertGroup(g); err != nil {
 			return err
 		}
-		return record(tx, actor, accountCreate, a.ID, strconv.FormatInt(a.ID, 10), "name", a.Name)
+		if err := record(tx, actor, accountCreate, a.ID, strconv.FormatInt(a.ID, 10), "name", a.Name); err != nil {
+			return err
+		}
+		if domain != "" {
+			d, err := tx.FindDomain(domain)
+			if err == nil {
+				args := fault.Args{"number": d.AccountID, "domain": domain}
+				return fault.New(fault.Conflict, "accn.dup").With("number", d.AccountID).With("domain", domain).In("domain", "accn.dup", args)
+			}
+			if !errors.Is(err, store.ErrNotFound) {
+				return err
+			}
+			if _, _, err := addDomain(tx, actor, a, domain); err != nil {
+				return err
+			}
+		}
+		if administrator == "" {
+			return nil
+		}
+		return s.firstAdministrator(tx, actor, a, g, to)
 	})
 	if errors.Is(err, store.ErrTaken) {
 		return store.Account{}, fault.New(fault.Conflict, "people.accounttaken").With("number", a.ID).Because(err)
 	}
 	return a, err
+}
+
+func (s *Service) firstAdministrator(tx *store.Tx, actor Actor, a store.Account, g store.Group, to mailaddr.Address) error {
+	u, err := tx.FindUserByAddress(to.Canonical())
+	if errors.Is(err, store.ErrNotFound) {
+		_, err := s.sendInvitation(tx, actor, a, store.Invitation{ID: id.New(), AccountID: a.ID, GroupID: g.ID, Address: to.Canonical(), DisplayAddress: to.String(), CreatedAt: tx.Now})
+		return err
+	}
+	if err != nil {
+		return err
+	}
+	if err := freeToJoin(u, a); err != nil {
+		return err
+	}
+	if err := tx.SetUserAccount(u.ID, a.ID); err != nil {
+		return err
+	}
+	u.AccountID = a.ID
+	_, err = s.join(tx, actor, accountAdmin, a, g, u, time.Time{})
+	return err
+}
+
+// freeToJoin refuses who is another account's, or blocked.
+func freeToJoin(u store.User, a store.Account) error {
+	key := ""
+	switch {
+	case u.AccountID != 0 && u.AccountID != a.ID:
+		key = "people.elsewhere"
+	case u.State != store.UserActive:
+		key = "people.blocked"
+	default:
+		return nil
+	}
+	return fault.New(fault.Conflict, key).With("email", u.DisplayAddress).In("administrator", key, fault.Args{"email": u.DisplayAddress})
 }
 
 // SuspendAccount keeps an account's people from signing in and ends their
@@ -243,12 +354,10 @@ func (s *Service) AddAdministrator(ctx context.Context, actor Actor, number int6
 			return err
 		}
 		exists = true
-		switch {
-		case u.AccountID != 0 && u.AccountID != a.ID:
-			return fault.New(fault.Conflict, "people.elsewhere").With("email", u.DisplayAddress)
-		case u.State != store.UserActive:
-			return fault.New(fault.Conflict, "people.blocked").With("email", u.DisplayAddress)
-		case u.AccountID == 0:
+		if err := freeToJoin(u, a); err != nil {
+			return err
+		}
+		if u.AccountID == 0 {
 			if err := tx.SetUserAccount(u.ID, a.ID); err != nil {
 				return err
 			}

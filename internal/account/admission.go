@@ -38,7 +38,7 @@ func (s *Service) Admission(ctx context.Context) (*Admission, error) {
 	err := s.c.DB.View(ctx, func(tx *store.Tx) error {
 		var after int64
 		for {
-			list, err := tx.ListAccounts(after, 500)
+			list, err := tx.ListAccounts(store.AccountFilter{}, after, 500)
 			if err != nil {
 				return err
 			}

@@ -114,30 +114,34 @@ func (s *Service) AddDomain(ctx context.Context, actor Actor, number int64, name
 	if err != nil {
 		return d, false, err
 	}
-	err = s.act(ctx, actor, domainAdd, number, func(tx *store.Tx, a store.Account) error {
-		old, err := tx.FindDomain(domain)
-		switch {
-		case err == nil && old.AccountID != a.ID:
-			return domainTaken(domain)
-		case err == nil:
-			d, already = old, true
-			return nil
-		case !errors.Is(err, store.ErrNotFound):
-			return err
-		}
-		d, already = store.Domain{Name: domain, AccountID: a.ID, CreatedAt: tx.Now}, false
-		if err := tx.InsertDomain(d); err != nil {
-			return err
-		}
-		if _, err := tx.DeleteClaim(a.ID, domain); err != nil {
-			return err
-		}
-		return record(tx, actor, domainAdd, a.ID, domain)
+	err = s.act(ctx, actor, domainAdd, number, func(tx *store.Tx, a store.Account) (err error) {
+		d, already, err = addDomain(tx, actor, a, domain)
+		return err
 	})
 	if errors.Is(err, store.ErrTaken) { // given to another account at the same moment
 		err = domainTaken(domain).Because(err)
 	}
 	return d, already, err
+}
+
+func addDomain(tx *store.Tx, actor Actor, a store.Account, domain string) (d store.Domain, already bool, err error) {
+	d, err = tx.FindDomain(domain)
+	switch {
+	case err == nil && d.AccountID != a.ID:
+		return d, false, domainTaken(domain)
+	case err == nil:
+		return d, true, nil
+	case !errors.Is(err, store.ErrNotFound):
+		return d, false, err
+	}
+	d = store.Domain{Name: domain, AccountID: a.ID, CreatedAt: tx.Now}
+	if err := tx.InsertDomain(d); err != nil {
+		return d, false, err
+	}
+	if _, err := tx.DeleteClaim(a.ID, domain); err != nil {
+		return d, false, err
+	}
+	return d, false, record(tx, actor, domainAdd, a.ID, domain)
 }
 
 // ClaimDomain says that a domain is the account's; it is once DNS has the record

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/pli-mail/pli/internal/fault"
@@ -525,10 +526,12 @@ const (
 // ended: what they may do is what they may do now.
 func actorOf(j store.Job) Actor {
 	a := Actor{Kind: KindUser, UserID: j.ActorID, TokenID: j.TokenID, Name: j.ActorName, Origin: j.Origin, Language: j.Language}
-	if a.UserID == "" {
+	kind, address, _ := strings.Cut(j.Actor, ":")
+	if kind == "operator" {
 		a.Kind = KindOperator
-	} else if len(j.Actor) > len("user:") {
-		a.Address = j.Actor[len("user:"):]
+	}
+	if a.UserID != "" {
+		a.Address = address
 	}
 	return a
 }

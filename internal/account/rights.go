@@ -1,9 +1,11 @@
 package account
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"strconv"
+	"time"
 
 	"github.com/pli-mail/pli/internal/fault"
 	"github.com/pli-mail/pli/internal/store"
@@ -16,7 +18,7 @@ type Kind int
 const (
 	Nobody Kind = iota
 	KindUser
-	KindOperator // runs the service: the command line on its host
+	KindOperator // runs the service: at the command line on its host, or signed in as one of the operators
 	KindSystem   // the service itself
 )
 
@@ -50,12 +52,25 @@ func (s *Session) Actor(origin string) Actor {
 	return a
 }
 
+// OperatorActor is the session's person as one who runs the service. Only for an
+// operator's session: can looks again whether they are one.
+func (s *Session) OperatorActor(origin string) Actor {
+	a := s.Actor(origin)
+	if a.Kind == KindUser {
+		a.Kind = KindOperator
+	}
+	return a
+}
+
 // String is how the audit records name the actor.
 func (a Actor) String() string {
 	switch a.Kind {
 	case KindUser:
 		return "user:" + a.Address
 	case KindOperator:
+		if a.UserID != "" {
+			return "operator:" + a.Address
+		}
 		return "operator:" + a.Name
 	case KindSystem:
 		return "system"
@@ -74,6 +89,10 @@ const (
 	accountResume  action = "account.resume"
 	accountAdmin   action = "account.add_administrator"
 	settingsView   action = "account.settings_view"
+	operatorList   action = "operator.list"
+	operatorAdd    action = "operator.add"
+	operatorRemove action = "operator.remove"
+	systemView     action = "system.view"
 	settingsSet    action = "account.settings"
 
 	domainList    action = "domain.list"
@@ -146,6 +165,7 @@ const (
 	needIntegrations
 	operators
 	without // not a need: operators do it on no account in particular
+	host    // not a need: operators do it on the service's host only, not signed in
 
 	anyRight = needUsers | needMessages | needAudit | needReports | needSettings | needIntegrations
 )
@@ -164,6 +184,10 @@ var actions = map[action]needs{
 	accountSuspend: operators,
 	accountResume:  operators,
 	accountAdmin:   operators,
+	operatorList:   operators | without,
+	operatorAdd:    operators | without | host,
+	operatorRemove: operators | without | host,
+	systemView:     operators | without,
 	settingsView:   needSettings | needAudit | operators,
 	settingsSet:    needSettings | operators,
 	domainList:     needSettings | needAudit | operators,
@@ -206,7 +230,7 @@ var actions = map[action]needs{
 	rulesView:      needSettings | needAudit | operators,
 	rulesSet:       needSettings | operators,
 	tokenView:      needIntegrations | operators,
-	tokenMake:      needIntegrations | operators,
+	tokenMake:      needIntegrations | operators | host, // a token acts as its user
 	tokenRevoke:    needIntegrations | operators,
 }
 
@@ -235,6 +259,9 @@ func can(tx *store.Tx, actor Actor, act action, number int64, lock bool) (store.
 	}
 	switch {
 	case actor.Kind == KindOperator && need&operators != 0:
+		if err := operates(tx, actor, need); err != nil {
+			return store.Account{}, reach{}, err
+		}
 		r := reach{Held: Held{operator: true}, actor: actor, number: number, all: true}
 		if number == 0 && need&without != 0 {
 			return store.Account{}, r, nil
@@ -284,6 +311,43 @@ func can(tx *store.Tx, actor Actor, act action, number int64, lock bool) (store.
 	return a, r, nil
 }
 
+// OperatorLimit is how long a second factor lets somebody act as an operator.
+const OperatorLimit = 12 * time.Hour
+
+// operates refuses an operator who signed in and is none any longer, or has not
+// proved a second factor of late. A job that they began has no session.
+func operates(tx *store.Tx, actor Actor, need needs) error {
+	if actor.UserID == "" {
+		return nil
+	}
+	no := &refusal{fault.New(fault.Denied, "err.forbidden"), 0, ""}
+	u, err := tx.FindUser(actor.UserID)
+	if errors.Is(err, store.ErrNotFound) {
+		return no
+	} else if err != nil {
+		return err
+	}
+	is, err := tx.IsOperator(u.ID)
+	if err != nil {
+		return err
+	}
+	if !is || need&host != 0 || actor.TokenID != "" || u.State != store.UserActive || u.Temporary {
+		return no
+	}
+	if actor.SessionHash == "" {
+		return nil
+	}
+	if live, err := lives(tx, actor); err != nil || !live {
+		return cmp.Or(err, error(no))
+	}
+	row, err := tx.FindSession(actor.SessionHash)
+	if err == nil && !row.SecondAt.Add(OperatorLimit).After(tx.Now) {
+		no.fault = fault.New(fault.Denied, "second.first")
+		return no
+	}
+	return err
+}
+
 // lives reports whether the session that acts is still there, and its person's.
 func lives(tx *store.Tx, actor Actor) (bool, error) {
 	if actor.SessionHash == "" {
@@ -297,7 +361,7 @@ func lives(tx *store.Tx, actor Actor) (bool, error) {
 }
 
 func homeOf(tx *store.Tx, actor Actor) int64 {
-	if actor.UserID == "" {
+	if actor.UserID == "" || actor.Kind == KindOperator {
 		return 0
 	}
 	u, err := tx.FindUser(actor.UserID)

@@ -23,6 +23,8 @@ type Session struct {
 	Account   *store.Account  // of the user, nil when they belong to none
 	APIToken  *store.APIToken // by which it is known instead of by a session; nil in all others
 	AdminOf   []int64         // numbers of the accounts in which the user has some right
+	Operator  bool            // the user runs the service, once they have proved a second factor: see OperatorLimit
+	Factors   bool            // of an operator: they have a second factor
 	Nonce     []byte          // 32 bytes, for proofs of possession
 	Client    string          // browser or terminal
 	Method    string          // what it was proved by: store.MethodCode and its like; "" = nothing
@@ -135,6 +137,16 @@ func view(tx *store.Tx, token id.Token, row store.Session) (*Session, error) {
 		return nil, ended()
 	}
 	out.User = &u
+	if row.Scope == store.ScopeFull {
+		if out.Operator, err = tx.IsOperator(u.ID); err != nil {
+			return nil, err
+		}
+	}
+	if out.Operator {
+		if out.Factors, err = tx.HasSecondFactor(u.ID); err != nil {
+			return nil, err
+		}
+	}
 	if u.AccountID == 0 {
 		return out, nil
 	}

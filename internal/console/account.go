@@ -1,11 +1,13 @@
 package console
 
 import (
+	"cmp"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/pli-mail/pli/internal/account"
+	"github.com/pli-mail/pli/internal/i18n"
 	"github.com/pli-mail/pli/internal/store"
 	"github.com/pli-mail/pli/internal/web"
 )
@@ -13,29 +15,40 @@ import (
 // accountsPage is A2. Who administers one account still sees the list, with
 // one row: the seed's path is the same for everybody.
 type accountsPage struct {
-	web.Base
-	Crumbs []web.Link
-	Query  string
-	Rows   []accountRow
-	Pager  web.Pager
-	Alone  bool // the visitor has a password or a mailed code only: no second factor
+	siteHead
+	Query, Status string
+	Chips         []web.Link
+	Rows          []accountRow
+	Pager         web.Pager
+	Alone         bool // the visitor has a password or a mailed code only: no second factor
 }
 
 type accountRow struct {
-	Number int64
-	Name   string
-	Users  string // "–" for who may not know
-	Status personStatus
+	Number        int64
+	Name, Domains string
+	Users         string // "–" for who may not know
+	Status        personStatus
 }
 
+// accountStates are what the list of accounts can be filtered by.
+var accountStates = []struct{ value, text string }{{"", "adm.all"}, {store.AccountActive, "st.active"}, {store.AccountSuspended, "st.suspended"}}
+
 func (c *Console) list(r *web.Request) error {
-	list, err := c.accounts.Accounts(r.Context(), r.Actor(), r.FormValue("after"), pageSize)
+	page := &accountsPage{siteHead: siteHeadOf(r, r.T("seed.accounts")), Query: strings.TrimSpace(r.FormValue("q"))}
+	for _, s := range accountStates {
+		if s.value == r.FormValue("status") {
+			page.Status = s.value
+		}
+	}
+	list, err := c.accounts.FindAccounts(r.Context(), r.Actor(), account.AccountQuery{Text: page.Query, State: page.Status, After: r.FormValue("after")}, pageSize)
 	if err != nil {
 		return err
 	}
-	page := &accountsPage{
-		Base: r.Base(r.T("seed.accounts")), Query: strings.TrimSpace(r.FormValue("q")),
-		Pager: pager(r, list.Next),
+	page.Pager = pager(r, list.Next)
+	if page.Operates {
+		for _, s := range accountStates {
+			page.Chips = append(page.Chips, web.Link{URL: with(r, "status", s.value), Text: r.T(s.text), Current: s.value == page.Status})
+		}
 	}
 	factors, err := c.accounts.Factors(r.Context(), r.Session)
 	if err != nil {
@@ -43,26 +56,21 @@ func (c *Console) list(r *web.Request) error {
 	}
 	page.Alone = !factors.Any()
 	for _, a := range list.Accounts {
-		if !accountMatches(a, page.Query) {
-			continue
-		}
-		status := personStatus{"ok", r.T("st.active")}
-		if a.State != store.AccountActive {
-			status = personStatus{"warn", r.T("st.suspended")}
-		}
-		users := "–"
+		row := accountRow{a.ID, a.Name, "–", "–", accountStatus(r.Printer, a.Account)}
 		if a.Counted {
-			users = strconv.Itoa(a.Users)
+			row.Users = strconv.Itoa(a.Users)
+			row.Domains = cmp.Or(strings.Join(a.Domains[:min(3, len(a.Domains))], ", "), "–")
 		}
-		page.Rows = append(page.Rows, accountRow{a.ID, a.Name, users, status})
+		page.Rows = append(page.Rows, row)
 	}
 	return r.Render(c.pages, "accounts", page)
 }
 
-// accountMatches searches in what is listed: a person administers few accounts.
-func accountMatches(a account.AccountView, query string) bool {
-	q := strings.ToLower(query)
-	return strings.HasPrefix(strconv.FormatInt(a.ID, 10), q) || strings.Contains(strings.ToLower(a.Name), q)
+func accountStatus(p i18n.Printer, a store.Account) personStatus {
+	if a.State == store.AccountSuspended {
+		return personStatus{"warn", p.T("st.suspended")}
+	}
+	return personStatus{"ok", p.T("st.active")}
 }
 
 // overviewPage is A4.

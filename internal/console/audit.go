@@ -102,23 +102,18 @@ func (c *Console) audit(r *web.Request) error {
 	if err != nil {
 		return err
 	}
-	page := &auditPage{headOf(r, a, r.T("au.h1")), log.Chain, filter, account.AuditActions(r.Printer), eventsOf(r.Printer, log.Records), web.Pager{Printer: r.Printer, Timed: true}}
-	for _, to := range []struct {
-		url          *string
-		name, cursor string
-	}{{&page.Pager.Next, "after", log.Older}, {&page.Pager.Prev, "before", log.Newer}} {
-		if to.cursor != "" {
-			v := filter.values()
-			v.Set(to.name, to.cursor)
-			*to.url = r.URL.Path + "?" + v.Encode()
-		}
-	}
+	page := &auditPage{headOf(r, a, r.T("au.h1")), log.Chain, filter, account.AuditActions(r.Printer), eventsOf(r.Printer, log.Records), timedPager(r, filter, log)}
 	return r.Render(c.pages, "audit", page)
 }
 
 // eventPage is one event, whole.
 type eventPage struct {
 	head
+	eventView
+}
+
+// eventView is all that is known of an event.
+type eventView struct {
 	Event  event
 	Row    store.AuditRow
 	Detail []string // name: value
@@ -126,6 +121,20 @@ type eventPage struct {
 	Hash   string
 	Raw    string
 	Broken bool // the log does not verify from here or from before
+}
+
+func eventViewOf(p i18n.Printer, row store.AuditRow, chain account.AuditChain) (eventView, error) {
+	v := eventView{Event: eventOf(p, row), Row: row, Place: p.T("au.unplaced"), Broken: chain.BrokenSeq != 0 && row.Seq >= chain.BrokenSeq}
+	for _, name := range slices.Sorted(maps.Keys(row.Detail)) {
+		v.Detail = append(v.Detail, name+": "+row.Detail[name])
+	}
+	if row.Seq > 0 {
+		v.Place, v.Hash = strconv.FormatInt(row.Seq, 10), hex.EncodeToString(row.Digest)
+	}
+	var raw bytes.Buffer
+	err := json.Indent(&raw, audit.JSON(row, sayer(p)), "", "  ")
+	v.Raw = raw.String()
+	return v, err
 }
 
 func (c *Console) auditEvent(r *web.Request) error {
@@ -137,21 +146,11 @@ func (c *Console) auditEvent(r *web.Request) error {
 	if err != nil {
 		return err
 	}
-	title := r.T("au.event")
-	page := &eventPage{head: headOf(r, a, title, web.Link{URL: accountPath(a.ID) + "/audit", Text: r.T("au.h1")}),
-		Event: eventOf(r.Printer, row), Row: row, Place: r.T("au.unplaced"), Broken: chain.BrokenSeq != 0 && row.Seq >= chain.BrokenSeq}
-	for _, name := range slices.Sorted(maps.Keys(row.Detail)) {
-		page.Detail = append(page.Detail, name+": "+row.Detail[name])
-	}
-	if row.Seq > 0 {
-		page.Place, page.Hash = strconv.FormatInt(row.Seq, 10), hex.EncodeToString(row.Digest)
-	}
-	var raw bytes.Buffer
-	if err := json.Indent(&raw, audit.JSON(row, sayer(r.Printer)), "", "  "); err != nil {
+	view, err := eventViewOf(r.Printer, row, chain)
+	if err != nil {
 		return err
 	}
-	page.Raw = raw.String()
-	return r.Render(c.pages, "audit-event", page)
+	return r.Render(c.pages, "audit-event", &eventPage{headOf(r, a, r.T("au.event"), web.Link{URL: accountPath(a.ID) + "/audit", Text: r.T("au.h1")}), view})
 }
 
 func sayer(p i18n.Printer) audit.Say {

@@ -5,6 +5,7 @@
 package console
 
 import (
+	"context"
 	"embed"
 	"net/url"
 	"strconv"
@@ -29,22 +30,29 @@ type Console struct {
 	pages    *web.Pages
 	accounts *account.Service
 	keys     *keyserver.Service
+	checks   func(context.Context, account.Actor, i18n.Printer) []Check
 }
 
-// New registers the administration pages on kit. The sign-in page of
+// New registers the administration pages on kit; checks looks at the state of
+// the service, for an operator. The sign-in page of
 // administrators is with the other sign-in pages, in people.
-func New(kit *web.Kit, accounts *account.Service, keys *keyserver.Service) error {
+func New(kit *web.Kit, accounts *account.Service, keys *keyserver.Service, checks func(context.Context, account.Actor, i18n.Printer) []Check) error {
 	pages, err := kit.Parse(files)
 	if err != nil {
 		return err
 	}
-	c := &Console{pages, accounts, keys}
+	c := &Console{pages, accounts, keys, checks}
 
 	kit.Handle("GET /admin", c.home, web.Admin)
 	kit.Handle("GET /admin/{$}", c.home, web.Admin)
 	kit.Handle("GET /admin/request", c.request, web.SignedIn)
 	kit.Handle("POST /admin/request", c.ask, web.SignedIn)
 	kit.Handle("GET /admin/accounts", c.list, web.Admin)
+	kit.Handle("GET /admin/accounts/new", c.newAccount, web.Admin)
+	kit.Handle("POST /admin/accounts/new", c.openAccount, web.Admin)
+	kit.Handle("GET /admin/audit", c.siteAudit, web.Admin)
+	kit.Handle("GET /admin/audit/{event}", c.siteEvent, web.Admin)
+	kit.Handle("GET /admin/system", c.system, web.Admin)
 
 	const account = "/admin/accounts/{n}"
 	kit.Handle("GET "+account, c.overview, web.Admin)

@@ -26,7 +26,7 @@ func house(t *testing.T) *webtest.House {
 	if err := people.New(h.Kit, h.Accounts, h.Keys); err != nil {
 		t.Fatal(err)
 	}
-	if err := console.New(h.Kit, h.Accounts, h.Keys); err != nil {
+	if err := console.New(h.Kit, h.Accounts, h.Keys, nil); err != nil {
 		t.Fatal(err)
 	}
 	return h

@@ -25,6 +25,12 @@ var matrix = map[string]routeRule{
 	"GET /admin/{$}":      {303, true},
 	"GET /admin/accounts": {200, true},
 
+	"GET /admin/accounts/new":  {403, true}, // an operator's
+	"POST /admin/accounts/new": {403, true},
+	"GET /admin/audit":         {404, true},
+	"GET /admin/audit/{event}": {404, true},
+	"GET /admin/system":        {403, true},
+
 	"GET /admin/accounts/{n}":          {200, false},
 	"GET /admin/accounts/{n}/suggest":  {200, false},
 	"GET /admin/accounts/{n}/audit":    {200, false},

@@ -19,7 +19,7 @@ type preferences struct {
 func preferencesOf(r *web.Request, u *store.User) preferences {
 	p := preferences{
 		FirstName: u.FirstName, LastName: u.LastName, Notify: u.NotifyOpened,
-		Languages: r.Languages(u.Language), Zones: zones(u.TimeZone),
+		Languages: r.Languages(u.Language), Zones: web.Zones(u.TimeZone),
 	}
 	for _, t := range []string{"auto", "light", "dark"} {
 		p.Themes = append(p.Themes, web.Option{Value: t, Text: r.T("me.theme." + t), Selected: t == u.Theme})

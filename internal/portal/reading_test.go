@@ -33,7 +33,7 @@ func wholeHouse(t testing.TB) *webtest.House {
 		}
 	}
 	check(people.New(h.Kit, h.Accounts, h.Keys, sso.New(sso.Config{Name: "work", Label: "Work", Issuer: "http://127.0.0.1:1"})))
-	check(console.New(h.Kit, h.Accounts, h.Keys))
+	check(console.New(h.Kit, h.Accounts, h.Keys, nil))
 	cat, err := i18n.Load()
 	check(err)
 	words, err := notice.New(cat, h.Origin)

@@ -8,10 +8,12 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/pli-mail/pli/internal/account"
 	"github.com/pli-mail/pli/internal/api"
 	"github.com/pli-mail/pli/internal/config"
 	"github.com/pli-mail/pli/internal/console"
 	"github.com/pli-mail/pli/internal/desk"
+	"github.com/pli-mail/pli/internal/i18n"
 	"github.com/pli-mail/pli/internal/people"
 	"github.com/pli-mail/pli/internal/portal"
 	"github.com/pli-mail/pli/internal/sso"
@@ -45,7 +47,7 @@ func (s *Server) handler() (http.Handler, error) {
 	if err := people.New(kit, s.Accounts, s.Keys, providers...); err != nil {
 		return nil, err
 	}
-	if err := console.New(kit, s.Accounts, s.Keys); err != nil {
+	if err := console.New(kit, s.Accounts, s.Keys, s.checks); err != nil {
 		return nil, err
 	}
 	if err := portal.Register(portal.Config{Kit: kit, Keys: s.Keys, Spool: s.spool, From: []string{from.String()}, Signed: signed, Open: conf.Mail.OpenAddress, SSO: providers, Contact: contact(conf.Support).Address}); err != nil {
@@ -62,6 +64,24 @@ func (s *Server) handler() (http.Handler, error) {
 		return nil, err
 	}
 	return kit, nil
+}
+
+// checks is what "pli doctor" finds, but what only its host can tell, such as who may read a file.
+func (s *Server) checks(ctx context.Context, actor account.Actor, p i18n.Printer) (out []console.Check) {
+	ctx, cancel := context.WithTimeout(ctx, 8*time.Second)
+	defer cancel()
+	d := &Doctor{Conf: s.conf.Config}
+	d.Database(ctx)
+	d.Disk()
+	d.Service(ctx, s.Parts, s.conf, actor, p.T)
+	d.Certificate(s.DB.Now())
+	d.Smarthost(ctx)
+	d.Gateway(ctx, s.DB.Now())
+	for _, f := range d.Found {
+		class := map[string]string{CheckOK: "ok", CheckWarn: "warn", CheckFail: "bad"}[f.Status]
+		out = append(out, console.Check{ID: f.ID, Class: class, Text: f.Text, Remedy: f.Remedy, Args: f.Args})
+	}
+	return out
 }
 
 // newProviders are the organisations' sign-ins. None of them is asked yet.

@@ -2,6 +2,7 @@ package store
 
 import (
 	"database/sql"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -16,6 +17,7 @@ const (
 type Account struct {
 	ID         int64 // the account number
 	Name       string
+	NameKey    string // folded, to find it by
 	Language   string
 	TimeZone   string // IANA name
 	State      string
@@ -25,19 +27,19 @@ type Account struct {
 	CreatedAt  time.Time
 }
 
-const accountColumns = `id, name, language, time_zone, state, expiry_days, keep_days, settings, created_at`
+const accountColumns = `id, name, name_key, language, time_zone, state, expiry_days, keep_days, settings, created_at`
 
 func scanAccount(scan func(...any) error) (a Account, err error) {
 	var created int64
-	err = scan(&a.ID, &a.Name, &a.Language, &a.TimeZone, &a.State, &a.ExpiryDays, &a.KeepDays, &a.Settings, &created)
+	err = scan(&a.ID, &a.Name, &a.NameKey, &a.Language, &a.TimeZone, &a.State, &a.ExpiryDays, &a.KeepDays, &a.Settings, &created)
 	a.CreatedAt = fromMs(created)
 	return a, found(err)
 }
 
 // InsertAccount writes a, at the transaction's time; a number in use gives ErrTaken.
 func (tx *Tx) InsertAccount(a Account) error {
-	_, err := tx.exec(`INSERT INTO accounts (`+accountColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)`,
-		a.ID, a.Name, a.Language, a.TimeZone, a.State, a.ExpiryDays, a.KeepDays, a.Settings, ms(tx.Now))
+	_, err := tx.exec(`INSERT INTO accounts (`+accountColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`,
+		a.ID, a.Name, a.NameKey, a.Language, a.TimeZone, a.State, a.ExpiryDays, a.KeepDays, a.Settings, ms(tx.Now))
 	return err
 }
 
@@ -78,9 +80,30 @@ func (tx *Tx) SetAccountSettings(number int64, settings string) error {
 	return err
 }
 
-// ListAccounts returns accounts by number, those above after.
-func (tx *Tx) ListAccounts(after int64, limit int) ([]Account, error) {
-	rows, err := tx.rows(`SELECT `+accountColumns+` FROM accounts WHERE id > $1 ORDER BY id LIMIT $2`, after, limit)
+// AccountFilter selects accounts. What is empty selects all.
+type AccountFilter struct {
+	State string
+	// Of these, one is enough.
+	NamePrefix string // of the folded name
+	Number     int64
+	Domain     string // one of its domains
+}
+
+// ListAccounts returns the accounts that f selects by number, those above after.
+func (tx *Tx) ListAccounts(f AccountFilter, after int64, limit int) ([]Account, error) {
+	query, args := `SELECT `+accountColumns+` FROM accounts WHERE id > $1`, []any{after, limit}
+	put := func(v any) string {
+		args = append(args, v)
+		return "$" + strconv.Itoa(len(args))
+	}
+	if f.State != "" {
+		query += ` AND state = ` + put(f.State)
+	}
+	if f.NamePrefix != "" || f.Number != 0 || f.Domain != "" {
+		query += ` AND (name_key LIKE ` + put(pattern(f.NamePrefix)) + ` ESCAPE '!' OR id = ` + put(f.Number) +
+			` OR id IN (SELECT account_id FROM domains WHERE domain = ` + put(f.Domain) + `))`
+	}
+	rows, err := tx.rows(query+` ORDER BY id LIMIT $2`, args...)
 	return list(rows, err, func(r *sql.Rows) (Account, error) { return scanAccount(r.Scan) })
 }
 

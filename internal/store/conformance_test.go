@@ -89,7 +89,7 @@ func TestAccounts(t *testing.T) {
 		}
 		wantErr(t, db, store.ErrNotFound, func(tx *store.Tx) error { _, err := tx.FindAccount(1); return err })
 		wantErr(t, db, store.ErrNotFound, func(tx *store.Tx) error { return tx.SetAccountState(1, "active") })
-		list := must(t, db, func(tx *store.Tx) ([]store.Account, error) { return tx.ListAccounts(100007, 1) })
+		list := must(t, db, func(tx *store.Tx) ([]store.Account, error) { return tx.ListAccounts(store.AccountFilter{}, 100007, 1) })
 		if len(list) != 1 || list[0].ID != 100042 {
 			t.Errorf("page after 100007: %v", list)
 		}

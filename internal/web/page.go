@@ -187,7 +187,7 @@ func (r *Request) Base(title ...string) Base {
 		add("/requests", "intake.nav")
 		b.Sends = true
 	}
-	if len(r.Session.AdminOf) > 0 {
+	if len(r.Session.AdminOf) > 0 || r.Session.Operator {
 		add("/admin/accounts", "seed.accounts")
 		b.Version = k.conf.Version
 	}

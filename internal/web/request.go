@@ -30,6 +30,7 @@ type Request struct {
 
 	kit    *Kit
 	json   bool
+	admin  bool // a page of administrators
 	entry  bool // an entry page: blind, without Cross-Origin-Opener-Policy
 	status int  // instead of the one that the kind of failure has
 }
@@ -48,11 +49,20 @@ func (r *Request) User() *store.User {
 // Client is the network address of the visitor.
 func (r *Request) Client() string { return r.kit.client(r.Request) }
 
-// Actor is the visitor as the one who acts.
+// Actor is the visitor as the one who acts: on the pages of administrators, an
+// operator acts as one.
 func (r *Request) Actor() account.Actor {
 	a := r.Session.Actor(r.Client())
+	if r.Operates() {
+		a = r.Session.OperatorActor(r.Client())
+	}
 	a.Language = r.Printer.Lang
 	return a
+}
+
+// Operates reports whether this is a page of administrators, and the visitor runs the service.
+func (r *Request) Operates() bool {
+	return r.admin && r.Session != nil && r.Session.Operator
 }
 
 // Visitor is who asks the key server. Somebody without a session has proved nothing.

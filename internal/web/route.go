@@ -5,6 +5,7 @@ import (
 	"net/url"
 	"strings"
 
+	"github.com/pli-mail/pli/internal/account"
 	"github.com/pli-mail/pli/internal/fault"
 	"github.com/pli-mail/pli/internal/store"
 )
@@ -29,7 +30,7 @@ const (
 	Visitor
 	// SignedIn is for people who signed in.
 	SignedIn
-	// Admin is for administrators of an account. What they may do there is
+	// Admin is for administrators of an account, and for operators who have proved a second factor of late. What they may do there is
 	// decided below, in the act's own transaction.
 	Admin
 )
@@ -112,7 +113,7 @@ func (k *Kit) serve(rt Route, h Handler, w http.ResponseWriter, req *http.Reques
 	if req.Body != nil && req.Body != http.NoBody {
 		req.Body = http.MaxBytesReader(w, req.Body, rt.Body)
 	}
-	r := &Request{Request: req, W: w, kit: k, json: rt.JSON, entry: rt.Access == Entry, Printer: k.printer(req, nil)}
+	r := &Request{Request: req, W: w, kit: k, json: rt.JSON, admin: rt.Access == Admin && !rt.JSON, entry: rt.Access == Entry, Printer: k.printer(req, nil)}
 	if lang := req.URL.Query().Get("lang"); known(lang) && safe(req.Method) {
 		k.setCookie(w, "lang", lang, year, http.SameSiteLaxMode)
 	}
@@ -203,7 +204,19 @@ func (k *Kit) admit(rt Route, r *Request) (done bool) {
 		}
 		return true
 	}
-	if rt.Access == Admin && len(s.AdminOf) == 0 {
+	if r.Operates() && !s.SecondAt.Add(account.OperatorLimit).After(k.conf.Accounts.Now()) {
+		switch {
+		case !safe(r.Method):
+			k.fail(r, fault.New(fault.Denied, "second.first"))
+		case !s.Factors:
+			r.Flash("warn", "opr.setsecond")
+			k.redirect(r, "/profile/security")
+		default:
+			k.redirect(r, "/second?next="+url.QueryEscape(r.URL.RequestURI()))
+		}
+		return true
+	}
+	if rt.Access == Admin && !r.Operates() && len(s.AdminOf) == 0 {
 		if rt.JSON || !safe(r.Method) {
 			k.fail(r, fault.New(fault.Denied, "err.forbidden"))
 		} else {

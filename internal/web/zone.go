@@ -1,12 +1,10 @@
-package people
+package web
 
 import (
 	"slices"
 	"strings"
 	"time"
 	_ "time/tzdata" // the machine may have no zones of its own
-
-	"github.com/pli-mail/pli/internal/web"
 )
 
 // zoneNames are the time zones that are offered, by their IANA names, a city
@@ -28,15 +26,15 @@ var zoneNames = []string{
 	"Pacific/Auckland", "Pacific/Honolulu", "Pacific/Noumea", "Pacific/Tahiti",
 }
 
-// zones are the choices, with the one in use even if it is not on the list.
-func zones(chosen string) []web.Option {
+// Zones are the choices, with the one in use even if it is not on the list.
+func Zones(chosen string) []Option {
 	names := zoneNames
 	if _, err := time.LoadLocation(chosen); err == nil && chosen != "" && !slices.Contains(names, chosen) {
 		names = append([]string{chosen}, names...)
 	}
-	out := make([]web.Option, len(names))
+	out := make([]Option, len(names))
 	for i, n := range names {
-		out[i] = web.Option{Value: n, Text: strings.ReplaceAll(n, "_", " "), Selected: n == chosen}
+		out[i] = Option{Value: n, Text: strings.ReplaceAll(n, "_", " "), Selected: n == chosen}
 	}
 	return out
 }

@@ -1,4 +1,4 @@
-package main
+package server
 
 import (
 	"bufio"
@@ -44,18 +44,18 @@ func TestSmarthostSize(t *testing.T) {
 		limits string
 		status string
 	}{
-		{35_000_000, "", checkWarn}, {69_999_999, "", checkWarn}, {70_000_000, "", checkOK}, {0, "", checkOK},
-		{35_000_000, "[limits]\nattachments_mib = 12\n", checkOK},
+		{35_000_000, "", CheckWarn}, {69_999_999, "", CheckWarn}, {70_000_000, "", CheckOK}, {0, "", CheckOK},
+		{35_000_000, "[limits]\nattachments_mib = 12\n", CheckOK},
 	} {
 		conf, err := config.Parse("pli.toml", []byte(fmt.Sprintf("public_url = \"https://pli.example.org\"\ndatabase = \"sqlite:pli.db\"\n"+
 			"[mail]\nsmarthost = %q\ntls = \"none\"\nfrom = \"envelopes@example.org\"\n%s", smarthost(t, tt.size), tt.limits)))
 		if err != nil {
 			t.Fatal(err)
 		}
-		d := &doctor{conf: conf}
-		d.checkSmarthost(t.Context())
-		if len(d.found) != 1 || d.found[0].status != tt.status {
-			t.Errorf("SIZE %d, %q: %+v", tt.size, tt.limits, d.found)
+		d := &Doctor{Conf: conf}
+		d.Smarthost(t.Context())
+		if len(d.Found) != 1 || d.Found[0].Status != tt.status {
+			t.Errorf("SIZE %d, %q: %+v", tt.size, tt.limits, d.Found)
 		}
 	}
 }

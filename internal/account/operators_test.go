@@ -1,0 +1,129 @@
+package account_test
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/pli-mail/pli/internal/account"
+	"github.com/pli-mail/pli/internal/fault"
+	"github.com/pli-mail/pli/internal/store"
+)
+
+// An operator who signed in may do what the command line may, but make
+// operators; while they are one, with a second factor that was proved of late.
+func TestOperators(t *testing.T) {
+	each(t, func(w *world) {
+		ctx := w.Context()
+		ada, _ := w.account(100042, "ada@example.org")
+		w.account(100043, "bo@example.com")
+		w.user(100042, "opal@example.org")
+		opal := w.signIn("opal@example.org", better)
+
+		_, _, err := w.AddOperator(ctx, w.root, "opal@example.org")
+		w.fails(err, fault.Conflict, "opr.nosecond")
+		_, _, err = w.AddOperator(ctx, w.root, "nobody@example.org")
+		w.fails(err, fault.NotFound, "e404.h1")
+		opal, seed, _ := w.app(opal)
+		_, already, err := w.AddOperator(ctx, w.root, "Opal@example.org")
+		if err != nil || already {
+			t.Fatal(already, err)
+		}
+		if _, already, err := w.AddOperator(ctx, w.root, "opal@example.org"); err != nil || !already {
+			t.Error(already, err)
+		}
+		w.pass(time.Minute)
+		opal = get[*account.Session](w)(w.ProveSecond(ctx, opal, w.code(seed)))
+		if !opal.Operator || !opal.Factors {
+			t.Fatalf("%+v", opal)
+		}
+		op := opal.OperatorActor(here)
+		if op.String() != "operator:opal@example.org" {
+			t.Error(op)
+		}
+
+		// The same acts as the command line's: whatever it is refused, they are too.
+		all := calls(w, 100043, w.admins(100043).ID, w.user(100043, "dee@example.com").ID, "none", "none")
+		for name, call := range onlyOperators(w, 100043) {
+			all["only "+name] = call
+		}
+		names := make([]string, 0, len(all))
+		for name := range all {
+			names = append(names, name)
+		}
+		slices.Sort(names)
+		for _, name := range names {
+			if err := all[name](op); fault.Is(err, fault.Denied) != strings.HasPrefix(name, "token.make") {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+		if err := w.ResumeAccount(ctx, op, 100043); err != nil {
+			t.Error(err)
+		}
+		// But on the host only: who is an operator, and a token that acts as somebody.
+		w.fails(func() error { _, _, err := w.AddOperator(ctx, op, "ada@example.org"); return err }(), fault.Denied, "err.forbidden")
+		w.fails(func() error { _, err := w.RemoveOperator(ctx, op, "opal@example.org"); return err }(), fault.Denied, "err.forbidden")
+		// As a user they are as before.
+		_, err = w.Account(ctx, opal.Actor(here), 100043)
+		w.fails(err, fault.NotFound, "e404.h1")
+		// Who claims to be one, is refused.
+		_, err = w.Account(ctx, ada.OperatorActor(here), 100043)
+		w.fails(err, fault.Denied, "err.forbidden")
+		if n := w.audit(0, "account.view", store.Refused); n == 0 {
+			t.Error("no record of it")
+		}
+
+		// Their account's administrators do not get into their login.
+		_, err = w.ResetPassword(ctx, ada.Actor(here), 100042, opal.UserID, temp, temp)
+		w.fails(err, fault.Denied, "rt.above")
+		_, err = w.DeleteUser(ctx, ada.Actor(here), 100042, opal.UserID)
+		w.fails(err, fault.Denied, "rt.above")
+
+		w.pass(account.OperatorLimit)
+		_, err = w.Account(ctx, op, 100043)
+		w.fails(err, fault.Denied, "err.forbidden") // the session has ended
+		opal = get[*account.Session](w)(w.ProveSecond(ctx, w.half("opal@example.org", better), w.code(seed)))
+		get[account.AccountView](w)(w.Account(ctx, opal.OperatorActor(here), 100043))
+		if _, err := w.RemoveOperator(ctx, w.root, "opal@example.org"); err != nil {
+			t.Fatal(err)
+		}
+		_, err = w.Account(ctx, opal.OperatorActor(here), 100043)
+		w.fails(err, fault.Denied, "err.forbidden")
+		if s := get[*account.Session](w)(w.Session(ctx, opal.Token)); s.Operator || !s.SignedIn() {
+			t.Errorf("%+v", s)
+		}
+	})
+}
+
+func TestOpenAccount(t *testing.T) {
+	each(t, func(w *world) {
+		ctx := w.Context()
+		open := func(name, domain, admin string) (store.Account, error) {
+			return w.OpenAccount(ctx, w.root, account.NewAccount{Name: name, Language: "fr", TimeZone: "Europe/Paris"}, domain, admin)
+		}
+		a := get[store.Account](w)(open("Élan", "elan.example", "lea@elan.example"))
+		if l, n := last[account.InvitationLetter](w.mail); n != 1 || l.AccountID != a.ID || l.Language != "fr" {
+			t.Errorf("%d letters, %+v", n, l)
+		}
+		_, err := open("Other", "elan.example", "max@other.example")
+		w.fails(err, fault.Conflict, "accn.dup")
+		_, err = open("", "no domain", "nobody")
+		w.fails(err, fault.Invalid, "people.noname")
+		w.account(100042, "ada@example.org")
+		_, err = open("Other", "", "ada@example.org")
+		w.fails(err, fault.Conflict, "people.elsewhere")
+
+		for text, want := range map[string]int{"": 2, "éL": 1, "elan.example": 1, "100042": 1, "an": 0, "%": 0} {
+			p := get[account.AccountsPage](w)(w.FindAccounts(ctx, w.root, account.AccountQuery{Text: text}, 50))
+			if len(p.Accounts) != want {
+				t.Errorf("%q finds %d", text, len(p.Accounts))
+			}
+		}
+		w.ok(w.SuspendAccount(ctx, w.root, a.ID))
+		p := get[account.AccountsPage](w)(w.FindAccounts(ctx, w.root, account.AccountQuery{State: store.AccountSuspended}, 50))
+		if len(p.Accounts) != 1 || p.Accounts[0].ID != a.ID {
+			t.Errorf("%+v", p)
+		}
+	})
+}

@@ -1,0 +1,195 @@
+package console
+
+import (
+	"strings"
+
+	"github.com/pli-mail/pli/internal/account"
+	"github.com/pli-mail/pli/internal/i18n"
+	"github.com/pli-mail/pli/internal/store"
+	"github.com/pli-mail/pli/internal/web"
+)
+
+// siteHead is what the pages over all accounts share. Its tabs are an operator's.
+type siteHead struct {
+	web.Base
+	Crumbs   []web.Link
+	Tabs     []web.Link
+	Path     string
+	Operates bool
+}
+
+func siteHeadOf(r *web.Request, title string) siteHead {
+	h := siteHead{Base: r.Base(title), Path: r.URL.Path, Operates: r.Operates()}
+	if !h.Operates {
+		return h
+	}
+	for _, t := range [][2]string{{"/admin/accounts", "seed.accounts"}, {"/admin/audit", "au.h1"}, {"/admin/system", "sy.h1"}} {
+		below := strings.HasPrefix(r.URL.Path, t[0]+"/")
+		h.Tabs = append(h.Tabs, web.Link{URL: t[0], Text: r.T(t[1]), Current: below || r.URL.Path == t[0], Below: below})
+	}
+	return h
+}
+
+// newAccountPage is A3.
+type newAccountPage struct {
+	siteHead
+	Languages, Zones []web.Option
+}
+
+func newAccountPageOf(r *web.Request, language, zone string) *newAccountPage {
+	return &newAccountPage{siteHeadOf(r, r.T("accn.h1")), r.Languages(language), web.Zones(zone)}
+}
+
+func (c *Console) newAccount(r *web.Request) error {
+	if err := c.accounts.MaySeeSystem(r.Context(), r.Actor()); err != nil {
+		return err
+	}
+	return r.Render(c.pages, "account-new", newAccountPageOf(r, r.Printer.Lang, r.Printer.Zone.String()))
+}
+
+// Envelopes of a new account can be opened, and are kept for the link, for so
+// many days unless its settings say otherwise.
+const (
+	expiryDays = 30
+	keepDays   = 14
+)
+
+func (c *Console) openAccount(r *web.Request) error {
+	form := r.PostFormValue
+	var a store.Account
+	var err error
+	if r.Operates() { // another is refused below, and it is recorded
+		err = r.Required("name", "adm.name", "administrator", "accn.first")
+	}
+	if err == nil {
+		a, err = c.accounts.OpenAccount(r.Context(), r.Actor(), account.NewAccount{
+			Name: form("name"), Language: form("language"), TimeZone: form("time_zone"), ExpiryDays: expiryDays, KeepDays: keepDays,
+		}, strings.TrimSpace(form("domain")), form("administrator"))
+	}
+	if err != nil {
+		return r.Again(c.pages, "account-new", newAccountPageOf(r, form("language"), form("time_zone")), err)
+	}
+	r.Flash("ok", "accn.done", "number", a.ID)
+	return r.Redirect(accountPath(a.ID))
+}
+
+// siteAuditPage is A20.
+type siteAuditPage struct {
+	siteHead
+	Filter  auditFilter
+	Actions []account.AuditAction
+	Rows    []siteEvent
+	Pager   web.Pager
+}
+
+type siteEvent struct {
+	event
+	URL     string
+	Account int64 // 0 = of none
+}
+
+func (c *Console) siteAudit(r *web.Request) error {
+	get := r.URL.Query().Get
+	filter, q := auditFilterOf(r, get)
+	q.Older, q.Newer = get("after"), get("before")
+	log, err := c.accounts.ReadSiteAudit(r.Context(), r.Actor(), q, pageSize)
+	if err != nil {
+		return err
+	}
+	page := &siteAuditPage{siteHead: siteHeadOf(r, r.T("sa.h1")), Filter: filter, Actions: account.AuditActions(r.Printer), Pager: timedPager(r, filter, log)}
+	for _, row := range log.Records {
+		e := siteEvent{eventOf(r.Printer, row), r.URL.Path + "/" + row.ID, row.AccountID}
+		if row.AccountID != 0 {
+			e.URL = accountPath(row.AccountID) + "/audit/" + row.ID
+		}
+		page.Rows = append(page.Rows, e)
+	}
+	return r.Render(c.pages, "site-audit", page)
+}
+
+// timedPager leads to older and newer events that the filter selects.
+func timedPager(r *web.Request, filter auditFilter, log account.AuditLog) web.Pager {
+	p := web.Pager{Printer: r.Printer, Timed: true}
+	for _, to := range []struct {
+		url          *string
+		name, cursor string
+	}{{&p.Next, "after", log.Older}, {&p.Prev, "before", log.Newer}} {
+		if to.cursor != "" {
+			v := filter.values()
+			v.Set(to.name, to.cursor)
+			*to.url = r.URL.Path + "?" + v.Encode()
+		}
+	}
+	return p
+}
+
+// siteEventPage is one event of no account, whole.
+type siteEventPage struct {
+	siteHead
+	eventView
+}
+
+func (c *Console) siteEvent(r *web.Request) error {
+	row, chain, err := c.accounts.AuditEvent(r.Context(), r.Actor(), 0, r.PathValue("event"))
+	if err != nil {
+		return err
+	}
+	view, err := eventViewOf(r.Printer, row, chain)
+	if err != nil {
+		return err
+	}
+	return r.Render(c.pages, "site-event", &siteEventPage{siteHeadOf(r, r.T("au.event")), view})
+}
+
+// Check is one thing that was looked at: how it is, and what to do about it.
+type Check struct {
+	ID, Class    string // ok, warn, bad
+	Text, Remedy string // catalogue keys; nothing to do where all is well
+	Args         []any
+}
+
+// systemPage is A19.
+type systemPage struct {
+	siteHead
+	Bad    int
+	Checks []checkRow
+}
+
+type checkRow struct {
+	ID, Text, Remedy string
+	Status           personStatus
+}
+
+func (c *Console) system(r *web.Request) error {
+	if err := c.accounts.MaySeeSystem(r.Context(), r.Actor()); err != nil {
+		return err
+	}
+	page := &systemPage{siteHead: siteHeadOf(r, r.T("sy.h1"))}
+	if c.checks == nil {
+		return r.Render(c.pages, "system", page)
+	}
+	page.Checks = checkRows(r.Printer, c.checks(r.Context(), r.Actor(), r.Printer))
+	for _, row := range page.Checks {
+		if row.Status.Class != "ok" {
+			page.Bad++
+		}
+	}
+	return r.Render(c.pages, "system", page)
+}
+
+// checkRows are the checks in words, what needs somebody first.
+func checkRows(p i18n.Printer, checks []Check) (out []checkRow) {
+	for _, class := range []string{"bad", "warn", "ok"} {
+		for _, k := range checks {
+			if k.Class != class {
+				continue
+			}
+			row := checkRow{ID: k.ID, Text: p.T(k.Text, k.Args...), Status: personStatus{class, p.T("sy.state." + class)}}
+			if k.Remedy != "" {
+				row.Remedy = p.T(k.Remedy, k.Args...)
+			}
+			out = append(out, row)
+		}
+	}
+	return out
+}
