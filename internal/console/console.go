@@ -177,7 +177,7 @@ func headOf(r *web.Request, a account.AccountView, page string, between ...web.L
 		may     bool
 	}{
 		{"", "ov.tab", true}, {"/groups", "seed.groups", people}, {"/users", "seed.users", people},
-		{"/messages", "msg.h1", a.Held.HasSome(store.RightMessages)},
+		{"/messages", "msg.h1", a.Held.HasSome(store.RightMessages) && !r.Operates()},
 		{"/domains", "d.h1", a.Held.Has(store.RightSettings) || a.Held.Has(store.RightAudit)},
 		{"/integrations", "it.h1", a.Held.Has(store.RightIntegrations)}, {"/requests", "adm.requests", h.Manages}, {"/audit", "au.h1", a.Held.Has(store.RightAudit)},
 	} {

@@ -81,7 +81,7 @@ var messageFilters = []struct {
 
 // sender is who acts on messages.
 func (c *Console) sender(r *web.Request) keyserver.Actor {
-	return keyserver.Actor{UserID: r.Session.UserID, Name: r.Actor().String(), Origin: r.Client()}
+	return keyserver.Actor{UserID: r.Session.UserID, Name: r.Session.Actor(r.Client()).String(), Origin: r.Client()} // an operator is a user here
 }
 
 // nameOfMessage is what stands for a message where its subject may not.
