@@ -116,6 +116,9 @@ func (o Operation[In, Out]) CallOnce(ctx context.Context, c *Client, key string,
 	if err := json.Unmarshal(raw, &out); err != nil {
 		return out, &Strange{fmt.Errorf("answer of %s: %w", c.Origin, err)}
 	}
+	if i := ETag(reflect.TypeFor[Out]()); i >= 0 {
+		reflect.ValueOf(&out).Elem().Field(i).SetString(answer.Header.Get("ETag"))
+	}
 	return out, nil
 }
 

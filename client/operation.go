@@ -49,7 +49,8 @@ type Spec struct {
 // body:"media/type" is the body itself. Fields without omitempty, and query
 // parameters tagged required:"true", must be there. enum:"a,b" lists the values
 // that there are, doc:"…" says what a field means. Out is a struct of json
-// members, or *Stream.
+// members, or *Stream; its field tagged header:"ETag" is that header, and for
+// If-Match of what changes it.
 type Operation[In, Out any] struct{ Spec }
 
 // Success is the status of an answer that is no refusal.
@@ -142,6 +143,18 @@ func Failures(s Spec, in reflect.Type) []int {
 	}
 	slices.Sort(out)
 	return slices.Compact(out)
+}
+
+// ETag is the index of the field of an output that is its ETag, -1 for none.
+func ETag(out reflect.Type) int {
+	if out.Kind() == reflect.Struct {
+		for i := range out.NumField() {
+			if out.Field(i).Tag.Get("header") == "ETag" {
+				return i
+			}
+		}
+	}
+	return -1
 }
 
 // TakesBody reports whether an operation's requests have a body: also a POST

@@ -19,6 +19,8 @@ type Group struct {
 	Builtin   bool   `json:"builtin,omitempty" doc:"the administrators: has all rights, and is neither renamed nor deleted"`
 	Members   int    `json:"members" doc:"with those whose membership has ended"`
 	CreatedAt Time   `json:"created_at"`
+
+	ETag string `json:"-" header:"ETag"`
 }
 
 // Grant is a right of a group's members.
@@ -30,6 +32,8 @@ type Grant struct {
 // GroupRights are what a group's members may do.
 type GroupRights struct {
 	Grants []Grant `json:"grants"`
+
+	ETag string `json:"-" header:"ETag"`
 }
 
 // SearchIn is a page of a list, of what begins with some text.
@@ -46,6 +50,13 @@ type GroupPath struct {
 	Group   string `path:"group"`
 }
 
+// GroupAct names a group to act on.
+type GroupAct struct {
+	Account int64  `path:"account" doc:"account number"`
+	Group   string `path:"group"`
+	IfMatch string `header:"If-Match" doc:"ETag that it must still have"`
+}
+
 // GroupIn names a new one.
 type GroupIn struct {
 	Account int64  `path:"account" doc:"account number"`
@@ -57,6 +68,7 @@ type GroupChange struct {
 	Account int64  `path:"account" doc:"account number"`
 	Group   string `path:"group"`
 	Name    string `json:"name"`
+	IfMatch string `header:"If-Match" doc:"ETag that it must still have"`
 }
 
 // GroupRightsIn are its rights from now on.
@@ -64,6 +76,7 @@ type GroupRightsIn struct {
 	Account int64   `path:"account" doc:"account number"`
 	Group   string  `path:"group"`
 	Grants  []Grant `json:"grants"`
+	IfMatch string  `header:"If-Match" doc:"ETag that it must still have"`
 }
 
 // Member is somebody in a group.
@@ -131,6 +144,8 @@ type User struct {
 	SignedInAt Time        `json:"signed_in_at"`
 	Groups     []UserGroup `json:"groups"`
 	Rights     []UserRight `json:"rights,omitempty" doc:"only of a single user"`
+
+	ETag string `json:"-" header:"ETag"`
 }
 
 // UserGroup is a group that a user is in.
@@ -163,6 +178,13 @@ type UserPath struct {
 	User    string `path:"user"`
 }
 
+// UserAct names a user to act on.
+type UserAct struct {
+	Account int64  `path:"account" doc:"account number"`
+	User    string `path:"user"`
+	IfMatch string `header:"If-Match" doc:"ETag that it must still have"`
+}
+
 // UserIn makes one.
 type UserIn struct {
 	Account   int64  `path:"account" doc:"account number"`
@@ -181,6 +203,7 @@ type PasswordIn struct {
 	Account  int64  `path:"account" doc:"account number"`
 	User     string `path:"user"`
 	Password string `json:"password" doc:"ends in 7 days, and sets another"`
+	IfMatch  string `header:"If-Match" doc:"ETag that it must still have"`
 }
 
 // Invitation is one that was neither accepted nor declined.
@@ -228,7 +251,7 @@ var (
 		Summary: "One group", Who: SignedIn, Right: "users"}}
 	RenameGroup = Operation[GroupChange, Group]{Spec{ID: "renameGroup", Method: http.MethodPatch, Path: groups + "/{group}", Tag: "Groups",
 		Summary: "Rename a group", Who: SignedIn, Right: "users", Fails: []int{409}}}
-	DeleteGroup = Operation[GroupPath, None]{Spec{ID: "deleteGroup", Method: http.MethodDelete, Path: groups + "/{group}", Tag: "Groups",
+	DeleteGroup = Operation[GroupAct, None]{Spec{ID: "deleteGroup", Method: http.MethodDelete, Path: groups + "/{group}", Tag: "Groups",
 		Summary: "Delete a group; its members remain users", Who: SignedIn, Right: "users", Fails: []int{409}}}
 	GetGroupRights = Operation[GroupPath, GroupRights]{Spec{ID: "getGroupRights", Method: http.MethodGet, Path: groups + "/{group}/rights", Tag: "Groups",
 		Summary: "What a group's members may do", Who: SignedIn, Right: "users"}}
@@ -250,11 +273,11 @@ var (
 		Summary: "Make a user", Who: SignedIn, Right: "users", Status: http.StatusCreated, Fails: []int{409}, Retry: true}}
 	GetUser = Operation[UserPath, User]{Spec{ID: "getUser", Method: http.MethodGet, Path: users + "/{user}", Tag: "Users",
 		Summary: "One user, with what they may do and why", Who: SignedIn, Right: "users"}}
-	DeleteUser = Operation[UserPath, None]{Spec{ID: "deleteUser", Method: http.MethodDelete, Path: users + "/{user}", Tag: "Users",
+	DeleteUser = Operation[UserAct, None]{Spec{ID: "deleteUser", Method: http.MethodDelete, Path: users + "/{user}", Tag: "Users",
 		Summary: "Take a user out of the account", Note: "One whom an administrator made is deleted.", Who: SignedIn, Right: "users", Fails: []int{409}}}
-	BlockUser = Operation[UserPath, User]{Spec{ID: "blockUser", Method: http.MethodPost, Path: users + "/{user}/block", Tag: "Users",
+	BlockUser = Operation[UserAct, User]{Spec{ID: "blockUser", Method: http.MethodPost, Path: users + "/{user}/block", Tag: "Users",
 		Summary: "End a user's sessions and keep them from signing in", Who: SignedIn, Right: "users", Fails: []int{409}}}
-	UnblockUser = Operation[UserPath, User]{Spec{ID: "unblockUser", Method: http.MethodPost, Path: users + "/{user}/unblock", Tag: "Users",
+	UnblockUser = Operation[UserAct, User]{Spec{ID: "unblockUser", Method: http.MethodPost, Path: users + "/{user}/unblock", Tag: "Users",
 		Summary: "Let a user sign in again", Who: SignedIn, Right: "users"}}
 	ResetPassword = Operation[PasswordIn, User]{Spec{ID: "resetPassword", Method: http.MethodPost, Path: users + "/{user}/password", Tag: "Users",
 		Summary: "Give a user a temporary password", Who: SignedIn, Right: "users", Fails: []int{409}}}

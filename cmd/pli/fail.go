@@ -86,7 +86,7 @@ func exitCode(k fault.Kind) int {
 		return exitNotFound
 	case fault.Unauthenticated, fault.Denied:
 		return exitNotAllowed
-	case fault.Conflict:
+	case fault.Conflict, fault.Stale:
 		return exitConflict
 	case fault.Closed, fault.Gone:
 		return exitClosed

@@ -141,7 +141,10 @@ func (r reach) subject(tx *store.Tx, userID string) (store.User, error) {
 	if err != nil {
 		return u, err
 	}
-	return u, r.below(tx, u)
+	if err := r.below(tx, u); err != nil {
+		return u, err
+	}
+	return u, r.unchanged(UserRevision(u))
 }
 
 // below refuses an act on a user who holds more than the actor does, by
@@ -343,6 +346,9 @@ func (s *Service) SetGroupRights(ctx context.Context, actor Actor, number int64,
 			return err
 		}
 		was, err := tx.ListGrants(groupID)
+		if err == nil {
+			err = r.unchanged(RightsRevision(groupID, was))
+		}
 		if err != nil {
 			return err
 		}

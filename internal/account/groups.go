@@ -152,6 +152,9 @@ func (r reach) plainGroup(tx *store.Tx, groupID string) (store.Group, error) {
 	if err == nil {
 		err = r.mayFill(tx, g, time.Time{})
 	}
+	if err == nil {
+		err = r.unchanged(GroupRevision(g))
+	}
 	return g, err
 }
 

@@ -31,6 +31,7 @@ type Actor struct {
 	Origin      string // network address, or "terminal"
 	SessionHash string // of the session that acts, "" where there is none
 	TokenID     string // of the API token that acts, "" where there is none
+	IfMatch     string // revision that what they act on must still have, "" = whichever
 	Language    string // in which they act, and their letters are written; "" = the account's
 }
 

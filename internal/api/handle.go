@@ -38,7 +38,7 @@ func handle[In, Out any](a *api, o client.Operation[In, Out], fn func(*web.Reque
 	if o.Tag == "Session" {
 		opts = append(opts, web.AnyScope())
 	}
-	params := client.Params(in)
+	params, etag := client.Params(in), client.ETag(out)
 	a.Kit.HandleJSON(o.Method+" "+o.Path, func(r *web.Request) error {
 		if r.Session != nil {
 			if err := a.Accounts.Meter(r.Context(), r.Session); err != nil {
@@ -59,6 +59,9 @@ func handle[In, Out any](a *api, o client.Operation[In, Out], fn func(*web.Reque
 		if s, ok := any(out).(*client.Stream); ok {
 			defer s.Close()
 			return r.Stream(s, s.Size)
+		}
+		if etag >= 0 {
+			r.W.Header().Set("ETag", reflect.ValueOf(out).Field(etag).String())
 		}
 		return r.JSONStatus(o.Success(), out)
 	}, access, opts...)

@@ -170,7 +170,11 @@ func operation(types schemas, o declared) object {
 	if o.out == reflect.TypeFor[*client.Stream]() {
 		media, answer = "application/octet-stream", object{}
 	}
-	responses := object{{strconv.Itoa(o.Success()), object{{"description", "done"}, {"content", object{{media, object{{"schema", answer}}}}}}}}
+	done := object{{"description", "done"}, {"content", object{{media, object{{"schema", answer}}}}}}
+	if client.ETag(o.out) >= 0 {
+		done = append(done, member{"headers", object{{"ETag", object{{"description", "for If-Match of what changes it"}, {"schema", object{{"type", "string"}}}}}}})
+	}
+	responses := object{{strconv.Itoa(o.Success()), done}}
 	for _, status := range client.Failures(o.Spec, o.in) {
 		responses = append(responses, member{strconv.Itoa(status), object{{"description", http.StatusText(status)},
 			{"content", object{{"application/problem+json", object{{"schema", types.of(reflect.TypeFor[client.Problem]())}}}}}}})

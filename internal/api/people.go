@@ -35,13 +35,26 @@ func (a *api) registerPeople() {
 	handle(a, client.RevokeInvitation, a.revokeInvitation)
 }
 
+// matching is the actor of a request with If-Match. The act compares, in its
+// own transaction. "*" is whichever: what is not there is not found anyhow.
+func matching(r *web.Request, ifMatch string) account.Actor {
+	a := r.Actor()
+	if ifMatch != "*" {
+		a.IfMatch = strings.Trim(ifMatch, `"`)
+	}
+	return a
+}
+
+func quoted(revision string) string { return `"` + revision + `"` }
+
 func (a *api) getAccount(r *web.Request, in client.Account) (out client.AccountInfo, err error) {
 	v, err := a.Accounts.Account(r.Context(), r.Actor(), in.Account)
 	return client.AccountInfo{Number: v.ID, Name: v.Name, Language: v.Language, TimeZone: v.TimeZone, Users: v.Users, Groups: v.Groups}, err
 }
 
 func groupOf(g store.Group) client.Group {
-	return client.Group{ID: g.ID, Name: g.Name, Builtin: g.Builtin, Members: g.Members, CreatedAt: client.Time{Time: g.CreatedAt}}
+	return client.Group{ID: g.ID, Name: g.Name, Builtin: g.Builtin, Members: g.Members, CreatedAt: client.Time{Time: g.CreatedAt},
+		ETag: quoted(account.GroupRevision(g))}
 }
 
 func (a *api) listGroups(r *web.Request, in client.SearchIn) (client.Page[client.Group], error) {
@@ -60,17 +73,17 @@ func (a *api) getGroup(r *web.Request, in client.GroupPath) (client.Group, error
 }
 
 func (a *api) renameGroup(r *web.Request, in client.GroupChange) (client.Group, error) {
-	g, err := a.Accounts.RenameGroup(r.Context(), r.Actor(), in.Account, in.Group, in.Name)
+	g, err := a.Accounts.RenameGroup(r.Context(), matching(r, in.IfMatch), in.Account, in.Group, in.Name)
 	return groupOf(g), err
 }
 
-func (a *api) deleteGroup(r *web.Request, in client.GroupPath) (client.None, error) {
-	_, err := a.Accounts.DeleteGroup(r.Context(), r.Actor(), in.Account, in.Group)
+func (a *api) deleteGroup(r *web.Request, in client.GroupAct) (client.None, error) {
+	_, err := a.Accounts.DeleteGroup(r.Context(), matching(r, in.IfMatch), in.Account, in.Group)
 	return client.None{}, err
 }
 
 func rightsOf(g account.GroupRights) client.GroupRights {
-	out := client.GroupRights{Grants: []client.Grant{}}
+	out := client.GroupRights{Grants: []client.Grant{}, ETag: quoted(account.RightsRevision(g.Group.ID, g.Grants))}
 	for _, x := range g.Grants {
 		out.Grants = append(out.Grants, client.Grant{Right: x.Right, Over: x.Scope})
 	}
@@ -87,7 +100,7 @@ func (a *api) setGroupRights(r *web.Request, in client.GroupRightsIn) (client.Gr
 	for _, x := range in.Grants {
 		grants = append(grants, store.Grant{Right: x.Right, Scope: x.Over})
 	}
-	g, err := a.Accounts.SetGroupRights(r.Context(), r.Actor(), in.Account, in.Group, grants)
+	g, err := a.Accounts.SetGroupRights(r.Context(), matching(r, in.IfMatch), in.Account, in.Group, grants)
 	return rightsOf(g), err
 }
 
@@ -130,7 +143,8 @@ func (a *api) removeMember(r *web.Request, in client.MemberPath) (client.None, e
 
 func userOf(v account.UserView) client.User {
 	out := client.User{ID: v.ID, Email: v.DisplayAddress, FirstName: v.FirstName, LastName: v.LastName, Language: v.Language, State: "active",
-		Temporary: v.Temporary, Managed: v.Managed, CreatedAt: client.Time{Time: v.CreatedAt}, SignedInAt: client.Time{Time: v.LastSignInAt}, Groups: []client.UserGroup{}}
+		Temporary: v.Temporary, Managed: v.Managed, CreatedAt: client.Time{Time: v.CreatedAt}, SignedInAt: client.Time{Time: v.LastSignInAt}, Groups: []client.UserGroup{},
+		ETag: quoted(account.UserRevision(v.User))}
 	if v.State == store.UserLocked {
 		out.State = "blocked"
 	}
@@ -166,27 +180,27 @@ func (a *api) getUser(r *web.Request, in client.UserPath) (client.User, error) {
 	return userOf(v), err
 }
 
-func (a *api) deleteUser(r *web.Request, in client.UserPath) (client.None, error) {
-	_, err := a.Accounts.DeleteUser(r.Context(), r.Actor(), in.Account, in.User)
+func (a *api) deleteUser(r *web.Request, in client.UserAct) (client.None, error) {
+	_, err := a.Accounts.DeleteUser(r.Context(), matching(r, in.IfMatch), in.Account, in.User)
 	return client.None{}, err
 }
 
-func (a *api) blockUser(r *web.Request, in client.UserPath) (client.User, error) {
-	if _, err := a.Accounts.BlockUser(r.Context(), r.Actor(), in.Account, in.User); err != nil {
+func (a *api) blockUser(r *web.Request, in client.UserAct) (client.User, error) {
+	if _, err := a.Accounts.BlockUser(r.Context(), matching(r, in.IfMatch), in.Account, in.User); err != nil {
 		return client.User{}, err
 	}
-	return a.getUser(r, in)
+	return a.getUser(r, client.UserPath{Account: in.Account, User: in.User})
 }
 
-func (a *api) unblockUser(r *web.Request, in client.UserPath) (client.User, error) {
-	if _, err := a.Accounts.UnblockUser(r.Context(), r.Actor(), in.Account, in.User); err != nil {
+func (a *api) unblockUser(r *web.Request, in client.UserAct) (client.User, error) {
+	if _, err := a.Accounts.UnblockUser(r.Context(), matching(r, in.IfMatch), in.Account, in.User); err != nil {
 		return client.User{}, err
 	}
-	return a.getUser(r, in)
+	return a.getUser(r, client.UserPath{Account: in.Account, User: in.User})
 }
 
 func (a *api) resetPassword(r *web.Request, in client.PasswordIn) (client.User, error) {
-	if _, err := a.Accounts.ResetPassword(r.Context(), r.Actor(), in.Account, in.User, in.Password, in.Password); err != nil {
+	if _, err := a.Accounts.ResetPassword(r.Context(), matching(r, in.IfMatch), in.Account, in.User, in.Password, in.Password); err != nil {
 		return client.User{}, err
 	}
 	return a.getUser(r, client.UserPath{Account: in.Account, User: in.User})

@@ -243,3 +243,56 @@ func TestCallsPerMinute(t *testing.T) {
 		}
 	}
 }
+
+// A change that names what it saw is refused once that is not so any more, and
+// of two at once one is.
+func TestIfMatch(t *testing.T) {
+	t.Parallel()
+	h := house(t)
+	b := tokenOf(t, h, "users")
+	call := func(method, path, etag string, in any) webtest.Answer {
+		c := h.Browser(t)
+		c.Header.Set("Authorization", b.Header.Get("Authorization"))
+		if etag != "" {
+			c.Header.Set("If-Match", etag)
+		}
+		return c.Do(t, method, path, in)
+	}
+	g := at("groups/" + made(t, b, at("groups"), map[string]any{"name": "Ward"}))
+	was := call("GET", g, "", nil).Header.Get("ETag")
+	if a := call("PATCH", g, was, map[string]any{"name": "Ward 2"}); a.Status != 200 || a.Header.Get("ETag") == was {
+		t.Fatalf("%d %s", a.Status, a.Body)
+	}
+	refused(t, call("PATCH", g, was, map[string]any{"name": "Ward 3"}), 412, "api.stale")
+	refused(t, call("DELETE", g, was, nil), 412, "api.stale")
+	rights := call("GET", g+"/rights", "", nil).Header.Get("ETag")
+	if a := call("PUT", g+"/rights", rights, map[string]any{"grants": []any{map[string]any{"right": "users"}}}); a.Status != 200 {
+		t.Fatalf("%d %s", a.Status, a.Body)
+	}
+	refused(t, call("PUT", g+"/rights", rights, map[string]any{"grants": []any{}}), 412, "api.stale")
+	now := call("GET", g, "", nil).Header.Get("ETag")
+	var wait sync.WaitGroup
+	status := make([]int, 6)
+	for i := range status {
+		wait.Go(func() { status[i] = call("PATCH", g, now, map[string]any{"name": fmt.Sprint("At once ", i)}).Status })
+	}
+	wait.Wait()
+	slices.Sort(status)
+	if !slices.Equal(status, []int{200, 412, 412, 412, 412, 412}) {
+		t.Errorf("%v", status)
+	}
+	u := at("users/" + made(t, b, at("users"), map[string]any{"email": "etag@example.org", "first_name": "A", "last_name": "B", "password": webtest.Password}))
+	seen := call("GET", u, "", nil).Header.Get("ETag")
+	if a := call("POST", u+"/block", seen, map[string]any{}); a.Status != 200 {
+		t.Fatalf("%d %s", a.Status, a.Body)
+	}
+	for _, x := range []struct {
+		method, path string
+		in           any
+	}{{"POST", "/unblock", map[string]any{}}, {"POST", "/password", map[string]any{"password": webtest.Password}}, {"DELETE", "", nil}} {
+		refused(t, call(x.method, u+x.path, seen, x.in), 412, "api.stale")
+	}
+	if a := call("DELETE", u, "*", nil); a.Status != 200 {
+		t.Errorf("%d %s", a.Status, a.Body)
+	}
+}

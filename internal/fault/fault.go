@@ -25,6 +25,7 @@ const (
 	TooLarge                    // 413, 2: over a limit that the text names
 	TooMany                     // 429, 75: wait, then try again
 	Unavailable                 // 503, 75: a part that is needed does not answer
+	Stale                       // 412, 5: not what the caller last saw
 )
 
 // Args fill the placeholders of a catalogue text.

@@ -23,6 +23,8 @@ func statusOf(k fault.Kind) int {
 		return http.StatusNotFound
 	case fault.Conflict:
 		return http.StatusConflict
+	case fault.Stale:
+		return http.StatusPreconditionFailed
 	case fault.Gone:
 		return http.StatusGone
 	case fault.TooLarge:
@@ -39,7 +41,7 @@ func statusOf(k fault.Kind) int {
 // headingOf is the catalogue key of the page's heading (F3 to F8).
 func headingOf(k fault.Kind) string {
 	switch k {
-	case fault.Invalid, fault.Conflict:
+	case fault.Invalid, fault.Conflict, fault.Stale:
 		return "err.title"
 	case fault.Unauthenticated:
 		return "sess.h1"

@@ -1,0 +1,40 @@
+package account
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+
+	"github.com/pli-mail/pli/internal/fault"
+	"github.com/pli-mail/pli/internal/store"
+)
+
+// UserRevision names the state of a user that an act depends on: who saw it and
+// acts on it is told if it has changed since.
+func UserRevision(u store.User) string {
+	return revision(u.ID, u.Address, u.FirstName, u.LastName, u.Language, u.State, u.Temporary, u.TemporaryUntil, u.Managed)
+}
+
+// GroupRevision is UserRevision of a group, without its members and rights.
+func GroupRevision(g store.Group) string { return revision(g.ID, g.Name) }
+
+// RightsRevision is UserRevision of the rights of a group's members.
+func RightsRevision(groupID string, grants []store.Grant) string { return revision(groupID, grants) }
+
+func revision(parts ...any) string {
+	raw, err := json.Marshal(parts)
+	if err != nil {
+		panic(err) // strings, times and grants can be written
+	}
+	h := sha256.Sum256(raw)
+	return hex.EncodeToString(h[:12])
+}
+
+// unchanged refuses an act on what is not as the actor last saw it, in the
+// transaction that acts.
+func (r reach) unchanged(now string) error {
+	if r.actor.IfMatch == "" || r.actor.IfMatch == now {
+		return nil
+	}
+	return fault.New(fault.Stale, "api.stale")
+}
