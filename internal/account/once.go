@@ -33,7 +33,6 @@ func (s *Service) Meter(ctx context.Context, sess *Session) error {
 // Once is a call that acts only the first time. A call whose node dies in the
 // middle is not done again within the day: nobody knows whether it acted.
 type Once struct {
-	s    *Service
 	name string
 
 	Status int    // of the first call's answer; 0: this is the first
@@ -43,7 +42,7 @@ type Once struct {
 // Once begins a call with an idempotency key of who calls, by their token where
 // they have one. Faults: api.retry.other for the same key with another input,
 // api.retry.running.
-func (s *Service) Once(ctx context.Context, actor Actor, operation, key string, input []byte) (*Once, error) {
+func (s *Service) Once(ctx context.Context, actor Actor, operation, key string, input []byte) (Once, error) {
 	// With a key that nobody else has: what was typed in, a password too, is not
 	// to be guessed from its hash.
 	mac := func(parts ...string) string {
@@ -53,7 +52,7 @@ func (s *Service) Once(ctx context.Context, actor Actor, operation, key string, 
 		}
 		return hex.EncodeToString(s.c.Root.MAC("api call", data...))
 	}
-	o := &Once{s: s, name: mac(actor.UserID, actor.TokenID, operation, key)}
+	o := Once{name: mac(actor.UserID, actor.TokenID, operation, key)}
 	row := store.APIAnswer{Name: o.name, Input: mac(string(input))}
 	err := s.decide(ctx, func(tx *store.Tx) (answer, err error) {
 		first, err := tx.BeginAnswer(row, tx.Now.Add(answerKept))
@@ -76,18 +75,18 @@ func (s *Service) Once(ctx context.Context, actor Actor, operation, key string, 
 	return o, err
 }
 
-// Done keeps the answer for a day, sealed.
-func (o *Once) Done(ctx context.Context, status int, answer []byte) error {
-	box, err := o.s.c.Root.Seal(sealAnswer, answer)
+// Answered keeps the answer of a call for a day, sealed.
+func (s *Service) Answered(ctx context.Context, o Once, status int, answer []byte) error {
+	box, err := s.c.Root.Seal(sealAnswer, answer)
 	if err != nil {
 		return err
 	}
-	return o.s.c.DB.Update(context.WithoutCancel(ctx), func(tx *store.Tx) error {
+	return s.c.DB.Update(context.WithoutCancel(ctx), func(tx *store.Tx) error {
 		return tx.EndAnswer(store.APIAnswer{Name: o.name, Status: status, Answer: box})
 	})
 }
 
-// Refused forgets the call: it changed nothing, and may be tried again.
-func (o *Once) Refused(ctx context.Context) error {
-	return o.s.c.DB.Update(context.WithoutCancel(ctx), func(tx *store.Tx) error { return tx.DeleteAnswer(o.name) })
+// Unanswered forgets a call that was refused: it changed nothing, and may be tried again.
+func (s *Service) Unanswered(ctx context.Context, o Once) error {
+	return s.c.DB.Update(context.WithoutCancel(ctx), func(tx *store.Tx) error { return tx.DeleteAnswer(o.name) })
 }

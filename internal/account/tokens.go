@@ -130,7 +130,7 @@ func (s *Service) MakeToken(ctx context.Context, actor Actor, number int64, n Ne
 		} else if have >= maxTokens {
 			return fault.New(fault.Conflict, "tok.many").With("n", maxTokens)
 		}
-		out.APIToken = store.APIToken{ID: id.New(), AccountID: a.ID, UserID: n.UserID, Name: n.Name, Hash: token.Hash(), CreatedAt: tx.Now,
+		out.APIToken = store.APIToken{ID: id.New(), AccountID: a.ID, UserID: n.UserID, Name: n.Name, CreatedAt: tx.Now,
 			ExpiresAt: tx.Now.Add(time.Duration(n.Days) * tokenDayHours)}
 		for _, scope := range Scopes { // in one order, each once
 			if slices.Contains(n.Scopes, scope) {
@@ -140,7 +140,7 @@ func (s *Service) MakeToken(ctx context.Context, actor Actor, number int64, n Ne
 		if err := mayMake(tx, actor, out.APIToken); err != nil {
 			return err
 		}
-		if err := tx.InsertToken(out.APIToken); err != nil {
+		if err := tx.InsertToken(out.APIToken, token.Hash()); err != nil {
 			return err
 		}
 		return record(tx, actor, tokenMake, a.ID, out.Name, "maker", out.Maker.Address, "scopes", strings.Join(out.Scopes, ","), "until", LastDay(a, out.ExpiresAt))

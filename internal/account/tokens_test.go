@@ -30,8 +30,8 @@ func (w *world) bearer(secret id.Token) account.Actor {
 func TestTokenScopes(t *testing.T) {
 	each(t, func(w *world) {
 		h, ctx := newWard(w), w.Context()
-		users, v, secret := w.token(h.ada, 100042, 30, store.RightUsers)
-		if v.Hash == secret.Reveal() || !slices.Equal(v.Scopes, []string{store.RightUsers}) {
+		users, v, _ := w.token(h.ada, 100042, 30, store.RightUsers)
+		if !slices.Equal(v.Scopes, []string{store.RightUsers}) {
 			t.Errorf("made %+v", v)
 		}
 		get[account.UsersPage](w)(w.Users(ctx, users, 100042, "", "", "", 5))

@@ -90,7 +90,7 @@ func once[In, Out any](a *api, r *web.Request, o client.Spec, key string, in In,
 	if err != nil {
 		// Of a failure of ours nobody knows whether it acted.
 		if fault.Of(err).Kind != fault.Internal {
-			err = errors.Join(err, call.Refused(r.Context()))
+			err = errors.Join(err, a.Accounts.Unanswered(r.Context(), call))
 		}
 		return err
 	}
@@ -98,7 +98,7 @@ func once[In, Out any](a *api, r *web.Request, o client.Spec, key string, in In,
 	if err != nil {
 		return err
 	}
-	if err := call.Done(r.Context(), o.Success(), raw); err != nil {
+	if err := a.Accounts.Answered(r.Context(), call, o.Success(), raw); err != nil {
 		return err
 	}
 	return r.JSONStatus(o.Success(), json.RawMessage(raw))

@@ -79,6 +79,11 @@ var matrix = map[string]routeRule{
 	"GET /admin/accounts/{n}/domains/{domain}/remove":                  {200, false},
 	"POST /admin/accounts/{n}/domains/{domain}/remove":                 {303, false},
 
+	"GET /admin/accounts/{n}/integrations":                        {200, false},
+	"POST /admin/accounts/{n}/integrations":                       {422, false}, // no name
+	"GET /admin/accounts/{n}/integrations/tokens/{token}/revoke":  {404, false}, // no such token
+	"POST /admin/accounts/{n}/integrations/tokens/{token}/revoke": {404, false},
+
 	"GET /admin/accounts/{n}/users":                  {200, false},
 	"GET /admin/accounts/{n}/users/new":              {200, false},
 	"POST /admin/accounts/{n}/users/new":             {422, false},
@@ -324,6 +329,10 @@ var delegates = map[string][3]int{
 	"POST /admin/accounts/{n}/domains/{domain}/keys/{selector}/remove": {403, 403, 403},
 	"GET /admin/accounts/{n}/domains/{domain}/remove":                  {403, 403, 200},
 	"POST /admin/accounts/{n}/domains/{domain}/remove":                 {403, 403, 403},
+	"GET /admin/accounts/{n}/integrations":                             {403, 403, 403},
+	"POST /admin/accounts/{n}/integrations":                            {403, 403, 403},
+	"GET /admin/accounts/{n}/integrations/tokens/{token}/revoke":       {403, 403, 403},
+	"POST /admin/accounts/{n}/integrations/tokens/{token}/revoke":      {403, 403, 403},
 	"GET /admin/accounts/{n}/users":                                    {200, 200, 200},
 	"GET /admin/accounts/{n}/users/new":                                {200, 200, 403},
 	"POST /admin/accounts/{n}/users/new":                               {403, 404, 403},

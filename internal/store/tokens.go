@@ -18,19 +18,18 @@ type APIToken struct {
 	AccountID int64
 	UserID    string // its maker
 	Name      string
-	Hash      string // SHA-256 of the token, hex
 	Scopes    []string
 	CreatedAt time.Time
 	ExpiresAt time.Time
 	UsedAt    time.Time // to the hour, zero = never
 }
 
-const tokenColumns = `id, account_id, user_id, name, token_hash, scopes, created_at, expires_at, used_at`
+const tokenColumns = `id, account_id, user_id, name, scopes, created_at, expires_at, used_at`
 
 func scanToken(scan func(...any) error) (t APIToken, err error) {
 	var scopes string
 	var created, expires, used int64
-	err = scan(&t.ID, &t.AccountID, &t.UserID, &t.Name, &t.Hash, &scopes, &created, &expires, &used)
+	err = scan(&t.ID, &t.AccountID, &t.UserID, &t.Name, &scopes, &created, &expires, &used)
 	if scopes != "" {
 		t.Scopes = strings.Split(scopes, ",")
 	}
@@ -38,10 +37,10 @@ func scanToken(scan func(...any) error) (t APIToken, err error) {
 	return t, found(err)
 }
 
-// InsertToken writes t.
-func (tx *Tx) InsertToken(t APIToken) error {
-	_, err := tx.exec(`INSERT INTO api_tokens (`+tokenColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 0)`,
-		t.ID, t.AccountID, t.UserID, t.Name, t.Hash, strings.Join(t.Scopes, ","), ms(t.CreatedAt), ms(t.ExpiresAt))
+// InsertToken writes t, whose token has that hash (SHA-256, hex).
+func (tx *Tx) InsertToken(t APIToken, hash string) error {
+	_, err := tx.exec(`INSERT INTO api_tokens (`+tokenColumns+`, token_hash) VALUES ($1, $2, $3, $4, $5, $6, $7, 0, $8)`,
+		t.ID, t.AccountID, t.UserID, t.Name, strings.Join(t.Scopes, ","), ms(t.CreatedAt), ms(t.ExpiresAt), hash)
 	return err
 }
 
@@ -59,7 +58,7 @@ func (tx *Tx) FindToken(account int64, id string) (APIToken, error) {
 // ended, and its maker and its account are active, and the maker has chosen
 // their password. One that does not gives ErrNotFound.
 func (tx *Tx) LiveToken(id, userID string, account int64) (APIToken, error) {
-	return scanToken(tx.row(`SELECT t.id, t.account_id, t.user_id, t.name, t.token_hash, t.scopes, t.created_at, t.expires_at, t.used_at
+	return scanToken(tx.row(`SELECT t.id, t.account_id, t.user_id, t.name, t.scopes, t.created_at, t.expires_at, t.used_at
 		FROM api_tokens t JOIN users u ON u.id = t.user_id AND u.account_id = t.account_id JOIN accounts a ON a.id = t.account_id
 		WHERE t.id = $1 AND t.user_id = $2 AND t.account_id = $3 AND t.expires_at > $4
 			AND t.expires_at > COALESCE((SELECT c.until FROM throttles c WHERE c.name = '`+clockMark+`'), 0)
