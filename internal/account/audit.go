@@ -71,7 +71,11 @@ func Sentence(p i18n.Printer, r store.AuditRow) string {
 		if what == "au.a."+r.Action {
 			what = p.T("au.a.other", "action", r.Action)
 		}
-		return p.T("au.s.denied", "actor", args["actor"], "reason", what)
+		s := p.T("au.s.denied", "actor", args["actor"], "reason", what)
+		if n := r.Detail["times"]; n != "" {
+			s = p.T("au.times", "sentence", s, "n", n)
+		}
+		return s
 	}
 	key := "au.s." + r.Action
 	switch {

@@ -169,8 +169,11 @@ func (s *Service) tryCode(tx *store.Tx, sess *Session, purpose, code, origin str
 	}
 	_, counter := typed(c.Address)
 	t := triesOf(counter, store.Network(origin))
-	if wait, err := codeStop(tx, t); err != nil || wait > 0 {
-		return c, fault.Wait("code.toomany", wait), err
+	if wait, err := codeStop(tx, t); err != nil {
+		return c, nil, err
+	} else if wait > 0 {
+		f := fault.Wait("code.toomany", wait)
+		return c, f, refuseCode(tx, sess, c, origin, f)
 	}
 	if !c.ExpiresAt.After(tx.Now) {
 		if answer, err = s.mailCode(tx, sess.Hash, purpose, c.Address, origin); answer == nil {
@@ -196,11 +199,15 @@ func (s *Service) tryCode(tx *store.Tx, sess *Session, purpose, code, origin str
 		return c, nil, err
 	}
 	if n >= CodeTries {
-		answer = fault.New(fault.TooMany, "people.nocode").In("code", "people.nocode", nil)
-		return c, answer, tx.EndCode(c.ID, store.CodeDead)
+		dead := fault.New(fault.TooMany, "people.nocode").In("code", "people.nocode", nil)
+		if err := refuseCode(tx, sess, c, origin, dead); err != nil {
+			return c, nil, err
+		}
+		return c, dead, tx.EndCode(c.ID, store.CodeDead)
 	}
 	args := fault.Args{"n": CodeTries - n}
-	return c, fault.New(fault.Invalid, "code.wrong").With("n", CodeTries-n).In("code", "code.wrong", args), nil
+	wrong := fault.New(fault.Invalid, "code.wrong").With("n", CodeTries-n).In("code", "code.wrong", args)
+	return c, wrong, refuseCode(tx, sess, c, origin, wrong)
 }
 
 // useCode ends a right code and returns its person, held until the transaction ends.

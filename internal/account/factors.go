@@ -260,7 +260,7 @@ func (s *Service) ProveSecond(ctx context.Context, sess *Session, code string) (
 			return nil, err
 		}
 		if wait > 0 {
-			return fault.Wait("second.locked", wait), nil
+			return fault.Wait("second.locked", wait), refusePerson(tx, u, "session.second", sess.Origin, "second.locked")
 		}
 		how, wrong := "authenticator", "second.wrong"
 		if recovery {
@@ -286,8 +286,7 @@ func (s *Service) ProveSecond(ctx context.Context, sess *Session, code string) (
 }
 
 func refusedSecond(tx *store.Tx, sess *Session, u store.User, how string) error {
-	return tx.InsertAudit(store.AuditRow{AccountID: u.AccountID, Actor: "user:" + u.Address, Action: "session.second", Target: u.Address,
-		Outcome: store.Refused, Detail: map[string]string{"reason": "second.wrong", "how": how}, Origin: sess.Origin})
+	return refusePerson(tx, u, "session.second", sess.Origin, "second.wrong", "how", how)
 }
 
 // proved is the end of every proof of a second factor.

@@ -235,6 +235,9 @@ func (s *Service) AcceptInvitation(ctx context.Context, sess *Session, token id.
 		return nil, ended()
 	}
 	view, err := s.Invitation(ctx, token)
+	if fault.Is(err, fault.Gone) || fault.Is(err, fault.NotFound) {
+		return nil, s.refuseInvitation(ctx, sess, token, err)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -307,6 +310,18 @@ func (s *Service) AcceptInvitation(ctx context.Context, sess *Session, token id.
 		return nil, err
 	}
 	return out, nil
+}
+
+// refuseInvitation records that somebody came with an invitation that has ended,
+// in its account, or with a token of none, in no account; and returns why.
+func (s *Service) refuseInvitation(ctx context.Context, sess *Session, token id.Token, why error) error {
+	return s.decide(ctx, func(tx *store.Tx) (answer, err error) {
+		i, err := tx.FindInvitationByToken(token.Hash())
+		if err != nil && !errors.Is(err, store.ErrNotFound) {
+			return nil, err
+		}
+		return why, refuse(tx, store.AuditRow{AccountID: i.AccountID, Actor: "nobody", Action: string(inviteAccept), Target: i.Address, Origin: sess.Origin}, fault.Of(why).Key)
+	})
 }
 
 // DeclineInvitation ends an invitation at the wish of who was invited.

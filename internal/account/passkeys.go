@@ -312,8 +312,7 @@ func (s *Service) withPasskey(ctx context.Context, sess *Session, response []byt
 		}
 		_, record, err := s.webauthn.ValidatePasskeyLogin(func(_, _ []byte) (webauthn.User, error) { return h, nil }, data, parsed)
 		if err != nil {
-			actor := Actor{Kind: KindUser, UserID: u.ID, Address: u.Address, Origin: sess.Origin}
-			return badPasskey(err), refusedSignIn(tx, actor, u.AccountID, "passkey.bad")
+			return badPasskey(err), refusePerson(tx, u, "session.signin", sess.Origin, "passkey.bad")
 		}
 		if record.Authenticator.CloneWarning { // synchronized passkeys count nothing, and some authenticators count badly
 			s.c.Log.WarnContext(ctx, "a passkey's counter did not grow: it may have been copied", "passkey", row.ID, "user", u.ID)

@@ -324,6 +324,9 @@ func (s *Service) checkCurrent(ctx context.Context, sess *Session, phc, current 
 		if !ok {
 			answer = fault.Wait("si.locked", wait)
 		}
+		if answer != nil && err == nil {
+			err = refusePerson(tx, *sess.User, "session.confirm", sess.Origin, "si.locked")
+		}
 		return answer, err
 	})
 	if err != nil {
@@ -336,7 +339,9 @@ func (s *Service) checkCurrent(ctx context.Context, sess *Session, phc, current 
 	if !match {
 		var p problems
 		p.add("current", "people.current", nil)
-		return p.err()
+		return s.decide(ctx, func(tx *store.Tx) (answer, err error) {
+			return p.err(), refusePerson(tx, *sess.User, "session.confirm", sess.Origin, "people.current")
+		})
 	}
 	return nil
 }

@@ -124,7 +124,7 @@ func (s *Service) SignIn(ctx context.Context, prev *Session, address, password, 
 			return nil, err
 		}
 		if wait > 0 {
-			return fault.Wait("si.locked", wait), nil
+			return fault.Wait("si.locked", wait), refuseAddress(tx, canonical, "session.signin", origin, "si.locked")
 		}
 		u, err = tx.FindUserByAddress(canonical)
 		if errors.Is(err, store.ErrNotFound) {
@@ -153,7 +153,7 @@ func (s *Service) SignIn(ctx context.Context, prev *Session, address, password, 
 		out = nil
 		actor := Actor{Kind: KindUser, UserID: u.ID, Address: u.Address, Name: u.Name(), Origin: origin}
 		if !match {
-			return badPassword(), refusedSignIn(tx, actor, u.AccountID, "si.bad")
+			return badPassword(), refusePerson(tx, u, "session.signin", origin, "si.bad")
 		}
 		u, err := tx.LockUser(actor.UserID)
 		if errors.Is(err, store.ErrNotFound) {
@@ -170,10 +170,10 @@ func (s *Service) SignIn(ctx context.Context, prev *Session, address, password, 
 			return nil, err
 		}
 		if !ok || now.Hash != was.Hash {
-			return badPassword(), refusedSignIn(tx, actor, u.AccountID, "si.bad")
+			return badPassword(), refusePerson(tx, u, "session.signin", origin, "si.bad")
 		}
 		if u.Temporary && !u.TemporaryUntil.After(tx.Now) {
-			return fault.New(fault.Unauthenticated, "people.tempexpired"), refusedSignIn(tx, actor, u.AccountID, "people.tempexpired")
+			return fault.New(fault.Unauthenticated, "people.tempexpired"), refusePerson(tx, u, "session.signin", origin, "people.tempexpired")
 		}
 		if again != "" {
 			if err := tx.SetPassword(u.ID, store.Password{Hash: again, Temporary: was.Temporary, TemporaryUntil: was.TemporaryUntil, Given: was.Given}); err != nil {
@@ -184,16 +184,6 @@ func (s *Service) SignIn(ctx context.Context, prev *Session, address, password, 
 		return nil, err
 	})
 	return out, err
-}
-
-// refusedSignIn is written for people who do not exist too: it takes the same time.
-func refusedSignIn(tx *store.Tx, actor Actor, number int64, reason string) error {
-	who := actor.String()
-	if actor.UserID == "" {
-		who = "nobody" // what was typed may be a password in the wrong field
-	}
-	return tx.InsertAudit(store.AuditRow{AccountID: number, Actor: who, Action: "session.signin", Target: actor.Address,
-		Outcome: store.Refused, Detail: map[string]string{"reason": reason}, Origin: actor.Origin})
 }
 
 // mayEnter reports whether a person may sign in at all.

@@ -102,8 +102,7 @@ func (s *Service) FinishSSO(ctx context.Context, sess *Session, p *sso.Provider,
 }
 
 func refusedSSO(tx *store.Tx, sess *Session, p *sso.Provider, reason string) error {
-	return tx.InsertAudit(store.AuditRow{Actor: "nobody", Action: "session.signin", Target: p.Name, Outcome: store.Refused,
-		Detail: map[string]string{"reason": reason, "how": "oidc"}, Origin: sess.Origin})
+	return refuse(tx, store.AuditRow{Actor: "nobody", Action: "session.signin", Target: p.Name, Origin: sess.Origin}, reason, "how", "oidc")
 }
 
 // vouched gives the visitor what the provider's word is worth.
