@@ -103,6 +103,7 @@ var matrix = map[string]routeRule{
 	"POST /admin/accounts/{n}/users/{user}/sessions": {303, false},
 	"POST /admin/accounts/{n}/users/{user}/block":    {409, false},
 	"POST /admin/accounts/{n}/users/{user}/unblock":  {303, false},
+	"POST /admin/accounts/{n}/users/{user}/lift":     {404, false}, // no such act
 	"GET /admin/accounts/{n}/users/{user}/reset":     {200, false},
 	"POST /admin/accounts/{n}/users/{user}/reset":    {409, false}, // oneself
 	"GET /admin/accounts/{n}/users/{user}/delete":    {200, false},
@@ -352,6 +353,7 @@ var delegates = map[string][3]int{
 	"POST /admin/accounts/{n}/users/{user}/edit":                       {403, 404, 403},
 	"POST /admin/accounts/{n}/users/{user}/sessions":                   {403, 404, 403},
 	"POST /admin/accounts/{n}/users/{user}/block":                      {403, 404, 403},
+	"POST /admin/accounts/{n}/users/{user}/lift":                       {404, 404, 404}, // no such act
 	"POST /admin/accounts/{n}/users/{user}/unblock":                    {403, 404, 403},
 	"GET /admin/accounts/{n}/users/{user}/reset":                       {403, 404, 403},
 	"POST /admin/accounts/{n}/users/{user}/reset":                      {403, 404, 403},

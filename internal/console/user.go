@@ -490,6 +490,9 @@ func (c *Console) decideLift(r *web.Request) error {
 	}
 	approve := r.PostFormValue("do") == "approve"
 	if !approve && r.PostFormValue("do") != "refuse" {
+		if _, _, err := c.userOf(r); err != nil {
+			return err
+		}
 		return fault.New(fault.NotFound, "e404.p")
 	}
 	u, err := c.accounts.DecideLift(r.Context(), r.Actor(), n, r.PathValue("user"), approve)
