@@ -2,6 +2,7 @@ package account_test
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -163,4 +164,19 @@ func TestSendCodeTakesItsTime(t *testing.T) {
 		}
 		w.pass(time.Hour)
 	}
+}
+
+// What is searched for may be as long as an address line can be.
+func TestLongSearch(t *testing.T) {
+	each(t, func(w *world) {
+		ctx := w.Context()
+		ada, admins := w.account(100042, "ada@example.org")
+		a, long := ada.Actor(here), strings.Repeat("é%_!x", 12000)
+		if p := get[account.UsersPage](w)(w.Users(ctx, a, 100042, long, "", "", 10)); len(p.Users) != 0 {
+			w.Errorf("found %+v", p.Users)
+		}
+		get[account.GroupsPage](w)(w.Groups(ctx, a, 100042, long, "", 10))
+		get[account.MembersPage](w)(w.Members(ctx, a, 100042, admins, long, "", 10))
+		get[[]account.Person](w)(w.Suggest(ctx, a, 100042, long))
+	})
 }

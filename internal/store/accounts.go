@@ -112,7 +112,14 @@ func (tx *Tx) DeleteAccountSessions(number int64) (int64, error) {
 	return tx.exec(`DELETE FROM sessions WHERE user_id IN (SELECT id FROM users WHERE account_id = $1)`, number)
 }
 
+// maxPattern is in bytes: nothing that is searched is longer, and SQLite refuses
+// patterns of 50 000.
+const maxPattern = 4 << 10
+
 // pattern makes a LIKE pattern (with ESCAPE '!') of what begins with s.
 func pattern(s string) string {
+	if len(s) > maxPattern {
+		s = strings.ToValidUTF8(s[:maxPattern], "")
+	}
 	return strings.NewReplacer("!", "!!", "%", "!%", "_", "!_").Replace(s) + "%"
 }
