@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"flag"
 	"fmt"
+	"maps"
 	"os"
 	"regexp"
 	"slices"
@@ -14,6 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
+	"github.com/pli-mail/pli/internal/account"
 	"github.com/pli-mail/pli/internal/web/webtest"
 )
 
@@ -71,14 +73,15 @@ type operation struct {
 	body             map[string]any // schema, nil for none or for octets
 	octets           string         // media type of a body that is not JSON
 	answers          []int
-	scope            string // that a token needs, "" none may, "any" whichever
+	schemas          map[int]map[string]any // of JSON answers, by status
+	scope            string                 // that a token needs, "" none may, "any" whichever
 }
 
 func operations(doc map[string]any) (out []operation) {
 	for path, methods := range doc["paths"].(map[string]any) {
 		for method, x := range methods.(map[string]any) {
 			m := x.(map[string]any)
-			o := operation{id: m["operationId"].(string), method: strings.ToUpper(method), path: path}
+			o := operation{id: m["operationId"].(string), method: strings.ToUpper(method), path: path, schemas: map[int]map[string]any{}}
 			o.parameters, _ = m["parameters"].([]any)
 			note, _ := m["description"].(string)
 			if _, scope, ok := strings.Cut(note, "An API token needs the scope "); ok {
@@ -95,9 +98,14 @@ func operations(doc map[string]any) (out []operation) {
 					}
 				}
 			}
-			for status := range m["responses"].(map[string]any) {
+			for status, answer := range m["responses"].(map[string]any) {
 				n, _ := strconv.Atoi(status)
 				o.answers = append(o.answers, n)
+				for media, c := range answer.(map[string]any)["content"].(map[string]any) {
+					if strings.HasSuffix(media, "json") {
+						o.schemas[n] = c.(map[string]any)["schema"].(map[string]any)
+					}
+				}
 			}
 			out = append(out, o)
 		}
@@ -106,18 +114,38 @@ func operations(doc map[string]any) (out []operation) {
 	return out
 }
 
-// TestContract calls every operation of the document as nobody, as a user and as
-// an administrator, with values that fit the schemas, are nearly right, or wrong: no answer
-// is of our side's fault, and none is of a status that the document does not name.
+// TestContract calls every operation of the document as nobody, as a user, as an
+// administrator and by tokens of theirs, on what is there and what is not, with
+// values that fit the schemas, are nearly right, or wrong: no answer is of our
+// side's fault, none is of a status that the document does not name, and each is
+// as its schema says.
 func TestContract(t *testing.T) {
 	h := house(t)
 	_, doc := document(t, h)
 	schemas := doc["components"].(map[string]any)["schemas"].(map[string]any)
 	ops := operations(doc)
+	bearers := map[string]string{}
+	for _, scopes := range [][]string{account.Scopes, {"users"}, {"send"}, {"settings", "integrations"}} {
+		bearers["token "+strings.Join(scopes, ",")] = tokenOf(t, h, scopes...).Header.Get("Authorization")
+	}
+	there := map[string]string{"account": strconv.Itoa(webtest.Account), "domain": "example.org"}
+	for _, o := range ops {
+		path, _ := filled(t, h, o)
+		for i, part := range strings.Split(o.path, "/") {
+			if name := strings.Trim(part, "{}"); name != part && there[name] == "" {
+				there[name] = strings.Split(path, "/")[i]
+			}
+		}
+	}
+	who := slices.Concat([]string{"nobody", "visitor", webtest.User, webtest.Admin}, slices.Sorted(maps.Keys(bearers)))
 	rapid.Check(t, func(r *rapid.T) {
 		o := rapid.SampledFrom(ops).Draw(r, "operation")
 		b := h.Browser(t)
-		switch rapid.SampledFrom([]string{"nobody", "visitor", webtest.User, webtest.Admin}).Draw(r, "who") {
+		by := rapid.SampledFrom(who).Draw(r, "who")
+		if bearers[by] != "" {
+			b.Header.Set("Authorization", bearers[by])
+		}
+		switch by {
 		case "visitor":
 			var s struct{ Token string }
 			b.Do(t, "POST", "/api/v1/visit", map[string]any{}).JSON(t, &s)
@@ -127,13 +155,16 @@ func TestContract(t *testing.T) {
 		case webtest.Admin:
 			b = bearer(t, h, webtest.Admin)
 		}
-		g := generator{r, schemas}
+		g := generator{r, schemas, there}
 		path, query := o.path, []string{}
 		for _, x := range o.parameters {
 			p := x.(map[string]any)
 			name, v := p["name"].(string), g.text(p["schema"].(map[string]any), p["name"].(string))
 			switch p["in"] {
 			case "path":
+				if there[name] != "" && rapid.IntRange(0, 3).Draw(r, "there "+name) > 0 {
+					v = there[name]
+				}
 				path = strings.ReplaceAll(path, "{"+name+"}", v)
 			case "query":
 				if p["required"] == true || rapid.Bool().Draw(r, "give "+name) {
@@ -156,6 +187,15 @@ func TestContract(t *testing.T) {
 		if !slices.Contains(o.answers, a.Status) {
 			r.Fatalf("%s %s with %v: %d %s is not documented (%v)\n%s", o.method, path, body, a.Status, a.Body, o.answers, h.Logged())
 		}
+		if schema := o.schemas[a.Status]; schema != nil {
+			var got any
+			if err := json.Unmarshal([]byte(a.Body), &got); err != nil {
+				r.Fatal(err)
+			}
+			if wrong := g.fits("", schema, got); wrong != "" {
+				r.Fatalf("%s: %d %s: %s", o.id, a.Status, a.Body, wrong)
+			}
+		}
 	})
 }
 
@@ -163,6 +203,64 @@ func TestContract(t *testing.T) {
 type generator struct {
 	r       *rapid.T
 	schemas map[string]any
+	there   map[string]string // ids of what there is, by the parameter's name
+}
+
+// fits says what of an answer is not as its schema says, "" for nothing.
+func (g generator) fits(at string, schema map[string]any, got any) string {
+	if ref, ok := schema["$ref"].(string); ok {
+		schema = g.schemas[strings.TrimPrefix(ref, "#/components/schemas/")].(map[string]any)
+	}
+	ok := true
+	switch schema["type"] {
+	case "object":
+		var members map[string]any
+		if members, ok = got.(map[string]any); !ok {
+			break
+		}
+		properties, _ := schema["properties"].(map[string]any)
+		required, _ := schema["required"].([]any)
+		for _, name := range required {
+			if _, there := members[name.(string)]; !there {
+				return at + "." + name.(string) + " is missing"
+			}
+		}
+		for name, v := range members {
+			p, known := properties[name].(map[string]any)
+			if !known {
+				if properties == nil || schema["additionalProperties"] != nil {
+					continue
+				}
+				return at + "." + name + " is not in the document"
+			}
+			if wrong := g.fits(at+"."+name, p, v); wrong != "" {
+				return wrong
+			}
+		}
+	case "array":
+		var items []any
+		if items, ok = got.([]any); !ok {
+			break
+		}
+		for _, v := range items {
+			if wrong := g.fits(at+"[]", schema["items"].(map[string]any), v); wrong != "" {
+				return wrong
+			}
+		}
+	case "string":
+		_, ok = got.(string)
+	case "boolean":
+		_, ok = got.(bool)
+	case "integer", "number":
+		_, ok = got.(float64)
+	}
+	if e, limited := schema["enum"].([]any); ok && limited && !slices.Contains(e, got) {
+		return fmt.Sprintf("%s is %v, none of %v", at, got, e)
+	}
+	if !ok {
+		return fmt.Sprintf("%s is %v, not of type %v", at, got, schema["type"])
+	}
+	return ""
 }
 
 func (g generator) text(schema map[string]any, name string) string {
