@@ -61,6 +61,14 @@ for (const [lang, width, dark] of [['en', 1280, false], ['fr', 390, true]]) {
   await page.waitForURL(/\/admin\/accounts\/\d+$/);
   const number = page.url().match(/\d+$/)[0];
   await page.getByText(t('accn.done', { number })).waitFor();
+  await page.getByRole('link', { name: t('as2.suspend') }).click();
+  await sound(page, `${lang}-suspend`, { lang });
+  await button(t('as2.suspend')).click();
+  await page.getByText(t('as2.suspended', { number })).first().waitFor();
+  await sound(page, `${lang}-suspended`, { lang });
+  await page.getByRole('link', { name: t('as2.resume') }).click();
+  await button(t('as2.resume')).click();
+  await page.getByText(t('as2.resumed', { number })).waitFor();
   await page.goto(`${site}/admin/accounts?q=clinic-${lang}.example`);
   assert.equal(await page.locator('tbody tr').count(), 1);
 

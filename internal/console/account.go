@@ -81,6 +81,7 @@ type overviewPage struct {
 	AdminsID                        string // of the built-in group, "" where the reader does not see it
 	Counted, Audits                 bool   // what the reader may know
 	Mine                            []reason
+	Operates, Suspended             bool
 	CreatedAt                       time.Time
 	Recent                          []event
 }
@@ -94,6 +95,7 @@ func (c *Console) overview(r *web.Request) error {
 		head: headOf(r, a, ""), OneAdmin: a.Administrators < 2, Requests: a.Requests, Users: a.Users, Admins: a.Administrators,
 		Groups: a.Groups, CreatedAt: a.CreatedAt, Counted: a.Counted, Audits: a.Held.Has(store.RightAudit),
 	}
+	page.Operates, page.Suspended = r.Operates(), a.State == store.AccountSuspended
 	if page.Manages || page.Audits {
 		groups, err := c.accounts.Groups(r.Context(), r.Actor(), a.ID, "", "", 1) // the built-in one comes first
 		if err != nil {

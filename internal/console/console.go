@@ -56,6 +56,10 @@ func New(kit *web.Kit, accounts *account.Service, keys *keyserver.Service, check
 
 	const account = "/admin/accounts/{n}"
 	kit.Handle("GET "+account, c.overview, web.Admin)
+	for _, act := range []string{"/suspend", "/resume"} {
+		kit.Handle("GET "+account+act, c.confirmState, web.Admin)
+		kit.Handle("POST "+account+act, c.setState, web.Admin)
+	}
 	kit.Handle("GET "+account+"/suggest", c.suggest, web.Admin)
 	kit.Handle("GET "+account+"/audit", c.audit, web.Admin)
 	kit.Handle("GET "+account+"/audit/{event}", c.auditEvent, web.Admin)

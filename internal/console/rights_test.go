@@ -32,6 +32,10 @@ var matrix = map[string]routeRule{
 	"GET /admin/system":        {403, true},
 
 	"GET /admin/accounts/{n}":          {200, false},
+	"GET /admin/accounts/{n}/suspend":  {403, false},
+	"POST /admin/accounts/{n}/suspend": {403, false},
+	"GET /admin/accounts/{n}/resume":   {403, false},
+	"POST /admin/accounts/{n}/resume":  {403, false},
 	"GET /admin/accounts/{n}/suggest":  {200, false},
 	"GET /admin/accounts/{n}/audit":    {200, false},
 	"GET /admin/accounts/{n}/requests": {200, false},
@@ -290,6 +294,10 @@ func TestOtherAccountsAreNotThere(t *testing.T) {
 // an administrator: 200 where they may look, 403 where it is too much for them,
 // 404 where it is as if it were not there.
 var delegates = map[string][3]int{
+	"GET /admin/accounts/{n}/suspend":                                  {403, 403, 403},
+	"POST /admin/accounts/{n}/suspend":                                 {403, 403, 403},
+	"GET /admin/accounts/{n}/resume":                                   {403, 403, 403},
+	"POST /admin/accounts/{n}/resume":                                  {403, 403, 403},
 	"GET /admin/accounts/{n}":                                          {200, 200, 200},
 	"GET /admin/accounts/{n}/messages":                                 {404, 404, 404},
 	"POST /admin/accounts/{n}/messages":                                {404, 404, 404},

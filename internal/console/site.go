@@ -193,3 +193,47 @@ func checkRows(p i18n.Printer, checks []Check) (out []checkRow) {
 	}
 	return out
 }
+
+// statePage asks whether to suspend an account, or to resume it.
+func (c *Console) statePage(r *web.Request) (page *confirmPage, suspend bool, err error) {
+	a, err := c.accountOf(r)
+	if err != nil {
+		return nil, false, err
+	}
+	suspend = strings.HasSuffix(r.URL.Path, "/suspend")
+	key := "as2.resume"
+	if suspend {
+		key = "as2.suspend"
+	}
+	page = confirm(r, a, r.T(key), r.T(key+"q", "number", a.ID), accountPath(a.ID))
+	page.Lines = []string{r.T(key + "what")}
+	page.Keep, page.Button = r.T("c.cancel"), r.T(key)
+	return page, suspend, nil
+}
+
+func (c *Console) confirmState(r *web.Request) error {
+	page, _, err := c.statePage(r)
+	if err != nil {
+		return err
+	}
+	if err := c.accounts.MaySeeSystem(r.Context(), r.Actor()); err != nil {
+		return err
+	}
+	return r.Render(c.pages, "confirm", page)
+}
+
+func (c *Console) setState(r *web.Request) error {
+	page, suspend, err := c.statePage(r)
+	if err != nil {
+		return err
+	}
+	do, said := c.accounts.ResumeAccount, "as2.resumed"
+	if suspend {
+		do, said = c.accounts.SuspendAccount, "as2.suspended"
+	}
+	if err := do(r.Context(), r.Actor(), page.Number); err != nil {
+		return err
+	}
+	r.Flash("ok", said, "number", page.Number)
+	return r.Redirect(accountPath(page.Number))
+}
