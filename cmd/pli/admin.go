@@ -36,7 +36,7 @@ type adminFlags struct {
 
 func (a *app) adminCommand() *cobra.Command {
 	var f adminFlags
-	c := a.group("admin", "admin", a.adminAccount(&f), a.adminOperator(&f), a.adminDomain(&f), a.adminUpstream(&f), a.adminRules(&f), a.adminUser(&f), a.adminGroup(&f), a.adminRequest(&f), a.adminToken(&f), a.adminOutbox(&f), a.adminAudit(&f), a.adminClock(&f))
+	c := a.group("admin", "admin", a.adminAccount(&f), a.adminOperator(&f), a.adminDomain(&f), a.adminUpstream(&f), a.adminRules(&f), a.adminUser(&f), a.adminGroup(&f), a.adminRequest(&f), a.adminToken(&f), a.adminOutbox(&f), a.adminAudit(&f), a.adminReport(&f), a.adminClock(&f))
 	f.config = a.configFlag(c)
 	f.format.flags(a, c)
 	c.PersistentFlags().BoolVarP(&f.quiet, "quiet", "q", false, a.t("cli.flag.quiet"))

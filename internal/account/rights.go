@@ -225,6 +225,7 @@ var actions = map[action]needs{
 	requestDecide:  needUsers | operators | without,
 	auditView:      needAudit | operators | without,
 	messageExplain: needMessages | operators | without,
+	reportView:     needReports | operators,
 	upstreamList:   needSettings | needAudit | operators,
 	upstreamAdd:    operators,
 	upstreamRemove: operators,

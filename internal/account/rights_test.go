@@ -82,7 +82,11 @@ func calls(w *world, number int64, group, user, invitation, request string) map[
 		"rules.view":           func(a account.Actor) error { _, err := w.Rules(ctx, a, number, 0); return err },
 		"rules.view history":   func(a account.Actor) error { _, err := w.RulesHistory(ctx, a, number, 0, 5); return err },
 		"rules.set":            func(a account.Actor) error { _, err := w.SetRules(ctx, a, number, `default = "seal"`, -1); return err },
-		"audit.view one":       func(a account.Actor) error { _, err := w.UserActivity(ctx, a, number, user, 5); return err },
+		"report.view": func(a account.Actor) error {
+			_, err := w.Report(ctx, a, number, 7, time.Time{}, 5)
+			return err
+		},
+		"audit.view one": func(a account.Actor) error { _, err := w.UserActivity(ctx, a, number, user, 5); return err },
 	}
 }
 

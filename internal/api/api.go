@@ -78,6 +78,7 @@ func Register(c Config) error {
 	handle(a, client.RevokeToken, a.revokeToken)
 	a.registerPeople()
 	a.registerSent()
+	handle(a, client.GetReport, a.report)
 	return a.document()
 }
 

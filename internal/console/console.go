@@ -69,6 +69,8 @@ func New(kit *web.Kit, accounts *account.Service, keys *keyserver.Service, check
 	kit.Handle("POST "+account+"/messages/export", c.exportMessages, web.Admin)
 	kit.Handle("GET "+account+"/messages/{message}", c.message, web.Admin)
 	kit.Handle("POST "+account+"/messages/{message}", c.actOnMessage, web.Admin)
+	kit.Handle("GET "+account+"/reports", c.report, web.Admin)
+	kit.Handle("GET "+account+"/reports/{by}", c.exportReport, web.Admin)
 	kit.Handle("GET "+account+"/requests", c.requests, web.Admin)
 	kit.Handle("POST "+account+"/requests", c.decide, web.Admin)
 
@@ -183,7 +185,7 @@ func headOf(r *web.Request, a account.AccountView, page string, between ...web.L
 		{"", "ov.tab", true}, {"/groups", "seed.groups", people}, {"/users", "seed.users", people},
 		{"/messages", "msg.h1", a.Held.HasSome(store.RightMessages) && !r.Operates()},
 		{"/domains", "d.h1", a.Held.Has(store.RightSettings) || a.Held.Has(store.RightAudit)},
-		{"/integrations", "it.h1", a.Held.Has(store.RightIntegrations)}, {"/requests", "adm.requests", h.Manages}, {"/audit", "au.h1", a.Held.Has(store.RightAudit)},
+		{"/integrations", "it.h1", a.Held.Has(store.RightIntegrations)}, {"/reports", "rp.h1", a.Held.Has(store.RightReports)}, {"/requests", "adm.requests", h.Manages}, {"/audit", "au.h1", a.Held.Has(store.RightAudit)},
 	} {
 		if !t.may {
 			continue

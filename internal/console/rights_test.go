@@ -71,6 +71,8 @@ var matrix = map[string]routeRule{
 	"POST /admin/accounts/{n}/messages/export":    {200, false},
 	"GET /admin/accounts/{n}/messages/{message}":  {404, false}, // no such message
 	"POST /admin/accounts/{n}/messages/{message}": {404, false},
+	"GET /admin/accounts/{n}/reports":             {200, false},
+	"GET /admin/accounts/{n}/reports/{by}":        {404, false}, // no such table
 
 	"GET /admin/accounts/{n}/domains":                                  {200, false},
 	"POST /admin/accounts/{n}/domains":                                 {422, false}, // no name
@@ -328,6 +330,8 @@ var delegates = map[string][3]int{
 	"POST /admin/accounts/{n}/invitations/{invitation}/resend":         {403, 404, 403},
 	"GET /admin/accounts/{n}/invitations/{invitation}/revoke":          {403, 404, 403},
 	"POST /admin/accounts/{n}/invitations/{invitation}/revoke":         {403, 404, 403},
+	"GET /admin/accounts/{n}/reports":                                  {403, 403, 403},
+	"GET /admin/accounts/{n}/reports/{by}":                             {403, 403, 403},
 	"GET /admin/accounts/{n}/domains":                                  {403, 403, 200},
 	"POST /admin/accounts/{n}/domains":                                 {403, 403, 403},
 	"GET /admin/accounts/{n}/domains/{domain}":                         {403, 403, 200},

@@ -65,6 +65,7 @@ func (s SentRecipient) Status(p i18n.Printer) Status {
 func (e Event) Say(p i18n.Printer) string {
 	key, known := map[string]string{
 		"envelope.seal":              "desk.ev.seal",
+		"envelope.bounce":            "desk.ev.bounce",
 		"envelope.release":           "desk.ev.release",
 		"envelope.released_assisted": "desk.ev.assisted",
 		"envelope.assisted_upload":   "forwarded.ev",
@@ -88,7 +89,7 @@ func (e Event) Say(p i18n.Printer) string {
 		return e.Action
 	}
 	switch e.Action {
-	case "envelope.seal", "envelope.release", "envelope.released_assisted", "envelope.assisted_upload", "envelope.release_denied", "envelope.lease_denied", "device.remember":
+	case "envelope.seal", "envelope.bounce", "envelope.release", "envelope.released_assisted", "envelope.assisted_upload", "envelope.release_denied", "envelope.lease_denied", "device.remember":
 	case "envelope.lease":
 		until := p.Time(e.Until)
 		if p.Zone == time.UTC {

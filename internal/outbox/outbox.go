@@ -260,6 +260,9 @@ func (o *Outbox) Drop(ctx context.Context, actor, rowID string) error {
 			if err := tx.SetDelivery(r.SlotID, store.DeliveryBounced, "mail.fail.removed"); err != nil {
 				return err
 			}
+			if err := auditBounce(tx, r.AccountID, r.SlotID, r.Recipient); err != nil {
+				return err
+			}
 		}
 		if err := tx.DeleteOutbox(rowID); err != nil {
 			return err
@@ -270,6 +273,20 @@ func (o *Outbox) Drop(ctx context.Context, actor, rowID string) error {
 		return fault.New(fault.NotFound, "mail.queue.none")
 	}
 	return err
+}
+
+// auditBounce records that the mail of a slot will not be delivered. What the
+// next hop said is not in it: it is a foreign text, which the sender is shown.
+func auditBounce(tx *store.Tx, account int64, slotID, recipient string) error {
+	ref, message, err := tx.FindSlotNames(slotID)
+	if errors.Is(err, store.ErrNotFound) {
+		return nil // taken back meanwhile
+	}
+	if err != nil {
+		return err
+	}
+	return tx.InsertAudit(store.AuditRow{AccountID: account, Actor: "system", Action: "envelope.bounce", Target: message,
+		Detail: map[string]string{"slot": slotID, "ref": ref, "recipient": recipient}, Origin: "server"})
 }
 
 // What a sender is told of a mail (RFC 3464, section 2.3.3). Only who sent through

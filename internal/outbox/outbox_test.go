@@ -519,9 +519,13 @@ func TestOperators(t *testing.T) {
 		// What an operator did is recorded with it, and nothing that was not done.
 		if err := db.View(t.Context(), func(tx *store.Tx) error {
 			rows, err := tx.ListAudit(first[0].AccountID, "", 10)
-			if err != nil || len(rows) != 2 {
+			if err != nil || len(rows) != 3 {
 				t.Fatalf("%d records, %v", len(rows), err)
 			}
+			if r := rows[1]; r.Action != "envelope.bounce" || r.Detail["slot"] != l.SlotID {
+				t.Errorf("%+v", r)
+			}
+			rows = append(rows[:1], rows[2:]...)
 			for i, action := range []string{"outbox.drop", "outbox.retry"} { // the newest first
 				if r := rows[i]; r.Action != action || r.Actor != "operator:root" || r.Target != "bob@x.test" || r.Outcome != store.Done ||
 					r.Detail["slot"] != l.SlotID || r.Detail["letter"] != first[0].ID {

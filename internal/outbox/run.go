@@ -258,6 +258,9 @@ func (r *run) record(tx *store.Tx, row store.OutboxRow, letter *Letter, accepted
 		if err := tx.SetDelivery(row.SlotID, store.DeliveryBounced, shown); err != nil {
 			return "", err
 		}
+		if err := auditBounce(tx, row.AccountID, row.SlotID, letter.To.Addr.String()); err != nil {
+			return "", err
+		}
 	}
 	b := Bounce{Action: Failed, Reason: shown}
 	b.Status, b.Said = status(sent)

@@ -163,6 +163,7 @@ func (s *Server) Run(ctx context.Context) error {
 	}
 	work.Go(func() { s.sweepDomains(working) })
 	work.Go(func() { s.runJobs(working) })
+	work.Go(func() { s.countReports(working) })
 	work.Go(func() { s.watchCertificates(working) })
 	serve := func(h *http.Server, l net.Listener) {
 		doors.Go(func() {
@@ -277,6 +278,24 @@ func (s *Server) sweepDomains(ctx context.Context) {
 		}
 		select {
 		case <-time.After(s.sweepEvery):
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// reportsPeriod is how often a node counts what the audit log has more of.
+const reportsPeriod = 5 * time.Second
+
+// countReports leaves out what can still be undone, with a little for two clocks.
+func (s *Server) countReports(ctx context.Context) {
+	undo := time.Duration(s.conf.Config.Limits.UndoSeconds+5) * time.Second
+	for {
+		if err := s.Accounts.SweepReports(ctx, undo); err != nil && ctx.Err() == nil {
+			s.conf.Log.Warn("reports", "error", err)
+		}
+		select {
+		case <-time.After(reportsPeriod):
 		case <-ctx.Done():
 			return
 		}

@@ -139,9 +139,10 @@ func (tx *Tx) SetWelcomed(userID string) error {
 	return err
 }
 
-// SetSignedIn notes that a person signed in now.
+// SetSignedIn notes that a person signed in now, and whether that was the first time.
 func (tx *Tx) SetSignedIn(userID string) error {
-	return tx.oneRow(`UPDATE users SET last_sign_in_at = $1 WHERE id = $2`, ms(tx.Now), userID)
+	return tx.oneRow(`UPDATE users SET last_sign_in_at = $1, first_sign_in_at = CASE WHEN first_sign_in_at = 0 THEN $1 ELSE first_sign_in_at END
+		WHERE id = $2`, ms(tx.Now), userID)
 }
 
 // DeleteUser removes a user with their memberships, requests and sessions.
