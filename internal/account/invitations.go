@@ -127,9 +127,9 @@ func (s *Service) sendInvitation(tx *store.Tx, actor Actor, a store.Account, i s
 		language = a.Language
 	}
 	token := id.NewToken()
-	i.ExpiresAt = tx.Now.Add(InvitationLimit)
+	i.ExpiresAt, i.InvitedBy, i.InviterID = tx.Now.Add(InvitationLimit), actor.Name, actor.UserID
 	if i.TokenHash == "" {
-		i.TokenHash, i.InvitedBy = token.Hash(), actor.Name
+		i.TokenHash = token.Hash()
 		if err := tx.InsertInvitation(i); err != nil {
 			return Pending{}, err
 		}
@@ -212,6 +212,13 @@ func invited(tx *store.Tx, token id.Token) (i store.Invitation, a store.Account,
 		if g, err = tx.FindGroup(a.ID, i.GroupID); err != nil {
 			return
 		}
+		var may bool
+		if may, err = stillGives(tx, i, g); err != nil {
+			return
+		}
+		if !may {
+			g = store.Group{}
+		}
 	}
 	_, err = tx.FindUserByAddress(i.Address)
 	exists := err == nil
@@ -225,8 +232,37 @@ func invited(tx *store.Tx, token id.Token) (i store.Invitation, a store.Account,
 	return
 }
 
+// stillGives reports whether who invites may put somebody into that group now: an
+// invitation that waits gives no more than its inviter has, who may have lost it,
+// and who invited before the group's members had it.
+func stillGives(tx *store.Tx, i store.Invitation, g store.Group) (bool, error) {
+	if i.InviterID == "" {
+		return true, nil
+	}
+	grants, err := grantsOf(tx, g)
+	if err != nil || len(grants) == 0 {
+		return err == nil, err
+	}
+	u, err := tx.FindUser(i.InviterID)
+	if errors.Is(err, store.ErrNotFound) {
+		return false, nil
+	} else if err != nil {
+		return false, err
+	}
+	holds, err := tx.ListHoldings(u.ID, i.AccountID)
+	if err != nil {
+		return false, err
+	}
+	r := reach{Held: Held{holds: holds}, number: i.AccountID}
+	if u.AccountID != i.AccountID || u.State != store.UserActive || !r.Over(store.RightUsers, g.ID) {
+		return false, nil
+	}
+	return r.may(tx, g, i.MemberUntil)
+}
+
 // AcceptInvitation makes the person who was invited a user of the account and
-// a member of the group: the link reached their mailbox, and proves it. A new
+// a member of the group, if who invited them may still give that: the link reached
+// their mailbox, and proves it. A new
 // person chooses a password and is signed in. One who is a user already keeps
 // theirs, and is signed in only if they were: a link in a mail opens no account
 // that exists. sess is the browser's session; the result takes its place.

@@ -2,6 +2,7 @@ package console
 
 import (
 	"net/url"
+	"slices"
 	"strconv"
 	"time"
 
@@ -21,6 +22,17 @@ type messagesView struct {
 
 func messagesViewOf(v url.Values) messagesView {
 	return messagesView{keyserver.Filter(v.Get("status")), v.Get("q"), v.Get("sender"), v.Get("recipient"), v.Get("from"), v.Get("until")}
+}
+
+// readable reports whether each filter means something: one that does not would
+// narrow nothing, and an act on all that match would reach more than was meant.
+func (v messagesView) readable() bool {
+	for _, day := range []string{v.From, v.Until} {
+		if _, err := time.Parse(time.DateOnly, day); day != "" && err != nil {
+			return false
+		}
+	}
+	return slices.ContainsFunc(messageFilters, func(f messageFilter) bool { return f.filter == v.Status })
 }
 
 func (v messagesView) search(r *web.Request) keyserver.MessageSearch {
@@ -71,10 +83,12 @@ type messageRow struct {
 	Tag           keyserver.Status
 }
 
-var messageFilters = []struct {
+type messageFilter struct {
 	filter keyserver.Filter
 	key    string
-}{
+}
+
+var messageFilters = []messageFilter{
 	{keyserver.FilterAll, "desk.all"}, {keyserver.FilterNotOpened, "sent.notopened"}, {keyserver.FilterOpened, "desk.opened"},
 	{keyserver.FilterLocked, "desk.locked"}, {keyserver.FilterExpired, "desk.expired"},
 }
@@ -280,7 +294,7 @@ func (c *Console) actOnMessages(r *web.Request) error {
 	}
 	v, name := messagesViewOf(r.PostForm), r.PostFormValue("do")
 	what, ok := messageActs[name]
-	if !ok || name != "lock" && name != "unlock" && name != "expire" {
+	if !ok || name != "lock" && name != "unlock" && name != "expire" || !v.readable() {
 		return fault.New(fault.NotFound, "e404.p")
 	}
 	matching, ids := r.PostFormValue("which") == "matching", r.PostForm["id"]

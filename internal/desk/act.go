@@ -312,6 +312,9 @@ func (d *desk) many(r *web.Request) error {
 	if !known || name == "recall" || name == "resend" || name == "readdress" {
 		return fault.New(fault.Invalid, "desk.badform")
 	}
+	if view := viewOf(v); !view.readable() {
+		return fault.New(fault.Invalid, "desk.badform") // it would narrow nothing, and reach more than was meant
+	}
 	p := &manyPage{View: viewOf(v), Act: name, Matching: v.Get("which") == "matching", IDs: v["id"]}
 	r.Self = p.View.url("")
 	if !p.Matching && len(p.IDs) == 0 {

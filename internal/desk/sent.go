@@ -23,6 +23,16 @@ func viewOf(v url.Values) view {
 	return view{keyserver.Filter(v.Get("status")), v.Get("q"), v.Get("from"), v.Get("until")}
 }
 
+// readable reports whether each of its parts means something.
+func (v view) readable() bool {
+	for _, day := range []string{v.From, v.Until} {
+		if _, err := time.Parse(time.DateOnly, day); day != "" && err != nil {
+			return false
+		}
+	}
+	return slices.ContainsFunc(filters, func(f filter) bool { return f.filter == v.Status })
+}
+
 // search reads the days where the person is; what is no day narrows nothing.
 func (v view) search(r *web.Request) keyserver.SentSearch {
 	s := keyserver.SentSearch{Filter: v.Status, Text: v.Query}
@@ -72,10 +82,12 @@ type sentRow struct {
 	Tag   keyserver.Status
 }
 
-var filters = []struct {
+type filter struct {
 	filter keyserver.Filter
 	key    string
-}{
+}
+
+var filters = []filter{
 	{keyserver.FilterAll, "desk.all"},
 	{keyserver.FilterNotOpened, "sent.notopened"},
 	{keyserver.FilterOpened, "desk.opened"},

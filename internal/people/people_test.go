@@ -168,6 +168,10 @@ func TestTemporaryPasswordOpensOnePage(t *testing.T) {
 		to := a.Header.Get("Location")
 		switch path {
 		case "/password", "/signout":
+		case "/lost/x": // a link of a mail, for whoever has it
+			if a.Status != 404 {
+				t.Errorf("AT-42: %s answers %d %s", rt.Pattern, a.Status, to)
+			}
 		case "/recover": // for who has forgotten theirs: it asks for an address, and shows and changes nothing
 			want := map[string]int{"GET": 200, "POST": 422}[method]
 			if a.Status != want || !strings.Contains(a.Body, `name="email"`) || strings.Contains(a.Body, "Paul") || h.Codes() != 0 {
@@ -203,7 +207,11 @@ func TestSecondOpensOnePage(t *testing.T) {
 		a := b.Do(t, method, path, nil)
 		to := a.Header.Get("Location")
 		switch path {
-		case "/second", "/signout", "/recover", "/signin/code", "/signin/passkey", "/passkey/challenge": // to prove more, or to leave
+		case "/lost/x": // a link of a mail, for whoever has it
+			if a.Status != 404 {
+				t.Errorf("AT-50: %s answers %d %s", rt.Pattern, a.Status, to)
+			}
+		case "/second", "/second/lost", "/signout", "/recover", "/signin/code", "/signin/passkey", "/passkey/challenge": // to prove more, or to leave
 			if strings.Contains(a.Body, "Claire") || a.Status == 303 && to != "/signin" {
 				t.Errorf("AT-50: %s answers %d %s", rt.Pattern, a.Status, to)
 			}

@@ -23,26 +23,27 @@ type Invitation struct {
 	DisplayAddress string
 	TokenHash      string // SHA-256 of the token, hex
 	InvitedBy      string // name to show
+	InviterID      string // user who invites, "" = the operator
 	State          string
 	CreatedAt      time.Time
 	ExpiresAt      time.Time
 	MemberUntil    time.Time // end of the membership that it gives, zero = none
 }
 
-const invitationColumns = `id, account_id, group_id, address, display_address, token_hash, invited_by, state, created_at, expires_at, member_until`
+const invitationColumns = `id, account_id, group_id, address, display_address, token_hash, invited_by, state, created_at, expires_at, member_until, inviter_id`
 
 func scanInvitation(scan func(...any) error) (i Invitation, err error) {
 	var group sql.NullString
 	var created, expires, until int64
-	err = scan(&i.ID, &i.AccountID, &group, &i.Address, &i.DisplayAddress, &i.TokenHash, &i.InvitedBy, &i.State, &created, &expires, &until)
+	err = scan(&i.ID, &i.AccountID, &group, &i.Address, &i.DisplayAddress, &i.TokenHash, &i.InvitedBy, &i.State, &created, &expires, &until, &i.InviterID)
 	i.GroupID, i.CreatedAt, i.ExpiresAt, i.MemberUntil = group.String, fromMs(created), fromMs(expires), fromMs(until)
 	return i, found(err)
 }
 
 // InsertInvitation writes i as pending, at the transaction's time.
 func (tx *Tx) InsertInvitation(i Invitation) error {
-	_, err := tx.exec(`INSERT INTO invitations (`+invitationColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7, 'pending', $8, $9, $10)`,
-		i.ID, i.AccountID, text(i.GroupID), i.Address, i.DisplayAddress, i.TokenHash, i.InvitedBy, ms(tx.Now), ms(i.ExpiresAt), ms(i.MemberUntil))
+	_, err := tx.exec(`INSERT INTO invitations (`+invitationColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7, 'pending', $8, $9, $10, $11)`,
+		i.ID, i.AccountID, text(i.GroupID), i.Address, i.DisplayAddress, i.TokenHash, i.InvitedBy, ms(tx.Now), ms(i.ExpiresAt), ms(i.MemberUntil), i.InviterID)
 	return err
 }
 
@@ -79,11 +80,11 @@ func (tx *Tx) RevokeInvitations(account int64, address string) error {
 	return err
 }
 
-// RenewInvitation gives a pending invitation the token, the end and the
-// membership's end of i.
+// RenewInvitation gives a pending invitation the token, the end, the
+// membership's end and the inviter of i.
 func (tx *Tx) RenewInvitation(i Invitation) error {
-	return tx.oneRow(`UPDATE invitations SET token_hash = $1, expires_at = $2, member_until = $3 WHERE id = $4 AND state = 'pending'`,
-		i.TokenHash, ms(i.ExpiresAt), ms(i.MemberUntil), i.ID)
+	return tx.oneRow(`UPDATE invitations SET token_hash = $1, expires_at = $2, member_until = $3, invited_by = $4, inviter_id = $5
+		WHERE id = $6 AND state = 'pending'`, i.TokenHash, ms(i.ExpiresAt), ms(i.MemberUntil), i.InvitedBy, i.InviterID, i.ID)
 }
 
 // ListGroupInvitations returns the pending invitations to a group by address,
