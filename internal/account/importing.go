@@ -727,14 +727,13 @@ func (b *batch) invite(v ImportRow) error {
 	if err != nil {
 		return err
 	}
-	i, err := b.tx.FindPendingInvitation(b.a.ID, groupID, to.Canonical())
-	if err == nil {
+	if _, err := b.tx.FindPendingInvitation(b.a.ID, groupID, to.Canonical()); err == nil {
 		b.job.Done++
 		return nil // asked already
 	} else if !errors.Is(err, store.ErrNotFound) {
 		return err
 	}
-	i = store.Invitation{ID: id.New(), AccountID: b.a.ID, GroupID: groupID, Address: to.Canonical(), DisplayAddress: to.String(), CreatedAt: b.tx.Now}
+	i := store.Invitation{ID: id.New(), AccountID: b.a.ID, GroupID: groupID, Address: to.Canonical(), DisplayAddress: to.String(), CreatedAt: b.tx.Now}
 	if _, err := b.s.sendInvitation(b.tx, b.r.actor, b.a, i); err != nil {
 		return err
 	}

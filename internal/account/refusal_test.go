@@ -20,7 +20,7 @@ func TestRefusedTries(t *testing.T) {
 		words, err := i18n.Load()
 		w.ok(err)
 		w.account(100042, "ada@example.org")
-		in := w.signIn("ada@example.org", good)
+		w.signIn("ada@example.org", good)
 
 		wrong := func(address, from string) error {
 			_, err := w.SignIn(ctx, w.visit(), address, "not it at all", from, "")
@@ -65,7 +65,7 @@ func TestRefusedTries(t *testing.T) {
 		if n := w.audit(100042, "session.signin", store.Refused); n != 6 { // wrong, and dead
 			w.Errorf("%d records with the codes", n)
 		}
-		in = get[*account.Session](w)(w.Session(ctx, w.signIn("ada@example.org", good).Token))
+		in := get[*account.Session](w)(w.Session(ctx, w.signIn("ada@example.org", good).Token))
 		_, err = w.Confirm(ctx, in, "not it at all")
 		w.fails(err, fault.Invalid, "people.current")
 		get[account.Pending](w)(w.Invite(ctx, w.root, 100042, "", "ina@example.org", time.Time{}))
