@@ -144,6 +144,7 @@ async function tell(i, lang) {
   await tab.getByLabel(t('me.codelabel')).fill(totp(seed));
   await main(tab).getByRole('button', { name: t('totp.confirm') }).click();
   await tab.locator('ol.codes').waitFor();
+  const spare = await tab.locator('ol.codes code').first().textContent();
   await tab.close();
   await main(page).getByRole('link', { name: t('c.continue'), exact: true }).click();
   await main(page).getByRole('link', { name: t('code.open') }).click();
@@ -165,6 +166,11 @@ async function tell(i, lang) {
   await main(page).getByRole('link', { name: t('level.addalias') }).first().click();
   await page.waitForURL(/\/profile\/addresses/);
   const before = await newest(old);
+  await page.getByLabel(t('alias.new'), { exact: true }).fill(old);
+  await page.keyboard.press('Enter');
+  await page.getByRole('link', { name: t('second.userecovery') }).click(); // opening has used the last proof up
+  await page.getByLabel(t('second.recovery'), { exact: true }).fill(spare);
+  await page.keyboard.press('Enter');
   await page.getByLabel(t('alias.new'), { exact: true }).fill(old);
   await page.keyboard.press('Enter');
   await page.getByText(t('alias.sent', { address: old })).waitFor();

@@ -74,6 +74,7 @@ for (const lang of ['en', 'fr']) {
   await sound(u.page, `${lang}-inbox-unproved`, { lang });
   const ownRef = new URL(link(own)).pathname.split('/').pop();
   await open(u.page, own, { lang, to: users[0].email });
+  await u.page.getByRole('heading', { level: 1, name: `Interne ${lang}` }).waitFor();
   await u.page.goto(`${demo.url}/inbox`);
   await u.page.getByRole('row').filter({ hasText: `${ownRef.slice(0, 3)}-${ownRef.slice(3)}` }).getByText(t('st.opened')).waitFor();
   assert.ok(!(await u.page.locator('main').innerText()).includes('Interne'), 'the list says the subject');

@@ -30,7 +30,7 @@ for (const lang of ['en', 'fr']) {
     await page.getByRole('link', { name: subject, exact: true }).waitFor();
     assert.equal(await page.locator('tbody tr').count(), 1, what);
   }
-  await page.goto(`${demo.url}/sent?from=${day(1)}`);
+  await page.goto(`${demo.url}/sent?from=${day(2)}`);
   await page.getByText(t('c.nomatch')).waitFor();
   await page.goto(`${demo.url}/sent?from=${day(-1)}&until=${day(1)}&q=contrat`);
   await page.getByRole('link', { name: subject, exact: true }).waitFor();

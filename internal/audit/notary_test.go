@@ -174,14 +174,17 @@ func TestNotaryKilled(t *testing.T) {
 		}
 		storetest.Exec(t, db, "ALTER TABLE kept RENAME TO audit_notary")
 		ctx, cancel := context.WithCancel(t.Context())
+		watched := make(chan struct{})
 		go func() { // somewhere in between
-			for s.unchained() > 300 {
+			defer close(watched)
+			for ctx.Err() == nil && s.unchained() > 300 {
 				time.Sleep(time.Millisecond)
 			}
 			cancel()
 		}()
 		s.notary.Chain(ctx)
 		cancel()
+		<-watched
 		s.notary = audit.New(audit.Config{DB: db, Root: s.root, Log: slog.New(slog.DiscardHandler)})
 		s.chain()
 		if r := s.verify(account); r.Broken != nil || r.Seq != 450 || s.unchained() != 0 {

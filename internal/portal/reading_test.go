@@ -81,7 +81,7 @@ func TestReadingChangesNothing(t *testing.T) {
 	if len(before) < 15 || len(before["sessions"]) < 4 || len(before["stages"]) != 1 {
 		t.Fatalf("%d tables, %d sessions, %d stages", len(before), len(before["sessions"]), len(before["stages"]))
 	}
-	fill := strings.NewReplacer("{ref}", e.Ref, "{slot}", e.Slot.ID.String(), "{$}", "", "{n}", "100042", "{group}", group, "{user}", claire.ID, "{provider}", "work", "{account}", "100042", "{domain}", "example.org", "{event}", group, "{selector}", "pli", "{message}", group, "{job}", group,
+	fill := strings.NewReplacer("{ref}", e.Ref, "{slot}", e.Slot.ID.String(), "{$}", "", "{n}", "100042", "{group}", group, "{user}", claire.ID, "{provider}", "work", "{account}", "100042", "{domain}", "example.org", "{event}", group, "{selector}", "pli", "{message}", group, "{job}", group, "{by}", "day",
 		"{invitation}", i.ID, "{token}", strings.TrimPrefix(h.Invited(), "/invite/"))
 	ids := map[string]string{"GET /s/{id}": staged, "GET /sent/{id}": h.MessageOf(t, e)}
 	read, shown := 0, map[string]int{}
