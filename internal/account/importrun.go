@@ -18,10 +18,15 @@ import (
 // one. Of two nodes one has it; one that dies is followed after a minute.
 func (s *Service) RunJobs(ctx context.Context) (bool, error) {
 	var j store.Job
-	err := s.c.DB.Update(ctx, func(tx *store.Tx) (err error) {
-		if _, err := tx.DeleteOldJobs(tx.Now.Add(-jobKeep)); err != nil {
-			return err
-		}
+	waits := false // looked for without writing, as there is mostly none
+	err := s.c.DB.View(ctx, func(tx *store.Tx) (err error) {
+		waits, err = tx.JobWaits()
+		return err
+	})
+	if err != nil || !waits {
+		return false, err
+	}
+	err = s.c.DB.Update(ctx, func(tx *store.Tx) (err error) {
 		j, err = tx.ClaimJob(tx.Now.Add(jobClaim))
 		return err
 	})
@@ -36,6 +41,14 @@ func (s *Service) RunJobs(ctx context.Context) (bool, error) {
 			return true, err
 		}
 	}
+}
+
+// SweepJobs forgets jobs that are long over, or were never run.
+func (s *Service) SweepJobs(ctx context.Context) error {
+	return s.c.DB.Update(ctx, func(tx *store.Tx) error {
+		_, err := tx.DeleteOldJobs(tx.Now.Add(-jobKeep))
+		return err
+	})
 }
 
 const (

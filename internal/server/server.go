@@ -161,7 +161,7 @@ func (s *Server) Run(ctx context.Context) error {
 	for _, stream := range s.streams {
 		work.Go(func() { stream.Run(working) })
 	}
-	work.Go(func() { s.sweepDomains(working) })
+	work.Go(func() { s.sweepAccounts(working) })
 	work.Go(func() { s.runJobs(working) })
 	work.Go(func() { s.countReports(working) })
 	work.Go(func() { s.watchCertificates(working) })
@@ -270,9 +270,12 @@ func (s *Server) sweep(ctx context.Context) {
 	}
 }
 
-// sweepDomains asks DNS, which may be slow, beside the other sweep.
-func (s *Server) sweepDomains(ctx context.Context) {
+// sweepAccounts asks DNS about domains, which may be slow, beside the other sweep.
+func (s *Server) sweepAccounts(ctx context.Context) {
 	for {
+		if err := s.Accounts.SweepJobs(ctx); err != nil && ctx.Err() == nil {
+			s.conf.Log.Warn("forget old jobs", "error", err)
+		}
 		if err := s.Accounts.SweepDomains(ctx); err != nil && ctx.Err() == nil {
 			s.conf.Log.Warn("look at domains", "error", err)
 		}

@@ -80,6 +80,13 @@ func (tx *Tx) ListJobs(account int64, kind string, limit int) ([]Job, error) {
 	return list(rows, err, func(r *sql.Rows) (Job, error) { return scanJob(r.Scan) })
 }
 
+// JobWaits reports whether there is a running job that no node is at.
+func (tx *Tx) JobWaits() (bool, error) {
+	var n int
+	err := tx.row(`SELECT COUNT(*) FROM (SELECT 1 AS one FROM jobs WHERE state = $1 AND claimed_until < $2 LIMIT 1) AS those`, JobRunning, ms(tx.Now)).Scan(&n)
+	return n > 0, err
+}
+
 // ClaimJob takes a running job that no node is at, until a time; ErrNotFound when there is none.
 func (tx *Tx) ClaimJob(until time.Time) (Job, error) {
 	j, err := scanJob(tx.row(`SELECT `+jobColumns+` FROM jobs WHERE state = $1 AND claimed_until < $2 ORDER BY created_at, id LIMIT 1`+tx.dialect.skip,
