@@ -87,14 +87,7 @@ func (c *Console) claimDomain(r *web.Request) error {
 	}
 	d, err := c.accounts.ClaimDomain(r.Context(), r.Actor(), n, r.PostFormValue("domain"))
 	if err != nil {
-		if !web.Mendable(err) {
-			return err
-		}
-		page, perr := c.domainsPage(r)
-		if perr != nil {
-			return perr
-		}
-		return r.Again(c.pages, "domains", page, err)
+		return web.Retry(r, c.pages, "domains", c.domainsPage, err)
 	}
 	r.Flash("info", "dom.claimed", "domain", d.Name)
 	return r.Redirect(accountPath(n) + "/domains/" + d.Name)
@@ -198,14 +191,7 @@ func (c *Console) onDomain(r *web.Request, fn func(n int64, name string) (flash 
 	name := r.PathValue("domain")
 	flash, err := fn(n, name)
 	if err != nil {
-		if !web.Mendable(err) {
-			return err
-		}
-		page, perr := c.domainPage(r)
-		if perr != nil {
-			return perr
-		}
-		return r.Again(c.pages, "domain", page, err)
+		return web.Retry(r, c.pages, "domain", c.domainPage, err)
 	}
 	kind := "ok"
 	if flash == "dom.notyet" {

@@ -67,14 +67,7 @@ func (c *Console) addGroup(r *web.Request) error {
 	}
 	g, err := c.accounts.AddGroup(r.Context(), r.Actor(), n, r.PostFormValue("name"))
 	if err != nil {
-		if !web.Mendable(err) {
-			return err
-		}
-		page, perr := c.groupsPage(r)
-		if perr != nil {
-			return perr
-		}
-		return r.Again(c.pages, "groups", page, err)
+		return web.Retry(r, c.pages, "groups", c.groupsPage, err)
 	}
 	r.Flash("ok", "g.added", "name", g.Name)
 	return r.Redirect(accountPath(n) + "/groups")
@@ -125,14 +118,7 @@ func (c *Console) renameGroup(r *web.Request) error {
 	}
 	g, err := c.accounts.RenameGroup(r.Context(), r.Actor(), n, r.PathValue("group"), r.PostFormValue("name"))
 	if err != nil {
-		if !web.Mendable(err) {
-			return err
-		}
-		page, perr := c.groupPage(r)
-		if perr != nil {
-			return perr
-		}
-		return r.Again(c.pages, "group", page, err)
+		return web.Retry(r, c.pages, "group", c.groupPage, err)
 	}
 	r.Flash("ok", "adm.grouprenamed", "name", g.Name)
 	return r.Redirect(accountPath(n) + "/groups")

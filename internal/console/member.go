@@ -277,14 +277,7 @@ func (c *Console) setMemberEnd(r *web.Request) error {
 		m, g, err = c.accounts.SetMembershipEnd(r.Context(), r.Actor(), n, r.PathValue("group"), r.PathValue("user"), until)
 	}
 	if err != nil {
-		if !web.Mendable(err) {
-			return err
-		}
-		page, perr := c.endPage(r)
-		if perr != nil {
-			return perr
-		}
-		return r.Again(c.pages, "member-end", page, err)
+		return web.Retry(r, c.pages, "member-end", c.endPage, err)
 	}
 	if until.IsZero() {
 		r.Flash("ok", "rt.noend", "name", nameOf(m.User), "group", groupName(r.Printer, g))

@@ -70,14 +70,7 @@ func (c *Console) ask(r *web.Request) error {
 		return r.Redirect("/admin/accounts")
 	}
 	if err := c.accounts.RequestAccess(r.Context(), r.Session, r.User().AccountID, r.PostFormValue("right"), r.PostFormValue("reason")); err != nil {
-		if !web.Mendable(err) {
-			return err
-		}
-		page, perr := c.requestPage(r)
-		if perr != nil {
-			return perr
-		}
-		return r.Again(c.pages, "request", page, err)
+		return web.Retry(r, c.pages, "request", c.requestPage, err)
 	}
 	r.Flash("ok", "adm.asked")
 	return r.Redirect("/admin/request")

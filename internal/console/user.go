@@ -183,6 +183,17 @@ func (c *Console) subjectOf(r *web.Request) (account.AccountView, account.UserVi
 	return a, u, err
 }
 
+// userAgain shows a user's page again, for a form that was sent to another address.
+func (c *Console) userAgain(r *web.Request, err error) error {
+	return web.Retry(r, c.pages, "user", func(r *web.Request) (*userPage, error) {
+		page, err := c.userPage(r)
+		if err == nil {
+			r.Self = page.Path
+		}
+		return page, err
+	}, err)
+}
+
 func (c *Console) user(r *web.Request) error {
 	page, err := c.userPage(r)
 	if err != nil {
@@ -262,15 +273,7 @@ func (c *Console) addUserToGroup(r *web.Request) error {
 		}
 	}
 	if err != nil {
-		if !web.Mendable(err) {
-			return err
-		}
-		page, perr := c.userPage(r)
-		if perr != nil {
-			return perr
-		}
-		r.Self = page.Path
-		return r.Again(c.pages, "user", page, err)
+		return c.userAgain(r, err)
 	}
 	if len(result.Added) == 0 {
 		r.Flash("info", "m.already", "email", u.DisplayAddress)
@@ -325,19 +328,6 @@ func (c *Console) endSessions(r *web.Request) error {
 	}
 	r.Flash("ok", "us.signedout", "name", nameOf(u), "n", int(ended))
 	return r.Redirect(userPath(n, u.ID))
-}
-
-// userAgain shows a user's page once more, with what is wrong.
-func (c *Console) userAgain(r *web.Request, err error) error {
-	if !web.Mendable(err) {
-		return err
-	}
-	page, perr := c.userPage(r)
-	if perr != nil {
-		return perr
-	}
-	r.Self = page.Path
-	return r.Again(c.pages, "user", page, err)
 }
 
 func (c *Console) unblockUser(r *web.Request) error {
@@ -443,14 +433,7 @@ func (c *Console) invite(r *web.Request) error {
 	}
 	i, err := c.accounts.Invite(r.Context(), r.Actor(), n, r.PostFormValue("group"), r.PostFormValue("user"), time.Time{})
 	if err != nil {
-		if !web.Mendable(err) {
-			return err
-		}
-		page, perr := c.invitePage(r)
-		if perr != nil {
-			return perr
-		}
-		return r.Again(c.pages, "user-invite", page, err)
+		return web.Retry(r, c.pages, "user-invite", c.invitePage, err)
 	}
 	r.Flash("ok", "m.invited", "email", i.Address)
 	return r.Redirect(accountPath(n) + "/users?status=" + url.QueryEscape(account.OnlyInvited))
@@ -497,15 +480,7 @@ func (c *Console) decideLift(r *web.Request) error {
 	}
 	u, err := c.accounts.DecideLift(r.Context(), r.Actor(), n, r.PathValue("user"), approve)
 	if err != nil {
-		if !web.Mendable(err) {
-			return err
-		}
-		page, perr := c.userPage(r)
-		if perr != nil {
-			return perr
-		}
-		r.Self = page.Path
-		return r.Again(c.pages, "user", page, err)
+		return c.userAgain(r, err)
 	}
 	if approve {
 		r.Flash("ok", "lift.adm.approved", "name", nameOf(u))

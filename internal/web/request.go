@@ -184,8 +184,7 @@ func Mendable(err error) bool {
 
 // Again renders the page of a form once more with what is wrong: the status of
 // err's kind, everything typed except passwords, the summary focused. What is
-// not Mendable is returned; a handler whose page takes reading asks that first,
-// or the reading is refused, and recorded, as well.
+// not Mendable is returned.
 func (r *Request) Again(p *Pages, name string, page Page, err error) error {
 	if !Mendable(err) {
 		return err
@@ -200,6 +199,19 @@ func (r *Request) Again(p *Pages, name string, page Page, err error) error {
 		retryAfter(r.answer(), f)
 	}
 	return r.render(statusOf(f.Kind), p, name, page)
+}
+
+// Retry is Again for a page that takes reading. It is read only where the form can
+// be mended: else the reading would be refused, and recorded, as well.
+func Retry[P Page](r *Request, p *Pages, name string, read func(*Request) (P, error), err error) error {
+	if !Mendable(err) {
+		return err
+	}
+	page, failed := read(r)
+	if failed != nil {
+		return failed
+	}
+	return r.Again(p, name, page, err)
 }
 
 // render writes nothing before the page is whole: a page never breaks off half-way.
