@@ -80,20 +80,7 @@ func (a *app) remember(change func([]*transfer) []*transfer) error {
 	if err != nil {
 		return err
 	}
-	raw, err := json.MarshalIndent(change(list), "", " ")
-	if err != nil {
-		return err
-	}
-	var out outputs
-	defer out.abort()
-	f, err := out.create(path, 0o600, true)
-	if err != nil {
-		return err
-	}
-	if _, err := f.Write(append(raw, '\n')); err != nil {
-		return err
-	}
-	return out.commit()
+	return keep(path, change(list))
 }
 
 // forget forgets transfers whose files are in a message, or not wanted any more.

@@ -65,10 +65,15 @@ func (a *app) saveSessions(s *sessions) error {
 	if err != nil {
 		return err
 	}
+	return keep(path, s)
+}
+
+// keep writes v as a file of this person's alone, in place of what was there.
+func keep(path string, v any) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return err
 	}
-	raw, err := json.MarshalIndent(s, "", " ")
+	raw, err := json.MarshalIndent(v, "", " ")
 	if err != nil {
 		return err
 	}
