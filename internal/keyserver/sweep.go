@@ -61,15 +61,15 @@ func (s *Service) Sweep(ctx context.Context) (Swept, error) {
 	errs = append(errs, err)
 	out.Transits, err = s.sweepTransits(ctx, now)
 	errs = append(errs, err)
-	errs = append(errs, err)
 	out.Reminders, err = s.sweepReminders(ctx, now)
 	errs = append(errs, err)
 	out.Records, err = s.sweepRecords(ctx, now)
+	errs = append(errs, err)
 	if s.orphansDue() {
-		errs = append(errs, err)
 		out.Blobs, err = s.sweepBlobs(ctx)
+		errs = append(errs, err)
 	}
-	if err := errors.Join(append(errs, err)...); err != nil {
+	if err := errors.Join(errs...); err != nil {
 		return out, fmt.Errorf("sweep: %w", err)
 	}
 	return out, nil
