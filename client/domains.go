@@ -11,6 +11,8 @@ type Domain struct {
 	Senders   string      `json:"senders_group,omitempty" doc:"the group whose members may send under it; absent: whoever has an address in it"`
 	Records   []DNSRecord `json:"records,omitempty" doc:"that it should have; only of a single domain"`
 	Keys      []DKIMKey   `json:"keys,omitempty" doc:"that sign its mail; only of a single domain"`
+
+	ETag string `json:"-" header:"ETag"`
 }
 
 // DNSRecord is a TXT record.
@@ -40,6 +42,13 @@ type DomainPath struct {
 	Domain  string `path:"domain"`
 }
 
+// DomainAct acts on one.
+type DomainAct struct {
+	Account int64  `path:"account" doc:"account number"`
+	Domain  string `path:"domain"`
+	IfMatch string `header:"If-Match" doc:"ETag that it must still have"`
+}
+
 // DomainIn names a new one.
 type DomainIn struct {
 	Account int64  `path:"account" doc:"account number"`
@@ -51,6 +60,7 @@ type DomainChange struct {
 	Account int64  `path:"account" doc:"account number"`
 	Domain  string `path:"domain"`
 	Senders string `json:"senders_group" doc:"a group's id, empty for whoever has an address in the domain"`
+	IfMatch string `header:"If-Match" doc:"ETag that it must still have"`
 }
 
 // DKIMKeyPath names a key.
@@ -58,6 +68,7 @@ type DKIMKeyPath struct {
 	Account  int64  `path:"account" doc:"account number"`
 	Domain   string `path:"domain"`
 	Selector string `path:"selector"`
+	IfMatch  string `header:"If-Match" doc:"ETag that the domain must still have"`
 }
 
 const domains = "/api/v1/accounts/{account}/domains"
@@ -71,12 +82,12 @@ var (
 	GetDomain = Operation[DomainPath, Domain]{Spec{ID: "getDomain", Method: http.MethodGet, Path: domains + "/{domain}", Tag: "Domains",
 		Summary: "A domain with the records that it should have", Who: SignedIn, Right: "settings"}}
 	CheckDomain = Operation[DomainPath, Domain]{Spec{ID: "checkDomain", Method: http.MethodPost, Path: domains + "/{domain}/check", Tag: "Domains",
-		Summary: "Look at DNS now", Who: SignedIn, Right: "settings", Fails: []int{409}}}
+		Summary: "Look at DNS now", Who: SignedIn, Right: "settings", Fails: []int{409}, Retry: true}}
 	ChangeDomain = Operation[DomainChange, Domain]{Spec{ID: "changeDomain", Method: http.MethodPatch, Path: domains + "/{domain}", Tag: "Domains",
 		Summary: "Say who may send under a domain", Who: SignedIn, Right: "settings"}}
-	RemoveDomain = Operation[DomainPath, None]{Spec{ID: "removeDomain", Method: http.MethodDelete, Path: domains + "/{domain}", Tag: "Domains",
+	RemoveDomain = Operation[DomainAct, None]{Spec{ID: "removeDomain", Method: http.MethodDelete, Path: domains + "/{domain}", Tag: "Domains",
 		Summary: "Take a domain from the account; its keys are destroyed", Who: SignedIn, Right: "settings"}}
-	MakeDKIMKey = Operation[DomainPath, Domain]{Spec{ID: "makeDkimKey", Method: http.MethodPost, Path: domains + "/{domain}/keys", Tag: "Domains",
+	MakeDKIMKey = Operation[DomainAct, Domain]{Spec{ID: "makeDkimKey", Method: http.MethodPost, Path: domains + "/{domain}/keys", Tag: "Domains",
 		Summary: "Make a signing key; it signs once DNS has its record", Who: SignedIn, Right: "settings", Status: http.StatusCreated, Fails: []int{409}, Retry: true}}
 	RemoveDKIMKey = Operation[DKIMKeyPath, None]{Spec{ID: "removeDkimKey", Method: http.MethodDelete, Path: domains + "/{domain}/keys/{selector}", Tag: "Domains",
 		Summary: "Destroy a signing key", Who: SignedIn, Right: "settings"}}

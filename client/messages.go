@@ -76,9 +76,9 @@ type LargeOffset struct {
 // Sending, by programs that seal for themselves.
 var (
 	RegisterMessage = Operation[RegisterIn, Registered]{Spec{ID: "registerMessage", Method: http.MethodPost, Path: "/api/v1/messages", Tag: "Sealing",
-		Summary: "Register an envelope that was sealed by the caller", Who: SignedIn, Right: ScopeSend, Fails: []int{409}, MaxBody: 4 << 20}}
+		Summary: "Register an envelope that was sealed by the caller", Who: SignedIn, Right: ScopeSend, Fails: []int{409}, MaxBody: 4 << 20, Retry: true}}
 	NewLarge = Operation[LargeIn, Large]{Spec{ID: "newLarge", Method: http.MethodPost, Path: "/api/v1/large", Tag: "Sealing",
-		Summary: "Begin a large file", Note: "See docs/reference/large-files.md.", Who: SignedIn}}
+		Summary: "Begin a large file", Note: "See docs/reference/large-files.md.", Who: SignedIn, Retry: true}}
 	GetLarge = Operation[LargeID, Large]{Spec{ID: "getLarge", Method: http.MethodGet, Path: "/api/v1/large/{id}", Tag: "Sealing",
 		Summary: "How far a large file has come", Who: SignedIn}}
 	AppendLarge = Operation[LargePart, LargeOffset]{Spec{ID: "appendLarge", Method: http.MethodPatch, Path: "/api/v1/large/{id}", Tag: "Sealing",

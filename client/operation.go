@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -81,6 +82,7 @@ type Param struct {
 	Index    int // of the field
 	Doc      string
 	Enum     []string
+	Max      int // of a number of at least 1; 0: none is said
 	Required bool
 }
 
@@ -92,6 +94,12 @@ func Params(in reflect.Type) []Param {
 		p := Param{Type: f.Type, Index: i, Doc: f.Tag.Get("doc")}
 		if e := f.Tag.Get("enum"); e != "" {
 			p.Enum = strings.Split(e, ",")
+		}
+		if m := f.Tag.Get("max"); m != "" {
+			var err error
+			if p.Max, err = strconv.Atoi(m); err != nil {
+				panic(fmt.Sprintf("client: field %s of %s: %v", f.Name, in, err))
+			}
 		}
 		for _, place := range []Place{InPath, InQuery, InHeader} {
 			if name := f.Tag.Get(string(place)); name != "" {

@@ -58,7 +58,7 @@ type ListSentIn struct {
 	From   Time   `query:"from" doc:"sealed from then on"`
 	Until  Time   `query:"until" doc:"sealed before then"`
 	After  string `query:"after" doc:"next of the page before"`
-	Limit  int    `query:"limit" doc:"1 to 200, 50 unless said"`
+	Limit  int    `query:"limit" max:"200" doc:"1 to 200, 50 unless said"`
 }
 
 // MessagePath names a message.
@@ -104,13 +104,13 @@ var (
 	GetSent = Operation[MessagePath, SentMessage]{Spec{ID: "getSent", Method: http.MethodGet, Path: messages + "/{message}", Tag: "Messages",
 		Summary: "One message that the caller has sent", Who: SignedIn, Right: ScopeSend}}
 	LockSent = Operation[LockIn, Acted]{Spec{ID: "lockSent", Method: http.MethodPost, Path: messages + "/{message}/lock", Tag: "Messages",
-		Summary: "Let nobody open it for now", Who: SignedIn, Right: ScopeSend, Fails: []int{410}}}
+		Summary: "Let nobody open it for now", Who: SignedIn, Right: ScopeSend, Fails: []int{410}, Retry: true}}
 	UnlockSent = Operation[ActIn, Acted]{Spec{ID: "unlockSent", Method: http.MethodPost, Path: messages + "/{message}/unlock", Tag: "Messages",
-		Summary: "Let it be opened again", Who: SignedIn, Right: ScopeSend, Fails: []int{410}}}
+		Summary: "Let it be opened again", Who: SignedIn, Right: ScopeSend, Fails: []int{410}, Retry: true}}
 	ExpireSent = Operation[ActIn, Acted]{Spec{ID: "expireSent", Method: http.MethodPost, Path: messages + "/{message}/expire", Tag: "Messages",
-		Summary: "End it now; its keys are destroyed", Who: SignedIn, Right: ScopeSend}}
+		Summary: "End it now; its keys are destroyed", Who: SignedIn, Right: ScopeSend, Retry: true}}
 	RecallSent = Operation[ActIn, Acted]{Spec{ID: "recallSent", Method: http.MethodPost, Path: messages + "/{message}/recall", Tag: "Messages",
-		Summary: "Withdraw it; what waits is not sent, and its keys are destroyed", Who: SignedIn, Right: ScopeSend}}
+		Summary: "Withdraw it; what waits is not sent, and its keys are destroyed", Who: SignedIn, Right: ScopeSend, Retry: true}}
 	ResendSent = Operation[ResendIn, Acted]{Spec{ID: "resendSent", Method: http.MethodPost, Path: messages + "/{message}/resend", Tag: "Messages",
-		Summary: "Send one recipient the mail again", Who: SignedIn, Right: ScopeSend, Fails: []int{409, 410}}}
+		Summary: "Send one recipient the mail again", Who: SignedIn, Right: ScopeSend, Fails: []int{409, 410}, Retry: true}}
 )

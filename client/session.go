@@ -15,7 +15,7 @@ type Server struct {
 // Session is what a person or a visitor is known by. Keep the token like a password.
 type Session struct {
 	Token     string       `json:"token"`
-	Scope     string       `json:"scope" enum:"visitor,second,mailbox,set-password,full" doc:"second: a second factor is still to be proved; mailbox: an administrator set the password, and a mailed code is still to be typed, in the browser; set-password: a temporary password is still to be replaced, in the browser"`
+	Scope     string       `json:"scope" enum:"visitor,second,mailbox,set-password,set-second,full" doc:"second: a second factor is still to be proved; mailbox: an administrator set the password, and a mailed code is still to be typed, in the browser; set-password: a temporary password is still to be replaced, in the browser; set-second: a second factor is required, and to be set up in the browser"`
 	ExpiresAt Time         `json:"expires_at"`
 	User      *SessionUser `json:"user,omitempty"`
 }

@@ -25,6 +25,7 @@ type TokenIn struct {
 	Name    string   `json:"name"`
 	Scopes  []string `json:"scopes" doc:"none that the caller does not have"`
 	Days    int      `json:"days" doc:"1 to 365"`
+	User    string   `json:"user,omitempty" doc:"id of whose it is to be, absent: the caller's; another's only at the command line of the service's host"`
 }
 
 // TokenPath names one.
@@ -37,7 +38,7 @@ type TokenPath struct {
 type ListIn struct {
 	Account int64  `path:"account" doc:"account number"`
 	After   string `query:"after" doc:"next of the page before"`
-	Limit   int    `query:"limit" doc:"1 to 500, 50 unless said"`
+	Limit   int    `query:"limit" max:"500" doc:"1 to 500, 50 unless said"`
 }
 
 const tokens = "/api/v1/accounts/{account}/tokens"

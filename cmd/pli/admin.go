@@ -15,15 +15,20 @@ import (
 	"github.com/pli-mail/pli/internal/fault"
 	"github.com/pli-mail/pli/internal/id"
 	"github.com/pli-mail/pli/internal/server"
-	"github.com/pli-mail/pli/internal/store"
 )
 
 // operator is what an administration command works with: the services on the
 // database of the configuration, beside a server that may be running.
 type operator struct {
-	*app
+	speaker
 	*server.Parts
 	actor account.Actor
+	conf  server.Config
+}
+
+// speaker tells people what a command did.
+type speaker struct {
+	*app
 	quiet bool
 }
 
@@ -32,47 +37,72 @@ type adminFlags struct {
 	config *string
 	format format
 	quiet  bool
+	remote remote
 }
 
 func (a *app) adminCommand() *cobra.Command {
 	var f adminFlags
-	c := a.group("admin", "admin", a.adminAccount(&f), a.adminOperator(&f), a.adminDomain(&f), a.adminUpstream(&f), a.adminRules(&f), a.adminUser(&f), a.adminGroup(&f), a.adminRequest(&f), a.adminToken(&f), a.adminOutbox(&f), a.adminAudit(&f), a.adminReport(&f), a.adminClock(&f))
+	c := a.group("admin", "admin",
+		a.adminSite(&f), a.adminAccount(&f), a.adminBranding(&f), a.adminOperator(&f), a.adminDomain(&f), a.adminUpstream(&f),
+		a.adminRules(&f), a.adminUser(&f), a.adminGroup(&f), a.adminInvitation(&f), a.adminImport(&f),
+		a.adminMessage(&f), a.adminRequest(&f), a.adminToken(&f), a.adminWebhook(&f), a.adminOutbox(&f), a.adminAudit(&f),
+		a.adminReport(&f), a.adminClock(&f), a.adminSystem(&f), a.adminSupport(&f), a.adminJob(&f),
+	)
 	f.config = a.configFlag(c)
+	a.remoteFlags(c, &f.remote)
 	f.format.flags(a, c)
 	c.PersistentFlags().BoolVarP(&f.quiet, "quiet", "q", false, a.t("cli.flag.quiet"))
+	a.complete(&f, c)
 	return c
 }
 
-// act makes the run function of a command: it opens the services, lets fn use
-// them, and closes them. Mails that fn causes are sent by the running server.
+// act makes the run function of a command that only the service's host has: it
+// opens the services, lets fn use them, and closes them. Mails that fn causes are
+// sent by the running server.
 func (a *app) act(f *adminFlags, fn func(ctx context.Context, o *operator, args []string) error) func(*cobra.Command, []string) error {
 	return func(cmd *cobra.Command, args []string) error {
 		ctx := cmd.Context()
 		if _, err := f.format.choose(a.stdout); err != nil {
 			return err
 		}
-		conf, err := a.loadConfig(*f.config)
-		if err != nil {
-			return err
-		}
-		// A path that is wrong must not become a new, empty database.
-		if file, ok := strings.CutPrefix(conf.Database, "sqlite:"); ok {
-			if _, err := os.Stat(file); err != nil {
-				return a.noDatabase(file, err)
+		if cmd.Flag("server") != nil {
+			at, err := a.where(cmd, f.remote)
+			if err != nil {
+				return err
+			}
+			if at.server != "" {
+				no := usage("cli.remote.host", "command", cmd.CommandPath(), "server", at.server)
+				no.hints = []string{a.t("cli.remote.hosthint", "command", cmd.CommandPath())}
+				return no
 			}
 		}
-		parts, err := server.Open(ctx, server.Config{Config: conf, Catalogue: a.catalogue, Version: version,
-			Log: slog.New(slog.NewTextHandler(a.stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))})
-		if err != nil {
-			return err
-		}
-		o := &operator{app: a, Parts: parts, actor: operatorActor(a), quiet: f.quiet}
-		err = o.nothingThere(ctx, cmd, args, fn(ctx, o, args))
-		if e := parts.Close(); err == nil {
-			err = e
-		}
+		return a.onHost(cmd, f, func(o *operator) error { return o.nothingThere(ctx, cmd, args, fn(ctx, o, args)) })
+	}
+}
+
+// onHost opens the services of this host's configuration for fn, and closes them.
+func (a *app) onHost(cmd *cobra.Command, f *adminFlags, fn func(o *operator) error) error {
+	conf, err := a.loadConfig(*f.config)
+	if err != nil {
 		return err
 	}
+	// A path that is wrong must not become a new, empty database.
+	if file, ok := strings.CutPrefix(conf.Database, "sqlite:"); ok {
+		if _, err := os.Stat(file); err != nil {
+			return a.noDatabase(file, err)
+		}
+	}
+	c := server.Config{Config: conf, Catalogue: a.catalogue, Version: version,
+		Log: slog.New(slog.NewTextHandler(a.stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))}
+	parts, err := server.Open(cmd.Context(), c)
+	if err != nil {
+		return err
+	}
+	err = fn(&operator{speaker: speaker{a, f.quiet}, Parts: parts, actor: operatorActor(a), conf: c})
+	if e := parts.Close(); err == nil {
+		err = e
+	}
+	return err
 }
 
 func (a *app) noDatabase(file string, err error) error {
@@ -98,7 +128,7 @@ func (a *app) operatorName() string {
 }
 
 // say tells what was done, on standard error: standard output is for data.
-func (o *operator) say(key string, pairs ...any) {
+func (o speaker) say(key string, pairs ...any) {
 	if !o.quiet {
 		o.tell(key, pairs...)
 	}
@@ -113,27 +143,7 @@ func number(s string) (int64, error) {
 	return n, nil
 }
 
-// user finds a user of an account by address.
-func (o *operator) user(ctx context.Context, account, address string) (int64, account.UserView, error) {
-	n, err := number(account)
-	if err != nil {
-		return 0, noUser, err
-	}
-	u, err := o.Accounts.UserByAddress(ctx, o.actor, n, address)
-	if fault.Is(err, fault.NotFound) {
-		if _, known := o.Accounts.Account(ctx, o.actor, n); known == nil {
-			f := failed("cli.nouser", "email", address, "number", n)
-			f.code = exitNotFound
-			return n, u, f
-		}
-		err = o.noAccount(n)
-	}
-	return n, u, err
-}
-
-var noUser account.UserView
-
-func (o *operator) noAccount(n int64) error {
+func (o speaker) noAccount(n int64) error {
 	f := failed("cli.noaccount", "number", n)
 	f.code = exitNotFound
 	return f
@@ -159,25 +169,7 @@ func (o *operator) nothingThere(ctx context.Context, cmd *cobra.Command, args []
 	return f
 }
 
-// group finds a group by its name; the built-in one has a name in each language.
-func (o *operator) group(ctx context.Context, account, name string) (int64, store.Group, error) {
-	n, err := number(account)
-	if err != nil {
-		return 0, store.Group{}, err
-	}
-	g, err := o.Accounts.GroupNamed(ctx, o.actor, n, o.englishGroup(name))
-	if fault.Is(err, fault.NotFound) {
-		if _, known := o.Accounts.Account(ctx, o.actor, n); known != nil {
-			return n, g, o.noAccount(n)
-		}
-		f := failed("cli.nogroup", "name", name, "number", n)
-		f.code = exitNotFound
-		return n, g, f
-	}
-	return n, g, err
-}
-
-func (o *operator) englishGroup(name string) string {
+func (o speaker) englishGroup(name string) string {
 	for _, lang := range []string{"en", "fr"} {
 		if strings.EqualFold(name, o.catalogue.Printer(lang, nil).T("seed.admins")) {
 			return o.catalogue.Printer("en", nil).T("seed.admins")
@@ -186,23 +178,24 @@ func (o *operator) englishGroup(name string) string {
 	return name
 }
 
-// groupName is how a group is called in the reader's language.
-func (o *operator) groupName(g store.Group) string {
-	if g.Builtin {
-		return o.t("seed.admins")
-	}
-	return g.Name
-}
-
 // confirm asks before something is destroyed. Without a terminal the flag
 // --confirm must repeat the account number.
-func (o *operator) confirm(given string, n int64, question string) error {
+func (o speaker) confirm(given string, n int64, question string) error {
+	return o.ask(given, n, question, "cli.needsconfirm")
+}
+
+// confirmed is confirm of what can be undone.
+func (o speaker) confirmed(given string, n int64, question string) error {
+	return o.ask(given, n, question, "cli.needsnumber")
+}
+
+func (o speaker) ask(given string, n int64, question, otherwise string) error {
 	want := strconv.FormatInt(n, 10)
 	if given == want {
 		return nil
 	}
 	if given != "" || !isTerminal(o.stdin) {
-		return usage("cli.needsconfirm", "number", want)
+		return usage(otherwise, "number", want)
 	}
 	fmt.Fprintf(o.stderr, "%s %s ", question, o.t("cli.typenumber", "number", want))
 	line, err := o.readLine("")
@@ -217,7 +210,7 @@ func (o *operator) confirm(given string, n int64, question string) error {
 
 // temporary is a temporary password: read from standard input, or made here
 // and then to be shown once.
-func (o *operator) temporary(fromStdin bool) (password string, made bool, err error) {
+func (o speaker) temporary(fromStdin bool) (password string, made bool, err error) {
 	if !fromStdin {
 		return id.NewPassword(), true, nil
 	}

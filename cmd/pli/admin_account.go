@@ -5,42 +5,39 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/pli-mail/pli/client"
 	"github.com/pli-mail/pli/internal/account"
 )
 
 var accountColumns = []column{{"number", "cli.col.number"}, {"name", "cli.col.name"}, {"state", "cli.col.state"},
 	{"users", "cli.col.users"}, {"groups", "cli.col.groups"}, {"administrators", "cli.col.administrators"}, {"created_at", "cli.col.created"}}
 
-func addAccount(t *table, v account.AccountView) {
-	t.add(v.ID, v.Name, v.State, v.Users, v.Groups, v.Administrators, v.CreatedAt)
+func addAccount(t *table, v client.AccountInfo) {
+	t.add(v.Number, v.Name, v.State, count(v.Users), count(v.Groups), v.Administrators, v.CreatedAt.Time)
 }
 
 func (a *app) adminAccount(f *adminFlags) *cobra.Command {
-	list := a.command("list", "admin.account.list", "", a.exactly(), a.act(f, func(ctx context.Context, o *operator, _ []string) error {
+	list := a.command("list", "admin.account.list", "", a.exactly(), a.administer(f, func(ctx context.Context, o *administrator, _ []string) error {
 		t := &table{columns: accountColumns}
-		if err := pages(0, func(after string, n int) (int, string, error) {
-			p, err := o.Accounts.Accounts(ctx, o.actor, after, n)
-			for _, v := range p.Accounts {
-				addAccount(t, v)
-			}
-			return len(p.Accounts), p.Next, err
-		}); err != nil {
+		if err := every(ctx, 0, func(after string, n int) (client.Page[client.AccountInfo], error) {
+			return do(ctx, o, client.ListAccounts, client.ListAccountsIn{After: after, Limit: n})
+		}, func(v client.AccountInfo) { addAccount(t, v) }); err != nil {
 			return err
 		}
 		return o.write(t, f.format, false)
 	}))
-	show := a.command("show NUMBER", "admin.account.show", "", a.exactly("NUMBER"), a.act(f, func(ctx context.Context, o *operator, args []string) error {
+	show := a.command("show NUMBER", "admin.account.show", "", a.exactly("NUMBER"), a.administer(f, func(ctx context.Context, o *administrator, args []string) error {
 		n, err := number(args[0])
 		if err != nil {
 			return err
 		}
 		return o.showAccount(ctx, n, f.format)
 	}))
-	return a.group("account", "admin.account", list, show, a.accountCreate(f), a.accountState(f, "suspend"), a.accountState(f, "resume"), a.accountAddAdministrator(f), a.accountSettings(f))
+	return a.group("account", "admin.account", list, show, a.accountCreate(f), a.accountState(f, "suspend"), a.accountState(f, "resume"), a.accountUpdate(f), a.accountDelete(f), a.accountKeep(f), a.accountExport(f), a.accountAddAdministrator(f), a.accountSettings(f), a.accountLimits(f))
 }
 
-func (o *operator) showAccount(ctx context.Context, n int64, f format) error {
-	v, err := o.Accounts.Account(ctx, o.actor, n)
+func (o *administrator) showAccount(ctx context.Context, n int64, f format) error {
+	v, err := do(ctx, o, client.GetAccount, client.Account{Account: n})
 	if err != nil {
 		return err
 	}
@@ -50,28 +47,26 @@ func (o *operator) showAccount(ctx context.Context, n int64, f format) error {
 }
 
 func (a *app) accountCreate(f *adminFlags) *cobra.Command {
-	var (
-		n       account.NewAccount
-		domains []string
-	)
+	var n account.NewAccount
 	c := a.command("create NAME", "admin.account.create", "  pli admin account create \"Example Health\" --number 100042 --domain example.org",
 		a.exactly("NAME"), a.act(f, func(ctx context.Context, o *operator, args []string) error {
-			if err := areDomains(domains); err != nil {
-				return err
-			}
 			n.Name = args[0]
 			made, err := o.Accounts.CreateAccount(ctx, o.actor, n)
 			if err != nil {
 				return err
 			}
 			o.say("cli.account.created", "number", made.ID, "name", made.Name)
-			if err := o.addDomains(ctx, made.ID, domains); err != nil {
+			for _, d := range n.Domains {
+				o.say("cli.domain.added", "domain", d, "number", made.ID)
+			}
+			adm, err := o.administrator()
+			if err != nil {
 				return err
 			}
-			return o.showAccount(ctx, made.ID, f.format)
+			return adm.showAccount(ctx, made.ID, f.format)
 		}))
 	c.Flags().Int64Var(&n.Number, "number", 0, a.t("cli.account.number"))
-	c.Flags().StringArrayVar(&domains, "domain", nil, a.t("cli.account.domain"))
+	c.Flags().StringArrayVar(&n.Domains, "domain", nil, a.t("cli.account.domain"))
 	c.Flags().StringVar(&n.Language, "language", a.p.Lang, a.t("cli.account.language"))
 	c.Flags().StringVar(&n.TimeZone, "time-zone", "UTC", a.t("cli.account.timezone"))
 	c.Flags().IntVar(&n.ExpiryDays, "expiry-days", 30, a.t("cli.account.expiry"))
@@ -86,14 +81,14 @@ func (a *app) accountState(f *adminFlags, verb string) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		do := o.Accounts.SuspendAccount
+		do, said := o.Accounts.SuspendAccount, "cli.account.suspended"
 		if verb == "resume" {
-			do = o.Accounts.ResumeAccount
+			do, said = o.Accounts.ResumeAccount, "cli.account.resumed"
 		}
 		if err := do(ctx, o.actor, n); err != nil {
 			return err
 		}
-		o.say("cli.account."+verb+"d", "number", n)
+		o.say(said, "number", n)
 		return nil
 	}))
 }

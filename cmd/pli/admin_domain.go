@@ -2,98 +2,140 @@ package main
 
 import (
 	"context"
-	"fmt"
+	"errors"
+	"strings"
 
 	"github.com/spf13/cobra"
 
-	"github.com/pli-mail/pli/internal/account"
+	"github.com/pli-mail/pli/client"
 	"github.com/pli-mail/pli/internal/fault"
 	"github.com/pli-mail/pli/internal/mailaddr"
-	"github.com/pli-mail/pli/internal/store"
 )
 
 func (a *app) adminDomain(f *adminFlags) *cobra.Command {
-	list := a.command("list [NUMBER]", "admin.domain.list", "", a.exactly("[NUMBER]"), a.act(f, func(ctx context.Context, o *operator, args []string) error {
-		numbers, err := o.accountNumbers(ctx, args)
+	list := a.command("list [NUMBER]", "admin.domain.list", "", a.exactly("[NUMBER]"), a.administer(f, func(ctx context.Context, o *administrator, args []string) error {
+		numbers, err := o.accounts(ctx, args)
 		if err != nil {
 			return err
 		}
-		t := &table{columns: []column{{"domain", "cli.col.domain"}, {"account", "cli.col.account"}, {"created_at", "cli.col.created"}}}
+		t := &table{columns: []column{{"domain", "cli.col.domain"}, {"account", "cli.col.account"}, {"created_at", "cli.col.created"}, {"state", "cli.col.state"}}}
 		for _, n := range numbers {
 			if n == 0 {
 				continue // every domain is an account's
 			}
-			list, err := o.Accounts.Domains(ctx, o.actor, n)
-			if fault.Is(err, fault.NotFound) {
-				return o.noAccount(n)
-			}
+			p, err := do(ctx, o, client.ListDomains, client.Account{Account: n})
 			if err != nil {
 				return err
 			}
-			for _, d := range list {
-				t.add(d.Name, d.AccountID, d.CreatedAt)
+			for _, d := range p.Items {
+				t.add(d.Domain, n, d.CreatedAt.Time, d.State)
 			}
 		}
 		return o.write(t, f.format, false)
 	}))
 	add := a.command("add NUMBER DOMAIN", "admin.domain.add", "  pli admin domain add 100042 example.org", a.exactly("NUMBER", "DOMAIN"),
-		a.act(f, func(ctx context.Context, o *operator, args []string) error {
+		a.administer(f, func(ctx context.Context, o *administrator, args []string) error {
+			if o.host == nil { // from elsewhere it takes the record in DNS
+				return o.verifyDomain(ctx, f, args)
+			}
 			n, err := number(args[0])
 			if err != nil {
 				return err
 			}
-			return o.addDomain(ctx, n, args[1])
+			return o.host.addDomain(ctx, n, args[1])
 		}))
 	remove := a.command("remove NUMBER DOMAIN", "admin.domain.remove", "  pli admin domain remove 100042 example.org", a.exactly("NUMBER", "DOMAIN"),
-		a.act(f, func(ctx context.Context, o *operator, args []string) error {
+		a.administer(f, func(ctx context.Context, o *administrator, args []string) error {
 			n, err := number(args[0])
 			if err != nil {
 				return err
 			}
-			err = o.Accounts.RemoveDomain(ctx, o.actor, n, args[1])
-			if err != nil {
+			if _, err := do(ctx, o, client.RemoveDomain, client.DomainAct{Account: n, Domain: args[1]}); err != nil {
 				return o.domainGone(ctx, err, n, args[1])
 			}
 			o.say("cli.domain.removed", "domain", args[1], "number", n)
 			return nil
 		}))
 	verify := a.command("verify NUMBER DOMAIN", "admin.domain.verify", "  pli admin domain verify 100042 example.org", a.exactly("NUMBER", "DOMAIN"),
-		a.act(f, func(ctx context.Context, o *operator, args []string) error { return o.verifyDomain(ctx, f, args) }))
+		a.administer(f, func(ctx context.Context, o *administrator, args []string) error { return o.verifyDomain(ctx, f, args) }))
 	key := a.command("key NUMBER DOMAIN", "admin.domain.key", "", a.exactly("NUMBER", "DOMAIN"),
-		a.act(f, func(ctx context.Context, o *operator, args []string) error {
+		a.administer(f, func(ctx context.Context, o *administrator, args []string) error {
 			n, err := number(args[0])
 			if err != nil {
 				return err
 			}
-			d, err := o.Accounts.MakeDKIMKey(ctx, o.actor, n, args[1])
+			d, err := do(ctx, o, client.MakeDKIMKey, client.DomainAct{Account: n, Domain: args[1]})
 			if err != nil {
 				return o.domainGone(ctx, err, n, args[1])
 			}
 			return o.write(recordsOf(d), f.format, false)
 		}))
-	return a.group("domain", "admin.domain", list, add, verify, key, remove)
+	removeKey := a.command("remove-key NUMBER DOMAIN SELECTOR", "admin.domain.removekey", "", a.exactly("NUMBER", "DOMAIN", "SELECTOR"),
+		a.administer(f, func(ctx context.Context, o *administrator, args []string) error {
+			n, err := number(args[0])
+			if err != nil {
+				return err
+			}
+			_, err = do(ctx, o, client.RemoveDKIMKey, client.DKIMKeyPath{Account: n, Domain: args[1], Selector: args[2]})
+			if err == nil {
+				o.say("cli.domain.keyremoved", "selector", args[2], "domain", args[1])
+			}
+			return err
+		}))
+	return a.group("domain", "admin.domain", list, add, verify, key, removeKey, a.domainSenders(f), remove)
+}
+
+// domainSenders says who may send under a domain.
+func (a *app) domainSenders(f *adminFlags) *cobra.Command {
+	return a.command("senders NUMBER DOMAIN [GROUP]", "admin.domain.senders", "  pli admin domain senders 100042 example.org \"Press office\"", a.exactly("NUMBER", "DOMAIN", "[GROUP]"),
+		a.administer(f, func(ctx context.Context, o *administrator, args []string) error {
+			n, err := number(args[0])
+			if err != nil {
+				return err
+			}
+			in := client.DomainChange{Account: n, Domain: args[1]}
+			said := "cli.domain.anybody"
+			if len(args) > 2 {
+				_, g, err := o.group(ctx, args[0], args[2])
+				if err != nil {
+					return err
+				}
+				in.Senders, said = g.ID, "cli.domain.only"
+			}
+			if _, err := do(ctx, o, client.ChangeDomain, in); err != nil {
+				return o.domainGone(ctx, err, n, args[1])
+			}
+			o.say(said, "domain", args[1], "group", strings.Join(args[2:], ""))
+			return nil
+		}))
 }
 
 // verifyDomain claims a domain, unless the account has or claims it, looks at
 // DNS, and prints the records that it should have. While one is missing the
 // status is that of checks that found problems.
-func (o *operator) verifyDomain(ctx context.Context, f *adminFlags, args []string) error {
+func (o *administrator) verifyDomain(ctx context.Context, f *adminFlags, args []string) error {
 	n, err := number(args[0])
 	if err != nil {
 		return err
 	}
-	if _, err := o.Accounts.ClaimDomain(ctx, o.actor, n, args[1]); err != nil && !fault.HasKey(err, "dom.already") {
+	if _, err := do(ctx, o, client.ClaimDomain, client.DomainIn{Account: n, Domain: args[1]}); err != nil && !refused(err, "dom.already") {
 		return o.domainGone(ctx, err, n, args[1])
 	}
-	d, err := o.Accounts.CheckDomain(ctx, o.actor, n, args[1])
-	if err != nil {
+	at := client.DomainPath{Account: n, Domain: args[1]}
+	d, unasked := do(ctx, o, client.CheckDomain, at)
+	if err := unasked; refused(err, "dom.nodns") { // the records are known all the same
+		d, err = do(ctx, o, client.GetDomain, at)
+		if err != nil {
+			return err
+		}
+	} else if err != nil {
 		return o.domainGone(ctx, err, n, args[1])
 	}
-	if err := o.write(recordsOf(d), f.format, false); err != nil {
-		return err
+	if err := o.write(recordsOf(d), f.format, false); err != nil || unasked != nil {
+		return errors.Join(err, unasked)
 	}
-	if d.Claimed {
-		f := failed("dom.notyet", "domain", d.Name)
+	if d.State == "waiting" {
+		f := failed("dom.notyet", "domain", d.Domain)
 		f.code = exitProblems
 		return f
 	}
@@ -101,31 +143,20 @@ func (o *operator) verifyDomain(ctx context.Context, f *adminFlags, args []strin
 }
 
 // recordsOf are the records that a domain should have in DNS, and how they are.
-func recordsOf(d account.DomainView) *table {
+func recordsOf(d client.Domain) *table {
 	t := &table{columns: []column{{"record", "cli.col.record"}, {"name", "dom.rec.name"}, {"value", "dom.rec.value"}, {"state", "cli.col.state"}}}
-	add := func(what string, r account.DNSRecord, c store.DNSCheck) {
-		if r.Name != "" {
-			t.add(what, r.Name, r.Value, c.State)
-		}
+	for _, r := range d.Records {
+		t.add(r.For, r.Name, r.Value, r.State)
 	}
-	add("proof", d.Expects.Proof, d.Checks.Proof)
-	if d.Claimed {
-		return t
-	}
-	add("spf", d.Expects.SPF, d.Checks.SPF)
-	for _, r := range d.Expects.DKIM {
-		add("dkim", r, d.Checks.DKIM)
-	}
-	add("dmarc", d.Expects.DMARC, d.Checks.DMARC)
 	return t
 }
 
 // domainGone says which of account and domain is not there.
-func (o *operator) domainGone(ctx context.Context, err error, n int64, name string) error {
-	if !fault.Is(err, fault.NotFound) {
+func (o *administrator) domainGone(ctx context.Context, err error, n int64, name string) error {
+	if !missing(err) {
 		return err
 	}
-	if _, known := o.Accounts.Account(ctx, o.actor, n); known != nil {
+	if _, known := do(ctx, o, client.GetAccount, client.Account{Account: n}); missing(known) {
 		return o.noAccount(n)
 	}
 	f := failed("cli.nodomain", "domain", name, "number", n)
@@ -144,17 +175,6 @@ func (o *operator) addDomain(ctx context.Context, n int64, name string) error {
 		o.say("cli.domain.already", "domain", d.Name, "number", n)
 	default:
 		o.say("cli.domain.added", "domain", d.Name, "number", n)
-	}
-	return nil
-}
-
-// addDomains gives a new account its domains. If one cannot be had, the account
-// is there without it.
-func (o *operator) addDomains(ctx context.Context, n int64, names []string) error {
-	for _, name := range names {
-		if err := o.addDomain(ctx, n, name); err != nil {
-			return &hinted{err, []string{fmt.Sprintf("pli admin domain add %d %s", n, name)}}
-		}
 	}
 	return nil
 }

@@ -10,8 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/pli-mail/pli/internal/account"
-	"github.com/pli-mail/pli/internal/store"
+	"github.com/pli-mail/pli/client"
 )
 
 var importColumns = []column{{"line", "cli.col.line"}, {"verdict", "cli.col.verdict"}, {"email", "cli.col.email"}, {"name", "cli.col.name"}, {"error", "cli.col.error"}}
@@ -20,12 +19,12 @@ var importColumns = []column{{"line", "cli.col.line"}, {"verdict", "cli.col.verd
 const importPeriod = time.Second
 
 func (a *app) userImport(f *adminFlags) *cobra.Command {
-	var how account.Import
+	var how client.ImportIn
 	var group, onError string
 	var dry bool
 	c := a.command("import NUMBER FILE", "admin.user.import",
 		"  pli admin user import 100042 people.csv --dry-run\n  pli admin user import 100042 people.csv --invite --group \"Ward 3\"",
-		a.exactly("NUMBER", "FILE"), a.act(f, func(ctx context.Context, o *operator, args []string) error {
+		a.exactly("NUMBER", "FILE"), a.administer(f, func(ctx context.Context, o *administrator, args []string) error {
 			n, err := number(args[0])
 			if err != nil {
 				return err
@@ -33,34 +32,35 @@ func (a *app) userImport(f *adminFlags) *cobra.Command {
 			if onError != "skip" && onError != "abort" {
 				return usage("cli.import.onerror", "value", onError)
 			}
-			how.AllOr = onError == "abort"
+			how.Account, how.AllOrNothing = n, onError == "abort"
 			if group != "" {
 				_, g, err := o.group(ctx, args[0], group)
 				if err != nil {
 					return err
 				}
-				how.GroupID = g.ID
+				how.Group = g.ID
 			}
 			in := io.NopCloser(o.stdin)
 			how.File = "-"
 			if args[1] != "-" {
 				if in, err = os.Open(args[1]); err != nil {
-					return err
+					return notFound(err, args[1])
 				}
 				how.File = filepath.Base(args[1])
 			}
 			defer in.Close()
-			v, err := o.Accounts.CheckImport(ctx, o.actor, n, how, in)
+			how.Body = in
+			v, err := do(ctx, o, client.CheckImport, how)
 			if err != nil {
 				return err
 			}
-			bad := v.Counts[store.RowError]
-			o.say("cli.import.read", "create", v.Counts[store.RowCreate], "update", v.Counts[store.RowUpdate], "same", v.Counts[store.RowSame], "bad", bad)
+			at, bad := client.ImportPath{Account: n, Import: v.ID}, v.Rows.Error
+			o.say("cli.import.read", "create", v.Rows.Create, "update", v.Rows.Update, "same", v.Rows.Same, "exists", v.Rows.Exists, "bad", bad)
 			if dry {
-				if err := o.importRows(ctx, n, v.ID, f.format, ""); err != nil {
+				if err := o.importRows(ctx, at, f.format, ""); err != nil {
 					return err
 				}
-				if err := o.Accounts.CancelImport(ctx, o.actor, n, v.ID); err != nil {
+				if _, err := do(ctx, o, client.CancelImport, at); err != nil {
 					return err
 				}
 				if bad > 0 {
@@ -68,20 +68,20 @@ func (a *app) userImport(f *adminFlags) *cobra.Command {
 				}
 				return nil
 			}
-			if how.AllOr && bad > 0 {
-				if err := o.importRows(ctx, n, v.ID, f.format, store.RowError); err != nil {
+			if how.AllOrNothing && bad > 0 {
+				if err := o.importRows(ctx, at, f.format, "error"); err != nil {
 					return err
 				}
 				o.say("cli.import.aborted", "n", bad)
-				if err := o.Accounts.CancelImport(ctx, o.actor, n, v.ID); err != nil {
+				if _, err := do(ctx, o, client.CancelImport, at); err != nil {
 					return err
 				}
 				return quiet(exitProblems)
 			}
-			if err := o.Accounts.StartImport(ctx, o.actor, n, v.ID); err != nil {
+			if _, err := do(ctx, o, client.StartImport, at); err != nil {
 				return err
 			}
-			return o.runImport(ctx, n, v.ID, f.format)
+			return o.runImport(ctx, at, f.format)
 		}))
 	c.Flags().BoolVar(&dry, "dry-run", false, a.t("cli.import.dryrun"))
 	c.Flags().BoolVar(&how.Invite, "invite", false, a.t("cli.import.invite"))
@@ -91,16 +91,40 @@ func (a *app) userImport(f *adminFlags) *cobra.Command {
 	return c
 }
 
-// runImport goes on with an import, or watches a server that does, and says how
-// far it is. What is interrupted the server ends.
-func (o *operator) runImport(ctx context.Context, n int64, jobID string, f format) error {
+// runImport watches an import.
+func (o *administrator) runImport(ctx context.Context, at client.ImportPath, f format) error {
+	said := -1
+	return o.watch(ctx, at.Import, func() (bool, error) {
+		v, err := do(ctx, o, client.GetImport, at)
+		switch {
+		case err != nil:
+			return true, err
+		case v.State == "done":
+			o.say("ic.done", "n", v.Done, "m", v.Rows.Error+v.Rows.Exists+v.Failed)
+			return true, o.importRows(ctx, at, f, "error", "failed")
+		case v.State == "stopped":
+			return true, failed(v.Reason)
+		case v.Reason == "im.waits":
+			o.say("im.waits")
+			return true, quiet(exitLater)
+		case v.Done != said:
+			said = v.Done
+			o.say("cli.import.progress", "done", v.Done, "total", v.Total)
+		}
+		return false, nil
+	})
+}
+
+// watch looks at a job until it is over, and on this host goes on with it beside
+// the server that may do so. What is interrupted the server ends.
+func (o *administrator) watch(ctx context.Context, jobID string, look func() (over bool, err error)) error {
 	ended := make(chan error, 1)
 	work, stop := context.WithCancel(ctx)
 	defer func() { stop(); <-ended }()
 	go func() {
 		defer close(ended)
-		for work.Err() == nil {
-			more, err := o.Accounts.RunJobs(work)
+		for o.host != nil && work.Err() == nil {
+			more, err := o.host.Accounts.RunJob(work, jobID)
 			if err != nil && work.Err() == nil {
 				ended <- err
 				return
@@ -112,23 +136,11 @@ func (o *operator) runImport(ctx context.Context, n int64, jobID string, f forma
 				}
 			}
 		}
+		<-work.Done()
 	}()
-	for said := -1; ; {
-		v, err := o.Accounts.Import(ctx, o.actor, n, jobID)
-		switch {
-		case err != nil:
+	for {
+		if over, err := look(); over {
 			return err
-		case v.State == store.JobDone:
-			o.say("ic.done", "n", v.Done, "m", v.Counts[store.RowError]+v.Failed)
-			return o.importRows(ctx, n, jobID, f, store.RowError, store.RowFailed)
-		case v.State == store.JobStopped:
-			return failed(v.Reason)
-		case v.Reason == "im.waits":
-			o.say("im.waits")
-			return quiet(exitLater)
-		case v.Done != said:
-			said = v.Done
-			o.say("cli.import.progress", "done", v.Done, "total", v.Total)
 		}
 		select {
 		case <-ctx.Done():
@@ -141,33 +153,72 @@ func (o *operator) runImport(ctx context.Context, n int64, jobID string, f forma
 }
 
 // importRows writes the rows of an import that have one of these verdicts, "" for all.
-func (o *operator) importRows(ctx context.Context, n int64, jobID string, f format, verdicts ...string) error {
+func (o *administrator) importRows(ctx context.Context, at client.ImportPath, f format, verdicts ...string) error {
 	t := &table{columns: importColumns}
 	for _, verdict := range verdicts {
-		for after := 0; ; {
-			rows, err := o.Accounts.ImportRows(ctx, o.actor, n, jobID, verdict, after, 1000)
-			if err != nil {
-				return err
-			}
-			if len(rows) == 0 {
-				break
-			}
-			for _, row := range rows {
-				after = row.Line
-				said := ""
-				if row.Key != "" {
-					args := map[string]any{}
-					for k, x := range row.Args {
-						args[k] = x
-					}
-					said = o.p.Say(row.Key, args)
-				}
-				t.add(row.Line, row.Verdict, row.Address, strings.TrimSpace(row.FirstName+" "+row.LastName), said)
-			}
+		if err := every(ctx, 0, func(after string, n int) (client.Page[client.ImportRow], error) {
+			return do(ctx, o, client.ListImportRows, client.ImportRowsIn{Account: at.Account, Import: at.Import, Verdict: verdict, After: after, Limit: 1000})
+		}, func(row client.ImportRow) {
+			t.add(row.Line, row.Verdict, row.Email, strings.TrimSpace(row.FirstName+" "+row.LastName), row.Detail)
+		}); err != nil {
+			return err
 		}
 	}
 	if len(t.rows) == 0 {
 		return nil
 	}
 	return o.write(t, f, false)
+}
+
+// adminImport looks at imports that pli admin user import, or a page, began.
+func (a *app) adminImport(f *adminFlags) *cobra.Command {
+	columns := []column{{"id", "cli.col.id"}, {"file", "cli.col.file"}, {"state", "cli.col.state"}, {"total", "cli.col.rows"}, {"done", "cli.col.done"}, {"failed", "cli.col.failed"}, {"created_at", "cli.col.created"}, {"ended_at", "cli.col.ended"}}
+	add := func(t *table, v client.Import) {
+		t.add(v.ID, v.File, v.State, v.Total, v.Done, v.Failed, v.CreatedAt.Time, v.EndedAt.Time)
+	}
+	on := func(verb string, run func(ctx context.Context, o *administrator, at client.ImportPath) error) *cobra.Command {
+		return a.command(verb+" NUMBER ID", "admin.import."+verb, "", a.exactly("NUMBER", "ID"), a.administer(f, func(ctx context.Context, o *administrator, args []string) error {
+			n, err := number(args[0])
+			if err != nil {
+				return err
+			}
+			return run(ctx, o, client.ImportPath{Account: n, Import: args[1]})
+		}))
+	}
+	list := a.command("list NUMBER", "admin.import.list", "", a.exactly("NUMBER"), a.administer(f, func(ctx context.Context, o *administrator, args []string) error {
+		n, err := number(args[0])
+		if err != nil {
+			return err
+		}
+		t := &table{columns: columns}
+		if err := every(ctx, 0, func(after string, size int) (client.Page[client.Import], error) {
+			return do(ctx, o, client.ListImports, client.ListIn{Account: n, After: after, Limit: size})
+		}, func(v client.Import) { add(t, v) }); err != nil {
+			return err
+		}
+		return o.write(t, f.format, false)
+	}))
+	show := on("show", func(ctx context.Context, o *administrator, at client.ImportPath) error {
+		v, err := do(ctx, o, client.GetImport, at)
+		if err != nil {
+			return err
+		}
+		t := &table{columns: columns}
+		add(t, v)
+		return o.write(t, f.format, true)
+	})
+	rows := on("rows", func(ctx context.Context, o *administrator, at client.ImportPath) error {
+		return o.importRows(ctx, at, f.format, "")
+	})
+	rejected := on("rejected", func(ctx context.Context, o *administrator, at client.ImportPath) error {
+		return o.save(do(ctx, o, client.RejectedRows, at))
+	})
+	cancel := on("cancel", func(ctx context.Context, o *administrator, at client.ImportPath) error {
+		if _, err := do(ctx, o, client.CancelImport, at); err != nil {
+			return err
+		}
+		o.say("cli.import.cancelled")
+		return nil
+	})
+	return a.group("import", "admin.import", list, show, rows, rejected, cancel)
 }

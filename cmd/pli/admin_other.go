@@ -5,61 +5,53 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/pli-mail/pli/client"
 	"github.com/pli-mail/pli/internal/keyserver"
 	"github.com/pli-mail/pli/internal/store"
 )
 
 func (a *app) adminRequest(f *adminFlags) *cobra.Command {
-	list := a.command("list [NUMBER]", "admin.request.list", "", a.exactly("[NUMBER]"), a.act(f, func(ctx context.Context, o *operator, args []string) error {
-		numbers, err := o.accountNumbers(ctx, args)
+	list := a.command("list [NUMBER]", "admin.request.list", "", a.exactly("[NUMBER]"), a.administer(f, func(ctx context.Context, o *administrator, args []string) error {
+		numbers, err := o.accounts(ctx, args)
 		if err != nil {
 			return err
 		}
 		t := &table{columns: []column{{"id", "cli.col.id"}, {"account", "cli.col.account"}, {"email", "cli.col.email"}, {"name", "cli.col.name"}, {"right", "cli.col.right"}, {"reason", "cli.col.reason"}, {"created_at", "cli.col.created"}}}
 		for _, n := range numbers {
-			list, err := o.Accounts.Requests(ctx, o.actor, n)
+			p, err := do(ctx, o, client.ListAccessRequests, client.Account{Account: n})
 			if err != nil {
 				return err
 			}
-			for _, r := range list {
-				t.add(r.ID, n, r.User.DisplayAddress, r.User.Name(), r.Right, r.Reason, r.CreatedAt)
+			for _, r := range p.Items {
+				t.add(r.ID, n, r.Email, r.Name, r.Right, r.Reason, r.CreatedAt.Time)
 			}
 		}
 		return o.write(t, f.format, false)
 	}))
-	decide := func(verb, key string, grant bool) *cobra.Command {
-		var group string
-		c := a.command(verb+" ID", "admin.request."+verb, "", a.exactly("ID"), a.act(f, func(ctx context.Context, o *operator, args []string) error {
-			u, err := o.Accounts.DecideRequest(ctx, o.actor, args[0], grant, group)
-			if err != nil {
-				return err
-			}
-			o.say(key, "name", u.Name())
-			return nil
-		}))
-		if grant {
-			c.Flags().StringVar(&group, "group", "", a.t("cli.request.group"))
+	var group, word string
+	grant := a.command("grant ID", "admin.request.grant", "", a.exactly("ID"), a.administer(f, func(ctx context.Context, o *administrator, args []string) error {
+		d, err := do(ctx, o, client.GrantAccess, client.GrantIn{Request: args[0], Group: group, Word: word})
+		switch {
+		case err != nil:
+		case d.Right == store.RightAll:
+			o.say("adm.granted", "name", d.Name)
+		default:
+			o.say("adm.grantedgroup", "name", d.Name, "group", d.GroupName)
 		}
-		return c
-	}
-	return a.group("request", "admin.request", list, decide("grant", "adm.granted", true), decide("refuse", "adm.refused", false))
-}
-
-// accountNumbers is the account that was named; else all, and 0 for what is of none.
-func (o *operator) accountNumbers(ctx context.Context, args []string) ([]int64, error) {
-	if len(args) > 0 {
-		n, err := number(args[0])
-		return []int64{n}, err
-	}
-	out := []int64{0}
-	err := pages(0, func(after string, n int) (int, string, error) {
-		p, err := o.Accounts.Accounts(ctx, o.actor, after, n)
-		for _, v := range p.Accounts {
-			out = append(out, v.ID)
+		return err
+	}))
+	grant.Flags().StringVar(&group, "group", "", a.t("cli.request.group"))
+	refuse := a.command("refuse ID", "admin.request.refuse", "", a.exactly("ID"), a.administer(f, func(ctx context.Context, o *administrator, args []string) error {
+		d, err := do(ctx, o, client.RefuseAccess, client.RefuseIn{Request: args[0], Word: word})
+		if err == nil {
+			o.say("adm.refused", "name", d.Name)
 		}
-		return len(p.Accounts), p.Next, err
-	})
-	return out, err
+		return err
+	}))
+	for _, c := range []*cobra.Command{grant, refuse} {
+		c.Flags().StringVar(&word, "word", "", a.t("cli.request.word"))
+	}
+	return a.group("request", "admin.request", list, grant, refuse)
 }
 
 func (a *app) adminOutbox(f *adminFlags) *cobra.Command {

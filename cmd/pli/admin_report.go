@@ -2,20 +2,17 @@ package main
 
 import (
 	"context"
-	"time"
 
 	"github.com/spf13/cobra"
 
-	"github.com/pli-mail/pli/internal/account"
-	"github.com/pli-mail/pli/internal/fault"
-	"github.com/pli-mail/pli/internal/store"
+	"github.com/pli-mail/pli/client"
 )
 
 func (a *app) adminReport(f *adminFlags) *cobra.Command {
 	var days int
 	var month, by string
 	c := a.command("report NUMBER", "admin.report", "  pli admin report 100042 --days 90\n  pli admin report 100042 --month 2026-11 --by sender -o csv", a.exactly("NUMBER"),
-		a.act(f, func(ctx context.Context, o *operator, args []string) error {
+		a.administer(f, func(ctx context.Context, o *administrator, args []string) error {
 			return o.report(ctx, f, args[0], days, month, by)
 		}))
 	c.Flags().IntVar(&days, "days", 30, a.t("cli.flag.report_days"))
@@ -24,25 +21,16 @@ func (a *app) adminReport(f *adminFlags) *cobra.Command {
 	return c
 }
 
-func (o *operator) report(ctx context.Context, f *adminFlags, of string, days int, month, by string) error {
+func (o *administrator) report(ctx context.Context, f *adminFlags, of string, days int, month, by string) error {
 	n, err := number(of)
 	if err != nil {
 		return err
-	}
-	var first time.Time
-	if month != "" {
-		if first, err = account.ReportMonth(month); err != nil {
-			return err
-		}
 	}
 	names := map[string]string{"day": "rp.day", "sender": "rp.sender", "domain": "rp.domain"}
 	if names[by] == "" {
 		return usage("cli.usage.choice", "value", by, "choices", "day, sender, domain")
 	}
-	r, err := o.Accounts.Report(ctx, o.actor, n, days, first, account.MaxReportNames)
-	if fault.Is(err, fault.NotFound) {
-		return o.noAccount(n)
-	}
+	r, err := do(ctx, o, client.GetReport, client.ReportIn{Account: n, Days: days, Month: month})
 	if err != nil {
 		return err
 	}
@@ -50,10 +38,11 @@ func (o *operator) report(ctx context.Context, f *adminFlags, of string, days in
 	if by == "day" {
 		t.columns = append(t.columns, column{"invited", "rp.invited"}, column{"added", "rp.added"}, column{"first_sign_ins", "rp.activated"})
 		for _, d := range r.Days {
-			t.add(d.Day.Format(time.DateOnly), d.Messages, d.Recipients, d.Opened, d.Failed, d.Invited, d.Added, d.Activated)
+			x := d.Counts
+			t.add(d.Day, x.Messages, x.Recipients, x.Opened, x.Failed, x.Invited, x.Added, x.Activated)
 		}
 	}
-	for _, c := range map[string][]store.ReportCount{"sender": r.Senders, "domain": r.Domains}[by] {
+	for _, c := range map[string][]client.ReportNamed{"sender": r.Senders, "domain": r.Domains}[by] {
 		t.add(c.Name, c.Messages, c.Recipients, c.Opened, c.Failed)
 	}
 	return o.write(t, f.format, false)

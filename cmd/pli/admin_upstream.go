@@ -11,26 +11,24 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/pli-mail/pli/client"
 	"github.com/pli-mail/pli/internal/account"
 	"github.com/pli-mail/pli/internal/fault"
 )
 
 func (a *app) adminUpstream(f *adminFlags) *cobra.Command {
-	list := a.command("list NUMBER", "admin.upstream.list", "", a.exactly("NUMBER"), a.act(f, func(ctx context.Context, o *operator, args []string) error {
+	list := a.command("list NUMBER", "admin.upstream.list", "", a.exactly("NUMBER"), a.administer(f, func(ctx context.Context, o *administrator, args []string) error {
 		n, err := number(args[0])
 		if err != nil {
 			return err
 		}
-		rows, err := o.Accounts.Upstreams(ctx, o.actor, n)
-		if fault.Is(err, fault.NotFound) {
-			return o.noAccount(n)
-		}
+		p, err := do(ctx, o, client.ListUpstreams, client.Account{Account: n})
 		if err != nil {
 			return err
 		}
 		t := &table{columns: []column{{"name", "cli.col.name"}, {"kind", "cli.col.kind"}, {"value", "cli.col.value"}, {"forwards", "cli.col.forwards"}, {"created_at", "cli.col.created"}}}
-		for _, u := range rows {
-			t.add(u.Name, u.Kind, u.Value, u.Forwards, u.CreatedAt)
+		for _, u := range p.Items {
+			t.add(u.Name, u.Kind, u.Value, u.Forwards, u.CreatedAt.Time)
 		}
 		return o.write(t, f.format, false)
 	}))

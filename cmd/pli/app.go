@@ -126,7 +126,7 @@ func (a *app) root() *cobra.Command {
 	}})
 	root.AddCommand(
 		a.sealCommand(), a.openCommand(), a.signinCommand(), a.signoutCommand(),
-		a.demoCommand(), a.serveCommand(), a.setupCommand(), a.doctorCommand(), a.keyCommand(), a.adminCommand(), a.rulesCommand(), a.explainCommand(), a.auditCommand(), a.configCommand(),
+		a.demoCommand(), a.serveCommand(), a.setupCommand(), a.doctorCommand(), a.keyCommand(), a.backupCommand(), a.adminCommand(), a.rulesCommand(), a.explainCommand(), a.auditCommand(), a.configCommand(),
 		a.versionCommand(), a.completionCommand(), a.manCommand(),
 	)
 	return root
@@ -157,11 +157,11 @@ func (a *app) group(name, key string, subs ...*cobra.Command) *cobra.Command {
 }
 
 // exactly wants the named arguments, no more and no fewer. A name that ends
-// with … may be given more than once, one in brackets may be left out.
+// with …, in brackets or not, may be given more than once, one in brackets may be left out.
 func (a *app) exactly(names ...string) cobra.PositionalArgs {
 	most, least := len(names), 0
 	for _, n := range names {
-		if strings.HasSuffix(n, "…") {
+		if strings.HasSuffix(strings.TrimSuffix(n, "]"), "…") {
 			most = -1
 		}
 		if !strings.HasPrefix(n, "[") {

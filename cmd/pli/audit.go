@@ -5,7 +5,6 @@ import (
 	"context"
 	"crypto/ed25519"
 	"encoding/base64"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -16,6 +15,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/pli-mail/pli/client"
 	"github.com/pli-mail/pli/internal/account"
 	"github.com/pli-mail/pli/internal/audit"
 	"github.com/pli-mail/pli/internal/store"
@@ -28,8 +28,8 @@ const tailEvery = time.Second
 
 // auditFlags are the filters that the commands of the log have in common.
 type auditFlags struct {
-	actor, action, target, outcome, from, to string
-	since                                    time.Duration
+	actor, action, target, outcome, ip, from, to string
+	since                                        time.Duration
 }
 
 func (f *auditFlags) flags(a *app, c *cobra.Command) {
@@ -37,13 +37,14 @@ func (f *auditFlags) flags(a *app, c *cobra.Command) {
 	c.Flags().StringVar(&f.action, "action", "", a.t("cli.audit.action"))
 	c.Flags().StringVar(&f.target, "target", "", a.t("cli.audit.target"))
 	c.Flags().StringVar(&f.outcome, "outcome", "", a.t("cli.audit.outcome"))
+	c.Flags().StringVar(&f.ip, "ip", "", a.t("cli.audit.ip"))
 	c.Flags().StringVar(&f.from, "from", "", a.t("cli.audit.from"))
 	c.Flags().StringVar(&f.to, "to", "", a.t("cli.audit.to"))
 	c.Flags().DurationVar(&f.since, "since", 0, a.t("cli.audit.since"))
 }
 
 func (f *auditFlags) query(now time.Time) (q account.AuditQuery, err error) {
-	q = account.AuditQuery{Actor: f.actor, Action: f.action, Target: f.target, Outcome: f.outcome}
+	q = account.AuditQuery{Actor: f.actor, Action: f.action, Target: f.target, Outcome: f.outcome, Origin: f.ip}
 	if f.outcome != "" && f.outcome != store.Done && f.outcome != store.Refused {
 		return q, usage("cli.usage.choice", "value", f.outcome, "choices", store.Done+", "+store.Refused)
 	}
@@ -84,26 +85,32 @@ func (a *app) adminAudit(f *adminFlags) *cobra.Command {
 		o.say("cli.audit.accepted", "seen", seen, "has", has)
 		return nil
 	}))
-	return a.group("audit", "admin.audit", a.auditList(f), a.auditTail(f), a.auditShow(f), a.auditExport(f), accept)
+	return a.group("audit", "admin.audit", a.auditList(f), a.auditTail(f), a.auditShow(f), a.auditExport(f), a.auditExportAll(f), accept)
 }
 
 func (a *app) auditList(f *adminFlags) *cobra.Command {
 	var limit int
 	var filter auditFlags
-	list := a.command("list [NUMBER]", "admin.audit.list", "  pli admin audit list --since 24h --outcome refused\n  pli admin audit list 100042 --actor ana@example.org", a.exactly("[NUMBER]"), a.act(f, func(ctx context.Context, o *operator, args []string) error {
-		q, err := filter.query(o.DB.Now())
+	list := a.command("list [NUMBER]", "admin.audit.list", "  pli admin audit list --since 24h --outcome refused\n  pli admin audit list 100042 --actor ana@example.org", a.exactly("[NUMBER]"), a.administer(f, func(ctx context.Context, o *administrator, args []string) error {
+		q, err := filter.query(time.Now())
 		if err != nil {
 			return err
 		}
 		t := &table{columns: auditColumns}
-		if err := pages(limit, func(after string, n int) (int, string, error) {
-			q.Older = after
-			log, err := o.readAudit(ctx, args, q, n)
-			for _, r := range log.Records {
-				t.add(o.auditRow(r)...)
+		if len(args) == 0 && o.host != nil {
+			if err := o.host.siteAudit(ctx, t, q, limit); err != nil {
+				return err
 			}
-			return len(log.Records), log.Older, err
-		}); err != nil {
+			return o.write(t, f.format, false)
+		}
+		n, err := o.auditOf(ctx, args)
+		if err != nil {
+			return err
+		}
+		if err := every(ctx, limit, func(after string, size int) (client.Page[client.AuditEvent], error) {
+			return do(ctx, o, client.ListAudit, client.AuditIn{Account: n, Actor: q.Actor, Action: q.Action, Target: q.Target, Outcome: q.Outcome, Origin: q.Origin,
+				From: client.Time{Time: q.From}, To: client.Time{Time: q.To}, After: after, Limit: size})
+		}, func(e client.AuditEvent) { t.add(eventRow(e)...) }); err != nil {
 			return err
 		}
 		return o.write(t, f.format, false)
@@ -113,16 +120,42 @@ func (a *app) auditList(f *adminFlags) *cobra.Command {
 	return list
 }
 
-// readAudit reads the log of the account that was named, 0 being of none; else all.
-func (o *operator) readAudit(ctx context.Context, args []string, q account.AuditQuery, limit int) (account.AuditLog, error) {
-	if len(args) == 0 {
-		return o.Accounts.ReadSiteAudit(ctx, o.actor, q, limit)
+// siteAudit reads the log of all accounts, which only this host has.
+func (o *operator) siteAudit(ctx context.Context, t *table, q account.AuditQuery, limit int) error {
+	return pages(limit, func(after string, n int) (int, string, error) {
+		q.Older = after
+		log, err := o.Accounts.ReadSiteAudit(ctx, o.actor, q, n)
+		for _, r := range log.Records {
+			t.add(o.auditRow(r)...)
+		}
+		return len(log.Records), log.Older, err
+	})
+}
+
+// auditOf is the account that was named, 0 being of none; else the caller's.
+func (o *administrator) auditOf(ctx context.Context, args []string) (int64, error) {
+	if len(args) > 0 {
+		return orNone(args[0])
 	}
-	n, err := orNone(args[0])
+	own, err := o.accounts(ctx, nil)
 	if err != nil {
-		return account.AuditLog{}, err
+		return 0, err
 	}
-	return o.Accounts.ReadAudit(ctx, o.actor, n, q, limit)
+	if len(own) == 0 {
+		return 0, usage("cli.usage.missing", "name", "NUMBER")
+	}
+	return own[0], nil
+}
+
+func eventRow(e client.AuditEvent) []any {
+	var of, seq any // nothing, for what belongs to no account or has no place yet
+	if e.Account != 0 {
+		of = e.Account
+	}
+	if e.Seq != 0 {
+		seq = e.Seq
+	}
+	return []any{e.ID, e.At.Time, e.Sentence, e.Actor, e.Action, e.Target, e.Outcome, e.Origin, seq, of}
 }
 
 // orNone reads an account number, or 0 for what belongs to no account.
@@ -195,22 +228,22 @@ func (a *app) auditTail(f *adminFlags) *cobra.Command {
 }
 
 func (a *app) auditShow(f *adminFlags) *cobra.Command {
-	return a.command("show NUMBER EVENT", "admin.audit.show", "", a.exactly("NUMBER", "EVENT"), a.act(f, func(ctx context.Context, o *operator, args []string) error {
+	return a.command("show NUMBER EVENT", "admin.audit.show", "", a.exactly("NUMBER", "EVENT"), a.administer(f, func(ctx context.Context, o *administrator, args []string) error {
 		n, err := orNone(args[0])
 		if err != nil {
 			return err
 		}
-		r, _, err := o.Accounts.AuditEvent(ctx, o.actor, n, args[1])
+		e, err := do(ctx, o, client.GetAudit, client.AuditPath{Account: n, Event: args[1]})
 		if err != nil {
 			return err
 		}
 		t := &table{columns: append(slices.Clone(auditColumns), column{"detail", "cli.col.detail"}, column{"hash", "cli.col.hash"})}
 		var detail []string
-		for name, value := range r.Detail {
+		for name, value := range e.Detail {
 			detail = append(detail, name+"="+value)
 		}
 		slices.Sort(detail)
-		t.add(append(o.auditRow(r), detail, hex.EncodeToString(r.Digest))...)
+		t.add(append(eventRow(e), detail, e.Hash)...)
 		return o.write(t, f.format, true)
 	}))
 }
@@ -218,11 +251,31 @@ func (a *app) auditShow(f *adminFlags) *cobra.Command {
 func (a *app) auditExport(f *adminFlags) *cobra.Command {
 	var format string
 	var filter auditFlags
-	export := a.command("export NUMBER", "admin.audit.export", "  pli admin audit export 100042 --format jsonl > log.jsonl", a.exactly("NUMBER"), a.act(f, func(ctx context.Context, o *operator, args []string) error {
+	export := a.command("export NUMBER", "admin.audit.export", "  pli admin audit export 100042 --format jsonl > log.jsonl", a.exactly("NUMBER"), a.administer(f, func(ctx context.Context, o *administrator, args []string) error {
 		n, err := orNone(args[0])
 		if err != nil {
 			return err
 		}
+		q, err := filter.query(time.Now())
+		if err != nil {
+			return err
+		}
+		if !slices.Contains(audit.Formats, format) {
+			return usage("cli.usage.choice", "value", format, "choices", strings.Join(audit.Formats, ", "))
+		}
+		return o.save(do(ctx, o, client.ExportAudit, client.AuditExportIn{Account: n, Format: format, Actor: q.Actor, Action: q.Action, Target: q.Target, Outcome: q.Outcome, Origin: q.Origin,
+			From: client.Time{Time: q.From}, To: client.Time{Time: q.To}}))
+	}))
+	export.Flags().StringVar(&format, "format", "jsonl", a.t("cli.audit.format"))
+	filter.flags(a, export)
+	return export
+}
+
+// auditExportAll exports the log of all accounts, which no account's tokens may.
+func (a *app) auditExportAll(f *adminFlags) *cobra.Command {
+	var format string
+	var filter auditFlags
+	export := a.command("export-all", "admin.audit.exportall", "  pli admin audit export-all --since 24h --format csv > log.csv", a.exactly(), a.act(f, func(ctx context.Context, o *operator, _ []string) error {
 		q, err := filter.query(o.DB.Now())
 		if err != nil {
 			return err
@@ -231,7 +284,7 @@ func (a *app) auditExport(f *adminFlags) *cobra.Command {
 		if err != nil {
 			return usage("cli.usage.choice", "value", format, "choices", strings.Join(audit.Formats, ", "))
 		}
-		next, head, err := o.Accounts.ExportAudit(ctx, o.actor, n, q, format)
+		next, err := o.Accounts.ExportSiteAudit(ctx, o.actor, q, format)
 		if err != nil {
 			return err
 		}
@@ -241,7 +294,7 @@ func (a *app) auditExport(f *adminFlags) *cobra.Command {
 				return err
 			}
 			if len(rows) == 0 {
-				return w.End(audit.HeadOf(head))
+				return w.End(audit.HeadOf(store.AuditHead{}))
 			}
 			if err := w.Write(rows); err != nil {
 				return err
@@ -370,7 +423,7 @@ func (a *app) verifyFile(file, text string) error {
 	if file != "-" {
 		f, err := os.Open(file)
 		if err != nil {
-			return err
+			return notFound(err, file)
 		}
 		in = f
 	}

@@ -15,11 +15,12 @@ import (
 	"strings"
 	"time"
 
+	"github.com/pli-mail/pli/client"
 	"github.com/pli-mail/pli/envelope"
 )
 
-// client speaks to one server's JSON API (docs/spec/api.md).
-type client struct {
+// connection speaks to one server's JSON API (docs/reference/openapi.json).
+type connection struct {
 	origin string
 	token  string // of a session; empty before there is one
 	lang   string
@@ -28,7 +29,7 @@ type client struct {
 
 // connect is a client of the server at origin, with the session that is kept
 // for it, if there is one. It sends nothing.
-func (a *app) connect(_ context.Context, server string) (*client, error) {
+func (a *app) connect(_ context.Context, server string) (*connection, error) {
 	origin, err := parseOrigin(server)
 	if err != nil {
 		return nil, err
@@ -37,7 +38,7 @@ func (a *app) connect(_ context.Context, server string) (*client, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &client{origin: origin, token: kept.Servers[origin].Token, lang: a.p.Lang, http: &http.Client{
+	return &connection{origin: origin, token: kept.Servers[origin].Token, lang: a.p.Lang, http: &http.Client{
 		Timeout: 2 * time.Minute,
 		// Another host must never get the token or a proof.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
@@ -46,7 +47,7 @@ func (a *app) connect(_ context.Context, server string) (*client, error) {
 
 // signedIn is a client with a session: of server, else of PLI_SERVER, else of
 // the server that was signed in to last.
-func (a *app) signedIn(ctx context.Context, server string) (*client, error) {
+func (a *app) signedIn(ctx context.Context, server string) (*connection, error) {
 	server, err := a.serverName(server)
 	if err != nil {
 		return nil, err
@@ -98,29 +99,8 @@ func parseOrigin(server string) (string, error) {
 	return origin, nil
 }
 
-// problem is an error as the server says it (RFC 9457).
-type problem struct {
-	Title  string `json:"title"`
-	Status int    `json:"status"`
-	Key    string `json:"key"`
-	Detail string `json:"detail"`
-	Fields []struct {
-		Name   string `json:"name"`
-		Detail string `json:"detail"`
-	} `json:"fields"`
-}
-
-func (p *problem) Error() string { return p.sentence() }
-
-func (p *problem) sentence() string {
-	if p.Detail != "" {
-		return p.Detail
-	}
-	return p.Title
-}
-
-// exit is the status that says the same as the HTTP status.
-func (p *problem) exit() int {
+// exitOf is the status that says the same as the HTTP status of a refusal.
+func exitOf(p *client.Problem) int {
 	switch p.Key {
 	case "code.wrong", "code.old", "code.none": // as a wrong password is: not let in
 		return exitNotAllowed
@@ -135,11 +115,11 @@ func (p *problem) exit() int {
 		return exitNotAllowed
 	case http.StatusNotFound:
 		return exitNotFound
-	case http.StatusConflict:
+	case http.StatusConflict, http.StatusPreconditionFailed:
 		return exitConflict
 	case http.StatusGone:
 		return exitClosed
-	case http.StatusUnprocessableEntity, http.StatusRequestEntityTooLarge, http.StatusBadRequest:
+	case http.StatusUnprocessableEntity, http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType, http.StatusBadRequest:
 		return exitUsage
 	case http.StatusTooManyRequests, http.StatusServiceUnavailable, http.StatusBadGateway, http.StatusGatewayTimeout:
 		return exitLater
@@ -148,7 +128,7 @@ func (p *problem) exit() int {
 }
 
 // call sends in as JSON and reads the answer into out; either may be nil.
-func (c *client) call(ctx context.Context, method, path string, in, out any) error {
+func (c *connection) call(ctx context.Context, method, path string, in, out any) error {
 	var body io.Reader
 	header := http.Header{}
 	if in != nil {
@@ -164,7 +144,7 @@ func (c *client) call(ctx context.Context, method, path string, in, out any) err
 
 // read sends a body of size bytes, -1 where that is known from its type, and
 // reads the answer into out, unless it is nil.
-func (c *client) read(ctx context.Context, method, path string, header http.Header, body io.Reader, size int64, out any) error {
+func (c *connection) read(ctx context.Context, method, path string, header http.Header, body io.Reader, size int64, out any) error {
 	r, err := c.send(ctx, method, path, header, body, size)
 	if err != nil {
 		return err
@@ -186,8 +166,8 @@ func (c *client) read(ctx context.Context, method, path string, header http.Head
 }
 
 // send sends a request and returns its answer, whose body the caller must close,
-// or a *problem.
-func (c *client) send(ctx context.Context, method, path string, header http.Header, body io.Reader, size int64) (*http.Response, error) {
+// or a *client.Problem.
+func (c *connection) send(ctx context.Context, method, path string, header http.Header, body io.Reader, size int64) (*http.Response, error) {
 	req, err := http.NewRequestWithContext(ctx, method, c.origin+path, body)
 	if err != nil {
 		return nil, err
@@ -219,8 +199,8 @@ func (c *client) send(ctx context.Context, method, path string, header http.Head
 	if err != nil {
 		return nil, fmt.Errorf("read answer of %s: %w", c.origin, err)
 	}
-	p := &problem{}
-	if json.Unmarshal(raw, p) != nil || p.sentence() == "" {
+	p := &client.Problem{}
+	if json.Unmarshal(raw, p) != nil || p.Error() == "" {
 		p.Title = r.Status
 	}
 	p.Status = r.StatusCode
@@ -243,7 +223,7 @@ func (i serverInfo) policy() uint32 {
 }
 
 // register gives the server its halves, and gets the seal and the references.
-func (c *client) register(ctx context.Context, s *sealed, f sealFlags) error {
+func (c *connection) register(ctx context.Context, s *sealed, f sealFlags) error {
 	type slotIn struct {
 		Slot    string `json:"slot"`
 		Address string `json:"address"`
@@ -301,18 +281,18 @@ func (c *client) register(ctx context.Context, s *sealed, f sealFlags) error {
 }
 
 // explain turns a refusal of the server into a failure of the program.
-func (c *client) explain(err error) error {
-	var p *problem
+func (c *connection) explain(err error) error {
+	var p *client.Problem
 	if !errors.As(err, &p) {
 		return err
 	}
 	if p.Status == http.StatusUnauthorized {
 		return notSignedIn(c.origin)
 	}
-	f := failed("cli.said", "sentence", p.sentence())
-	f.code, f.said = p.exit(), p.Key
+	f := failed("cli.said", "sentence", p.Error())
+	f.code, f.said = exitOf(p), p.Key
 	for _, x := range p.Fields {
-		if x.Detail != "" && x.Detail != p.sentence() {
+		if x.Detail != "" && x.Detail != p.Error() {
 			f.hints = append(f.hints, x.Detail)
 		}
 	}
@@ -334,14 +314,14 @@ type codeReader struct {
 
 // open proves that the envelope is held, proves the address with a mailed code
 // where the session has not, and gets the server's half.
-func (c *client) open(ctx context.Context, slot envelope.SlotID, pop [32]byte, code codeReader) (*released, error) {
+func (c *connection) open(ctx context.Context, slot envelope.SlotID, pop [32]byte, code codeReader) (*released, error) {
 	if c.token == "" {
 		if err := c.visit(ctx); err != nil {
 			return nil, c.explain(err)
 		}
 	}
 	ref, err := c.prove(ctx, slot, pop)
-	var p *problem
+	var p *client.Problem
 	if errors.As(err, &p) && p.Status == http.StatusUnauthorized { // the session that was kept has ended
 		if err = c.visit(ctx); err == nil {
 			ref, err = c.prove(ctx, slot, pop)
@@ -387,7 +367,7 @@ func (c *client) open(ctx context.Context, slot envelope.SlotID, pop [32]byte, c
 	return r, c.explain(err)
 }
 
-func (c *client) visit(ctx context.Context) error {
+func (c *connection) visit(ctx context.Context) error {
 	c.token = ""
 	var out struct {
 		Token string `json:"token"`
@@ -397,7 +377,7 @@ func (c *client) visit(ctx context.Context) error {
 	return err
 }
 
-func (c *client) prove(ctx context.Context, slot envelope.SlotID, pop [32]byte) (ref string, err error) {
+func (c *connection) prove(ctx context.Context, slot envelope.SlotID, pop [32]byte) (ref string, err error) {
 	var challenge struct {
 		Nonce string `json:"nonce"`
 	}
@@ -416,7 +396,7 @@ func (c *client) prove(ctx context.Context, slot envelope.SlotID, pop [32]byte) 
 	return out.Ref, err
 }
 
-func (c *client) release(ctx context.Context, slot envelope.SlotID) (*released, error) {
+func (c *connection) release(ctx context.Context, slot envelope.SlotID) (*released, error) {
 	var out struct {
 		S      string `json:"s"`
 		HH     string `json:"hh"`

@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -35,12 +36,14 @@ func demoOf(ts *testscript.TestScript, neg bool, args []string) {
 	out, err := cmd.StdoutPipe()
 	ts.Check(err)
 	ts.Check(cmd.Start())
-	ts.Defer(func() {
+	stop := sync.OnceFunc(func() {
 		cmd.Process.Signal(syscall.SIGTERM)
 		if err := cmd.Wait(); err != nil || !strings.Contains(log.String(), "kept in "+dir) {
 			ts.Fatalf("the demonstration ended with %v:\n%s", err, log.String())
 		}
 	})
+	ts.Defer(stop)
+	demos.Store(dir, stop)
 	line, err := bufio.NewReader(out).ReadString('\n')
 	if err != nil {
 		cmd.Wait()
@@ -66,12 +69,24 @@ func demoOf(ts *testscript.TestScript, neg bool, args []string) {
 		}
 	}
 	ts.Setenv("URL", said.URL)
+	ts.Setenv("PORT", said.URL[strings.LastIndexByte(said.URL, ':')+1:])
 	ts.Setenv("MAILBOX", said.MailboxURL)
 	ts.Setenv("PLI_CONFIG", dir+"/pli.toml")
 	ts.Setenv("ADMIN", said.Users[0].Email)
 	ts.Setenv("ADMIN_PASSWORD", said.Users[0].Password)
 	ts.Setenv("USER1", said.Users[1].Email)
 	ts.Setenv("USER1_PASSWORD", said.Users[1].Password)
+}
+
+var demos sync.Map // how to stop it, by its directory
+
+// stopDemo ends the demonstration of the script, whose data stay.
+func stopDemo(ts *testscript.TestScript, neg bool, _ []string) {
+	stop, ok := demos.Load(ts.MkAbs("demo"))
+	if neg || !ok {
+		ts.Fatalf("there is no demonstration to stop")
+	}
+	stop.(func())()
 }
 
 // What scripts read has its keys in this order.

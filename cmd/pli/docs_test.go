@@ -96,6 +96,51 @@ func TestHelpIsComplete(t *testing.T) {
 	}
 }
 
+// What the help says may be given more than once can be, and what it shows as an example can be typed.
+func TestArguments(t *testing.T) {
+	t.Parallel()
+	quoted := regexp.MustCompile(`"[^"]*"|'[^']*'`)
+	root, many := englishApp(t).root(), 0
+	var walk func(c *cobra.Command)
+	walk = func(c *cobra.Command) {
+		for _, sub := range c.Commands() {
+			walk(sub)
+		}
+		if c.Args == nil || c.HasSubCommands() {
+			return
+		}
+		words := strings.Fields(c.Use)[1:]
+		if n := len(words); n > 0 && !strings.Contains(c.Use, "--") && !strings.Contains(c.Use, " -") && strings.HasSuffix(strings.TrimSuffix(words[n-1], "]"), "…") {
+			many++
+			if err := c.Args(c, append(words, "one", "two")); err != nil {
+				t.Errorf("%s: more than one is refused: %v", c.CommandPath(), err)
+			}
+		}
+		for example := range strings.SplitSeq(strings.ReplaceAll(c.Example, "\\\n", ""), "\n") {
+			args, found := strings.CutPrefix(strings.TrimSpace(quoted.ReplaceAllString(example, "x")), c.CommandPath())
+			if !found {
+				continue
+			}
+			args, _, _ = strings.Cut(args, " > ")
+			args, _, _ = strings.Cut(args, " | ")
+			same, rest, err := root.Find(strings.Fields(c.CommandPath() + args)[1:])
+			if err != nil {
+				t.Errorf("%s: %v", example, err)
+				continue
+			}
+			if err := same.ParseFlags(rest); err != nil {
+				t.Errorf("%s: %v", example, err)
+			} else if err := same.Args(same, same.Flags().Args()); err != nil {
+				t.Errorf("%s: %v", example, err)
+			}
+		}
+	}
+	walk(root)
+	if many < 7 {
+		t.Errorf("only %d commands take several", many)
+	}
+}
+
 var (
 	markdownLink = regexp.MustCompile(`\]\(([^)\s]+)\)`)
 	heading      = regexp.MustCompile(`(?m)^#+ (.*)$`)

@@ -9,9 +9,11 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/pli-mail/pli/client"
 	"github.com/pli-mail/pli/internal/audit"
 	"github.com/pli-mail/pli/internal/config"
 	"github.com/pli-mail/pli/internal/fault"
+	"github.com/pli-mail/pli/internal/web"
 )
 
 // The exit statuses (docs/reference/commands).
@@ -122,6 +124,7 @@ func (a *app) explain(err error) (code int, sentence string, hints []string) {
 		problems *config.Problems
 		more     *hinted
 		older    *audit.RolledBack
+		answered *client.Problem
 	)
 	if errors.As(err, &more) {
 		defer func() { hints = append(hints, more.hints...) }()
@@ -142,13 +145,24 @@ func (a *app) explain(err error) (code int, sentence string, hints []string) {
 		}
 		for _, f := range shown.Fields {
 			if f.Key != shown.Key {
-				hints = append(hints, a.p.Say(f.Key, f.Args))
+				hints = append(hints, web.Say(a.p, f.Key, f.Args))
 			}
 		}
 		if shown.Kind == fault.Internal && shown.Unwrap() != nil {
 			return code, shown.Unwrap().Error(), hints
 		}
-		return code, a.p.Say(shown.Key, shown.Args), hints
+		return code, web.Say(a.p, shown.Key, shown.Args), hints
+	case errors.As(err, &answered):
+		code = exitOf(answered)
+		if answered.Key == "seed.nonexistent" {
+			code = exitNotFound // the input was good: what it names does not exist
+		}
+		for _, f := range answered.Fields {
+			if f.Key != answered.Key {
+				hints = append(hints, f.Detail)
+			}
+		}
+		return code, answered.Error(), hints
 	case errors.As(err, &older):
 		return exitProblems, a.t("cli.audit.rolledback", "file", older.Mark, "seen", older.Seen, "has", older.Has), []string{"pli admin audit accept"}
 	case errors.Is(err, fs.ErrPermission):

@@ -113,7 +113,7 @@ func (s *stand) open(list []found) {
 		}
 	})
 	for i, f := range list {
-		c := &client{origin: "http://" + s.site, token: tokens[i].Reveal(), lang: "en", http: http.DefaultClient}
+		c := &connection{origin: "http://" + s.site, token: tokens[i].Reveal(), lang: "en", http: http.DefaultClient}
 		plain, err := openAs(s.t.Context(), c, f.arrival)
 		switch {
 		case err != nil:
@@ -124,7 +124,7 @@ func (s *stand) open(list []found) {
 	}
 }
 
-func openAs(ctx context.Context, c *client, a *arrival) (string, error) {
+func openAs(ctx context.Context, c *connection, a *arrival) (string, error) {
 	e, err := envelope.Parse(bytes.NewReader(a.armor), maxPayload)
 	if err != nil {
 		return "", err

@@ -21,6 +21,7 @@ import (
 	"time"
 	"unicode"
 
+	"github.com/pli-mail/pli/client"
 	"github.com/pli-mail/pli/envelope"
 	"github.com/pli-mail/pli/internal/message"
 	"github.com/pli-mail/pli/internal/spool"
@@ -97,7 +98,7 @@ func (a *app) forget(done []*transfer) error {
 
 // attach adds files to the message in src: what the server's mail does not take
 // goes beside it. Without a server, server is nil, all of them are in it.
-func (a *app) attach(ctx context.Context, server *client, info serverInfo, src *source, paths []string) (*source, []*transfer, error) {
+func (a *app) attach(ctx context.Context, server *connection, info serverInfo, src *source, paths []string) (*source, []*transfer, error) {
 	var parts []message.Attachment
 	var beside []*transfer
 	left := info.Attachments
@@ -176,7 +177,7 @@ func (t *transfer) same(stat fs.FileInfo) bool {
 
 // upload sends a file's ciphertext, or what is missing of it. Where the line breaks,
 // or the server is gone, it asks again for a while; the next run goes on from there.
-func (a *app) upload(ctx context.Context, c *client, path string, stat fs.FileInfo) (*transfer, error) {
+func (a *app) upload(ctx context.Context, c *connection, path string, stat fs.FileInfo) (*transfer, error) {
 	path, err := filepath.Abs(path)
 	if err != nil {
 		return nil, err
@@ -193,7 +194,7 @@ func (a *app) upload(ctx context.Context, c *client, path string, stat fs.FileIn
 	if i := slices.IndexFunc(list, func(t *transfer) bool { return t.Origin == c.origin && t.Path == path && t.same(stat) }); i >= 0 {
 		t = list[i]
 		err := c.call(ctx, "GET", "/api/v1/large/"+t.ID, nil, &state)
-		var p *problem
+		var p *client.Problem
 		if errors.As(err, &p) && p.Status == http.StatusNotFound {
 			if err := a.forget([]*transfer{t}); err != nil {
 				return nil, err
@@ -227,7 +228,7 @@ func (a *app) upload(ctx context.Context, c *client, path string, stat fs.FileIn
 }
 
 // sendParts sends the ciphertext of f from offset at on.
-func (a *app) sendParts(ctx context.Context, c *client, t *transfer, f *os.File, at int64) error {
+func (a *app) sendParts(ctx context.Context, c *connection, t *transfer, f *os.File, at int64) error {
 	l, salt, err := t.large()
 	if err != nil {
 		return err
@@ -275,15 +276,15 @@ func (a *app) sendParts(ctx context.Context, c *client, t *transfer, f *os.File,
 
 // final reports whether a server has refused, so that asking again would not help.
 func final(err error) bool {
-	var p *problem
+	var p *client.Problem
 	return errors.As(err, &p) && p.Status < 500 && p.Status != http.StatusRequestTimeout && p.Status != http.StatusTooManyRequests
 }
 
 // again waits before the next try, after so many that failed one after the other.
 // It returns the error to end with where there is to be none. A refusal with the
 // key but is no end.
-func (a *app) again(ctx context.Context, c *client, fails int, err error, but string) (int, error) {
-	var p *problem
+func (a *app) again(ctx context.Context, c *connection, fails int, err error, but string) (int, error) {
+	var p *client.Problem
 	if final(err) && !(errors.As(err, &p) && p.Key == but) {
 		return fails, c.explain(err)
 	}
@@ -378,7 +379,7 @@ func safeFile(name string) string {
 // fetch gets a file beside the message, opens it, and puts it into dir, where
 // nothing is replaced. What has come stays in a hidden file until it is whole,
 // every byte of it verified, and is gone on with.
-func (a *app) fetch(ctx context.Context, c *client, slot envelope.SlotID, l envelope.Large, dir string) error {
+func (a *app) fetch(ctx context.Context, c *connection, slot envelope.SlotID, l envelope.Large, dir string) error {
 	path := filepath.Join(dir, safeFile(l.Name))
 	if _, err := os.Lstat(path); err == nil {
 		return exists(path)
@@ -416,7 +417,7 @@ func (a *app) fetch(ctx context.Context, c *client, slot envelope.SlotID, l enve
 // fetching is a file on its way from a server.
 type fetching struct {
 	app   *app
-	c     *client
+	c     *connection
 	path  string
 	name  string
 	fails int

@@ -106,7 +106,7 @@ func TestLargeTransferBreaks(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := &client{origin: server.URL, token: "t", lang: "en", http: server.Client()}
+	c := &connection{origin: server.URL, token: "t", lang: "en", http: server.Client()}
 	stat, err := os.Stat(path)
 	if err != nil {
 		t.Fatal(err)

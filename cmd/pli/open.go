@@ -161,7 +161,7 @@ type opening struct {
 	want *envelope.Record                              // the server's record, or nil
 	seal func(e *envelope.Envelope, ph [32]byte) error // the check that takes its place
 
-	client *client          // of the server that was asked, or nil
+	client *connection      // of the server that was asked, or nil
 	larges []envelope.Large // the files beside the message, once it has been read
 }
 

@@ -27,7 +27,7 @@ func TestScripts(t *testing.T) {
 			e.Setenv("PLI_CONFIG", e.WorkDir+"/pli.toml")
 			return nil
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"flip": flip, "mode": mode, "demo": demoOf, "opencode": openWithCode, "status": exits, "put": put, "bare": bare, "waitfor": waitFor},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"flip": flip, "mode": mode, "demo": demoOf, "stopdemo": stopDemo, "opencode": openWithCode, "status": exits, "put": put, "bare": bare, "waitfor": waitFor},
 	})
 }
 

@@ -2,12 +2,10 @@ package main
 
 import (
 	"context"
-	"io"
 
 	"github.com/spf13/cobra"
 
 	"github.com/pli-mail/pli/internal/mailaddr"
-	"github.com/pli-mail/pli/internal/message"
 	"github.com/pli-mail/pli/internal/policy"
 )
 
@@ -43,11 +41,18 @@ func (a *app) rulesCommand() *cobra.Command {
 				return t.run(r, func(mailaddr.Address) ([]string, error) { return nil, nil })
 			}
 			return a.act(&f, func(ctx context.Context, o *operator, _ []string) error {
-				set, err := o.rules(ctx, n, 0)
+				adm, err := o.administrator()
 				if err != nil {
 					return err
 				}
-				r, err := policy.Parse([]byte(set.Body))
+				set, err := adm.rules(ctx, n, 0)
+				if missing(err) {
+					return o.noAccount(n)
+				}
+				if err != nil {
+					return err
+				}
+				r, err := policy.Parse([]byte(set.Text))
 				if err != nil {
 					return a.badRules(err)
 				}
@@ -101,19 +106,11 @@ func (t *trial) run(r *policy.Rules, groups func(mailaddr.Address) ([]string, er
 		return err
 	}
 	defer src.Close()
-	x := message.NewIndexer()
-	in, err := src.Open()
+	facts, err := policy.ReadFacts(t.from, src.Open, groups)
 	if err != nil {
 		return err
 	}
-	size, err := io.Copy(x, in)
-	in.Close()
-	if err != nil {
-		return err
-	}
-	manifest, header := x.Finish()
-	c := r.Case(&policy.Facts{Sender: t.from, NullSender: t.from.IsZero(), Subject: manifest.Subject, Header: header, Size: size, Parts: manifest.Parts,
-		Groups: groups, Text: func(dst io.Writer, limit int64) error { return message.TextOf(dst, manifest, src.Open, limit) }})
+	c := r.Case(facts)
 	out := &table{columns: []column{{"recipient", "cli.col.to"}, {"action", "cli.col.action"}, {"why", "cli.col.why"}, {"number", "cli.col.rule"}}}
 	for _, to := range t.to {
 		d, err := c.Decide(to)

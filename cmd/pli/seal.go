@@ -114,7 +114,7 @@ func (a *app) seal(ctx context.Context, f sealFlags, name string) error {
 	if err != nil {
 		return err
 	}
-	var server *client
+	var server *connection
 	origin := f.origin
 	if f.keyFile == "" {
 		if server, err = a.signedIn(ctx, f.server); err != nil {

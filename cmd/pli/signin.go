@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
+	"github.com/pli-mail/pli/client"
 	"github.com/pli-mail/pli/internal/mailaddr"
 )
 
@@ -141,6 +142,11 @@ func (a *app) signin(ctx context.Context, server, address string, fromStdin bool
 		f.code = exitNotAllowed
 		return f
 	}
+	if out.Scope == "set-second" {
+		f := failed("cli.signin.second", "url", c.origin+"/signin")
+		f.code = exitNotAllowed
+		return f
+	}
 	if out.Scope == "set-password" {
 		f := failed("cli.signin.temporary", "url", c.origin+"/signin")
 		f.code = exitNotAllowed
@@ -160,10 +166,10 @@ func (a *app) signin(ctx context.Context, server, address string, fromStdin bool
 }
 
 // refusedSignIn says as the server does what was wrong, as a refusal.
-func (c *client) refusedSignIn(err error) error {
-	var p *problem
+func (c *connection) refusedSignIn(err error) error {
+	var p *client.Problem
 	if errors.As(err, &p) && (p.Status == 401 || p.Status == 422) {
-		f := failed("cli.said", "sentence", p.sentence())
+		f := failed("cli.said", "sentence", p.Error())
 		f.code = exitNotAllowed
 		return f
 	}
@@ -200,7 +206,7 @@ func (a *app) signoutCommand() *cobra.Command {
 		if err := a.saveSessions(kept); err != nil {
 			return err
 		}
-		var p *problem
+		var p *client.Problem
 		if told != nil && !(errors.As(told, &p) && p.Status == 401) {
 			return c.explain(told)
 		}

@@ -5,11 +5,15 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
 
 	"github.com/spf13/cobra"
+
+	"github.com/pli-mail/pli/internal/roster"
+	"github.com/pli-mail/pli/internal/store"
 )
 
 // format is how a command writes what it found.
@@ -59,6 +63,17 @@ type table struct {
 }
 
 func (t *table) add(values ...any) { t.rows = append(t.rows, values) }
+
+// count is a number that the service counts up to store.MaxCount: one more says
+// that there are more. In JSON it is that number.
+type count int
+
+func (n count) String() string {
+	if n > store.MaxCount {
+		return fmt.Sprintf(">%d", store.MaxCount)
+	}
+	return strconv.Itoa(int(n))
+}
 
 // write writes the rows; a table of one row asked for by name is an object in JSON.
 func (a *app) write(t *table, f format, single bool) error {
@@ -172,8 +187,9 @@ func (t *table) csv(w io.Writer, noHeaders bool) error {
 	for _, row := range t.rows {
 		for i, v := range row {
 			line[i] = plain(v)
-			if _, isText := v.(string); isText && line[i] != "" && strings.ContainsRune("=+-@\t", rune(line[i][0])) {
-				line[i] = "'" + line[i] // a spreadsheet would run it as a formula
+			switch v.(type) {
+			case string, []string:
+				line[i] = roster.Inert(line[i])
 			}
 		}
 		c.Write(line) // Flush has its error
@@ -233,7 +249,7 @@ func plain(v any) string {
 		}
 		return x.UTC().Format(time.RFC3339)
 	case []string:
-		return strings.Join(x, ", ")
+		v = strings.Join(x, ", ")
 	}
 	return strings.Map(func(r rune) rune {
 		if r < ' ' || r == 0x7f || (r >= 0x80 && r < 0xa0) {

@@ -58,6 +58,7 @@ func (a *app) completionCommand() *cobra.Command {
 
 func (a *app) manCommand() *cobra.Command {
 	return a.command("man [DIR]", "man", "  pli man /usr/local/share/man/man1", a.exactly("[DIR]"), func(cmd *cobra.Command, args []string) error {
+		cmd.Root().DisableAutoGenTag = true // the same program writes the same pages
 		header := &doc.GenManHeader{Section: "1", Manual: "Pli", Source: "pli " + version}
 		if len(args) == 0 {
 			return doc.GenMan(cmd.Root(), header, a.stdout)

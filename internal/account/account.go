@@ -7,7 +7,6 @@ package account
 import (
 	"context"
 	"crypto/sha256"
-	"encoding/base64"
 	"encoding/hex"
 	"errors"
 	"log/slog"
@@ -20,11 +19,14 @@ import (
 	"github.com/go-webauthn/webauthn/webauthn"
 	"golang.org/x/sync/semaphore"
 
+	"github.com/pli-mail/pli/internal/blob"
 	"github.com/pli-mail/pli/internal/fault"
+	"github.com/pli-mail/pli/internal/i18n"
 	"github.com/pli-mail/pli/internal/id"
 	"github.com/pli-mail/pli/internal/mailaddr"
 	"github.com/pli-mail/pli/internal/masterkey"
 	"github.com/pli-mail/pli/internal/store"
+	"github.com/pli-mail/pli/internal/webhook"
 )
 
 // How long things last.
@@ -36,7 +38,6 @@ const (
 	VisitLimit      = 2 * time.Hour      // a session in which nothing was proved ends
 	CodeLimit       = 10 * time.Minute
 	CodeTries       = 5
-	TemporaryLimit  = 7 * 24 * time.Hour // an unused temporary password ends
 	InvitationLimit = 7 * 24 * time.Hour
 )
 
@@ -57,8 +58,14 @@ type Config struct {
 	BreachedFile string  // sorted lines of SHA-1 in hex, ":count" after it allowed
 	Contact      Contact // who can help where an account has nobody
 
+	Blobs     *blob.Store     // where archives of accounts lie, encrypted; nil: none is made
+	Catalogue *i18n.Catalogue // the words in them
+
 	DNS DNS    // what domains are proved by; nil: nothing is looked at
 	SPF string // mechanism that lets the service's servers send, "" when not known
+
+	Webhooks *webhook.Client // nil: nothing is sent
+	Events   []string        // types of events that webhooks may listen to; none: any that looks like one
 }
 
 // HashCost is the cost of a password hash (argon2id). The zero value is 64 MiB, 3 passes.
@@ -75,10 +82,14 @@ type Post interface {
 	Code(tx *store.Tx, l CodeLetter) error
 	Invitation(tx *store.Tx, l InvitationLetter) error
 	AdminAdded(tx *store.Tx, l AdminAddedLetter) error
+	AccountNotice(tx *store.Tx, l AccountLetter) error
 	Joined(tx *store.Tx, l JoinedLetter) error
 	AccessRequested(tx *store.Tx, l AccessRequestedLetter) error
+	AccessDecided(tx *store.Tx, l AccessDecidedLetter) error
 	PasswordChanged(tx *store.Tx, l PasswordChangedLetter) error
 	FactorChanged(tx *store.Tx, l FactorLetter) error
+	PasswordLink(tx *store.Tx, l PasswordLinkLetter) error
+	WebhookOff(tx *store.Tx, l WebhookOffLetter) error
 }
 
 // CodeLetter carries a code that signs in, sets a new password, or adds an address.
@@ -86,7 +97,7 @@ type CodeLetter struct {
 	To       mailaddr.Address
 	Language string
 	Code     string
-	Purpose  string // store.CodeSignIn, CodeRecover, CodeAlias or CodeLift
+	Purpose  string // store.CodeSignIn, CodeRecover, CodeAlias, CodeLift, CodeKeep or CodeGone
 	Until    time.Time
 }
 
@@ -108,7 +119,28 @@ type AdminAddedLetter struct {
 	Language     string
 	Organisation string
 	Admin        string // who added them
+	Word         string // of theirs, where the person had asked
 }
+
+// AccountLetter tells administrators and contacts of an account what becomes of it.
+type AccountLetter struct {
+	AccountID    int64
+	To           mailaddr.Address
+	Language     string
+	TimeZone     string
+	Organisation string
+	What         string // NoticeDeletion or NoticeKept
+	By           string // who did it
+	At           time.Time
+	Due          time.Time // of a deletion
+	Shut         bool      // nobody can sign in until then: it was suspended before
+}
+
+// What an AccountLetter tells.
+const (
+	NoticeDeletion = "deletion"
+	NoticeKept     = "kept" // the deletion was cancelled
+)
 
 // JoinedLetter tells a person, who had a user of their own, that an account took them in.
 type JoinedLetter struct {
@@ -120,7 +152,7 @@ type JoinedLetter struct {
 	Admin        string // who added them
 }
 
-// AccessRequestedLetter tells an administrator that somebody asks to become one.
+// AccessRequestedLetter tells an administrator that somebody asks to become one, or for a right.
 type AccessRequestedLetter struct {
 	AccountID    int64
 	To           mailaddr.Address
@@ -128,7 +160,32 @@ type AccessRequestedLetter struct {
 	Organisation string
 	Person       string
 	Address      string
+	Right        string // store.RightAll: to administer
 	Reason       string
+}
+
+// AccessDecidedLetter tells a person what became of their request. Who becomes an
+// administrator has an AdminAddedLetter instead.
+type AccessDecidedLetter struct {
+	AccountID    int64 // 0: of no account
+	To           mailaddr.Address
+	Language     string
+	Organisation string
+	Admin        string // who decided
+	Right        string
+	Group        string // that they have been put into, "" where it was refused
+	Word         string // of who decided
+}
+
+// WebhookOffLetter tells an administrator that the service sends nothing to a
+// webhook any more.
+type WebhookOffLetter struct {
+	AccountID    int64
+	To           mailaddr.Address
+	Language     string
+	Organisation string
+	Host         string // of its URL
+	Why          string // store.WebhookGone or WebhookFailing
 }
 
 // PasswordChangedLetter tells a person that their password was changed.
@@ -138,6 +195,18 @@ type PasswordChangedLetter struct {
 	TimeZone string
 	At       time.Time
 	Place    string // network address
+}
+
+// PasswordLinkLetter carries a link, which ends in /reset/{token}, by which a
+// person sets a new password.
+type PasswordLinkLetter struct {
+	AccountID    int64
+	To           mailaddr.Address
+	Language     string
+	Organisation string
+	Admin        string // who had it mailed
+	Token        id.Token
+	Until        time.Time
 }
 
 // FactorLetter tells a person that the ways to prove who they are changed.
@@ -162,6 +231,8 @@ const (
 	FactorRecoveryUsed         = "recovery_used"
 	FactorAliasAdded           = "alias_added"
 	FactorAliasRemoved         = "alias_removed"
+	FactorMergeAsked           = "alias_merge" // of two users who are one person
+	FactorMerged               = "alias_merged"
 	FactorLiftAsked            = "lift_asked" // of a lost second factor
 	FactorLiftApproved         = "lift_approved"
 	FactorLiftRefused          = "lift_refused"
@@ -180,7 +251,10 @@ type Service struct {
 
 	pause time.Duration // how long an answer to a wish for a code takes at least
 
+	pictures sync.Mutex // of logos one is read at a time: it may take 50 MB
 	rules    rulesInForce
+	trials   trials
+	legal    legal
 	webauthn *webauthn.WebAuthn // nil: no passkeys
 
 	mu     sync.Mutex // guards pepper
@@ -214,11 +288,17 @@ func (s *Service) wake() {
 }
 
 // decide runs fn in a transaction that commits even when its answer is a
-// refusal, so that what it counted and recorded stays.
+// refusal, so that what it counted and recorded stays. So does it when somebody
+// has proved who they are to an account that is closed, of which this leaves a record.
 func (s *Service) decide(ctx context.Context, fn func(tx *store.Tx) (answer, err error)) error {
 	var answer error
 	err := s.c.DB.Update(ctx, func(tx *store.Tx) (err error) {
 		answer, err = fn(tx)
+		var shut *closed
+		if errors.As(err, &shut) {
+			answer = shut.fault
+			err = refusePerson(tx, shut.user, "session.signin", shut.origin, shut.fault.Key, "how", shut.how)
+		}
 		return err
 	})
 	if err != nil {
@@ -249,29 +329,6 @@ func typed(address string) (canonical, counter string) {
 	}
 	h := sha256.Sum256([]byte(canonical))
 	return canonical, hex.EncodeToString(h[:16])
-}
-
-// cursor and position hide where a page ends, and read it again.
-func cursor(position string) string {
-	return base64.RawURLEncoding.EncodeToString([]byte(position))
-}
-
-func position(cursor string) (string, error) {
-	b, err := base64.RawURLEncoding.DecodeString(cursor)
-	if err != nil {
-		return "", notFound().Because(err)
-	}
-	return string(b), nil
-}
-
-// page cuts a list that was read with one row more than limit, and returns the
-// cursor of the next page, "" on the last.
-func page[T any](rows []T, limit int, key func(T) string) ([]T, string) {
-	if len(rows) <= limit {
-		return rows, ""
-	}
-	rows = rows[:limit]
-	return rows, cursor(key(rows[limit-1]))
 }
 
 // limited bounds what a caller asks for.

@@ -9,7 +9,9 @@ import (
 	"time"
 
 	"github.com/pli-mail/pli/internal/account"
+	"github.com/pli-mail/pli/internal/blob"
 	"github.com/pli-mail/pli/internal/fault"
+	"github.com/pli-mail/pli/internal/i18n"
 	"github.com/pli-mail/pli/internal/id"
 	"github.com/pli-mail/pli/internal/masterkey/masterkeytest"
 	"github.com/pli-mail/pli/internal/store"
@@ -32,11 +34,15 @@ func (m *mailbag) put(l any) error {
 func (m *mailbag) Code(_ *store.Tx, l account.CodeLetter) error             { return m.put(l) }
 func (m *mailbag) Invitation(_ *store.Tx, l account.InvitationLetter) error { return m.put(l) }
 func (m *mailbag) AdminAdded(_ *store.Tx, l account.AdminAddedLetter) error { return m.put(l) }
+func (m *mailbag) AccountNotice(_ *store.Tx, l account.AccountLetter) error { return m.put(l) }
 func (m *mailbag) Joined(_ *store.Tx, l account.JoinedLetter) error         { return m.put(l) }
 func (m *mailbag) AccessRequested(_ *store.Tx, l account.AccessRequestedLetter) error {
 	return m.put(l)
 }
-func (m *mailbag) FactorChanged(_ *store.Tx, l account.FactorLetter) error { return m.put(l) }
+func (m *mailbag) AccessDecided(_ *store.Tx, l account.AccessDecidedLetter) error { return m.put(l) }
+func (m *mailbag) FactorChanged(_ *store.Tx, l account.FactorLetter) error        { return m.put(l) }
+func (m *mailbag) PasswordLink(_ *store.Tx, l account.PasswordLinkLetter) error   { return m.put(l) }
+func (m *mailbag) WebhookOff(_ *store.Tx, l account.WebhookOffLetter) error       { return m.put(l) }
 func (m *mailbag) PasswordChanged(_ *store.Tx, l account.PasswordChangedLetter) error {
 	return m.put(l)
 }
@@ -86,6 +92,7 @@ func newWorld(t *testing.T, db *store.DB) *world {
 	w.Service = account.New(account.Config{
 		DB: db, Root: masterkeytest.Root(t), Origin: origin, Post: w.mail, Log: slog.New(slog.DiscardHandler), Hash: account.HashCost{Memory: 64, Passes: 1}, Hashers: 4,
 		Contact: account.Contact{Name: "Help desk", Address: "help@example.net"},
+		Blobs:   get[*blob.Store](w)(blob.New(t.TempDir())), Catalogue: get[*i18n.Catalogue](w)(i18n.Load()),
 	})
 	account.SetPause(w.Service, 0)
 	return w
@@ -307,6 +314,10 @@ func TestAddWhoEnrolled(t *testing.T) {
 		// Theirs is no password that an administrator resets, and no login that one destroys.
 		_, err = w.ResetPassword(ctx, ada.Actor(here), 100042, lea.UserID, temp, temp)
 		w.fails(err, fault.Conflict, "people.unmanaged")
+		_, err = w.EditUser(ctx, ada.Actor(here), 100042, lea.UserID, "L", "M", "en")
+		w.fails(err, fault.Conflict, "us.editown")
+		_, _, err = w.EndSessions(ctx, ada.Actor(here), 100042, lea.UserID)
+		w.fails(err, fault.Conflict, "us.signoutown")
 		get[store.User](w)(w.DeleteUser(ctx, ada.Actor(here), 100042, lea.UserID))
 		w.dead(lea)
 		if again := w.signIn("lea@example.net", better); again.User.AccountID != 0 || len(again.AdminOf) != 0 {

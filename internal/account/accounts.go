@@ -1,6 +1,7 @@
 package account
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"strconv"
@@ -8,7 +9,9 @@ import (
 
 	"github.com/pli-mail/pli/internal/fault"
 	"github.com/pli-mail/pli/internal/id"
+	"github.com/pli-mail/pli/internal/keyset"
 	"github.com/pli-mail/pli/internal/mailaddr"
+	"github.com/pli-mail/pli/internal/policy"
 	"github.com/pli-mail/pli/internal/store"
 )
 
@@ -19,16 +22,49 @@ const firstNumber = 100001
 // catalogue's seed.admins for it.
 const AdministratorsName = "Account Administrators"
 
+// AccountHead is an account as each of its pages shows it.
+type AccountHead struct {
+	store.Account
+	Held      Held // by who asks
+	Unbranded bool // the operators let it have no look of its own
+}
+
 // AccountView is an account as its administrators see it.
 type AccountView struct {
-	store.Account
-	Users          int
-	Groups         int // with the built-in one
+	AccountHead
+	Users          int // up to store.MaxCount+1, which says that there are more
+	Groups         int // with the built-in one; the same
 	Administrators int // who are not blocked; some may still have to set a password
 	Requests       int // for access, that wait
 	Domains        []string
-	Held           Held // by who asks
-	Counted        bool // whoever asks may know these numbers: they have some right over the whole account
+	Claims         []string // domains that wait for their record in DNS
+	Recent         RecentFigures
+	Quotas         []Quota // that are set; filled by Account, for who may know numbers
+	Counted        bool    // whoever asks may know these numbers: they have some right over the whole account
+}
+
+// RecentFigures are an account's of the last 30 days, in its time zone, as its reports count them.
+type RecentFigures struct {
+	Sealed, Recipients, Opened, Activated int64
+}
+
+const recentDays = 30
+
+func recentOf(tx *store.Tx, a store.Account) (f RecentFigures, err error) {
+	today := tx.Now.In(ZoneOf(a.TimeZone))
+	from, to := dayNumber(today.AddDate(0, 0, 1-recentDays)), dayNumber(today)
+	days, err := tx.ListReportDays(a.ID, from, to)
+	if err != nil {
+		return f, err
+	}
+	for _, d := range days {
+		f.Sealed, f.Recipients, f.Opened = f.Sealed+d.Messages, f.Recipients+d.Recipients, f.Opened+d.Opened
+	}
+	people, err := tx.ListPeopleDays(a.ID, from, to)
+	for _, d := range people {
+		f.Activated += d.Activated
+	}
+	return f, err
 }
 
 // AccountsPage is a page of accounts by number.
@@ -37,19 +73,23 @@ type AccountsPage struct {
 	Next     string // cursor, "" on the last page
 }
 
-func viewAccount(tx *store.Tx, a store.Account, r reach) (AccountView, error) {
-	v := AccountView{Account: a, Counted: r.all, Held: r.Held}
-	if !r.all {
-		return v, nil
+func headOf(a store.Account, r reach) (AccountHead, error) {
+	settings, err := policy.ReadSettings(a.Settings)
+	return AccountHead{Account: a, Held: r.Held, Unbranded: !settings.Branding}, err
+}
+
+func viewAccount(tx *store.Tx, a store.Account, r reach) (v AccountView, err error) {
+	v.Counted = r.all
+	if v.AccountHead, err = headOf(a, r); err != nil || !r.all {
+		return v, err
 	}
-	var err error
-	if v.Users, err = tx.CountAllUsers(a.ID); err != nil {
+	if v.Users, err = tx.CountUsers(a.ID, "", ""); err != nil {
 		return v, err
 	}
 	if v.Groups, err = tx.CountGroups(a.ID, ""); err != nil {
 		return v, err
 	}
-	v.Groups++
+	v.Groups = min(v.Groups+1, store.MaxCount+1)
 	admins, err := tx.ListAdministrators(a.ID, 1000)
 	if err != nil {
 		return v, err
@@ -64,6 +104,17 @@ func viewAccount(tx *store.Tx, a store.Account, r reach) (AccountView, error) {
 	for _, d := range domains {
 		v.Domains = append(v.Domains, d.Name)
 	}
+	if err != nil {
+		return v, err
+	}
+	claims, err := tx.ListClaims(a.ID)
+	if err != nil {
+		return v, err
+	}
+	for _, c := range claims {
+		v.Claims = append(v.Claims, c.Name)
+	}
+	v.Recent, err = recentOf(tx, a)
 	return v, err
 }
 
@@ -97,30 +148,35 @@ func (s *Service) FindAccounts(ctx context.Context, actor Actor, q AccountQuery,
 		out = AccountsPage{}
 		var rows []store.Account
 		var all reach
+		list := keyset.Of("accounts")
+		from, _, wrong := list.Numbered(q.After)
 		if actor.Kind == KindOperator {
 			var err error
 			if _, all, err = can(tx, actor, accountList, 0, false); err != nil {
 				return err
 			}
-			from, err := numberAfter(q.After)
-			if err != nil {
-				return err
+			if wrong != nil {
+				return wrong
 			}
 			if rows, err = tx.ListAccounts(q.filter(), from, limit+1); err != nil {
 				return err
 			}
-			rows, out.Next = page(rows, limit, func(a store.Account) string { return strconv.FormatInt(a.ID, 10) })
+			rows, out.Next = keyset.Page(list, rows, limit, func(a store.Account) string { return keyset.Numbered(a.ID, "") })
 		} else {
-			a, r, err := can(tx, actor, accountList, homeOf(tx, actor), false)
+			home, err := homeOf(tx, actor)
+			if err != nil {
+				return err
+			}
+			a, r, err := can(tx, actor, accountList, home, false)
 			var no *refusal
 			if errors.As(err, &no) {
 				no.fault, no.target = fault.New(fault.Denied, "as.notadmin"), ""
 			}
-			if err != nil {
+			if err = cmp.Or(err, wrong); err != nil {
 				return err
 			}
 			all = r
-			found, err := tx.ListAccounts(q.filter(), a.ID-1, 1)
+			found, err := tx.ListAccounts(q.filter(), max(from, a.ID-1), 1)
 			if err != nil {
 				return err
 			}
@@ -143,26 +199,25 @@ func (s *Service) FindAccounts(ctx context.Context, actor Actor, q AccountQuery,
 	return out, nil
 }
 
-func numberAfter(after string) (int64, error) {
-	if after == "" {
-		return 0, nil
-	}
-	p, err := position(after)
-	if err != nil {
-		return 0, err
-	}
-	n, err := strconv.ParseInt(p, 10, 64)
-	if err != nil {
-		return 0, notFound().Because(err)
-	}
-	return n, nil
+// AccountHead returns one account without what only its overview shows.
+func (s *Service) AccountHead(ctx context.Context, actor Actor, number int64) (out AccountHead, err error) {
+	err = s.lookWithin(ctx, actor, accountView, number, func(_ *store.Tx, a store.Account, r reach) (err error) {
+		out, err = headOf(a, r)
+		return err
+	})
+	return out, err
 }
 
 // Account returns one account.
 func (s *Service) Account(ctx context.Context, actor Actor, number int64) (AccountView, error) {
 	var out AccountView
 	err := s.lookWithin(ctx, actor, accountView, number, func(tx *store.Tx, a store.Account, r reach) (err error) {
-		out, err = viewAccount(tx, a, r)
+		if out, err = viewAccount(tx, a, r); err != nil || !r.all {
+			return err
+		}
+		if out.Quotas, err = quotasOf(tx, a); err != nil {
+			return err
+		}
 		return err
 	})
 	return out, err
@@ -176,20 +231,35 @@ type NewAccount struct {
 	TimeZone   string
 	ExpiryDays int // 0 = envelopes can be opened for ever
 	KeepDays   int // 0 = the link serves no ciphertext
+	Domains    []string
 }
 
-// CreateAccount makes an account with its built-in group. Operators only.
+// layer is what the account says of its days. What is as the service has it is
+// not said, so that what operators say for all reaches it.
+func (n NewAccount) layer() policy.Layer {
+	l, usual := policy.Layer{}, policy.Effective(nil, nil, nil)
+	if n.ExpiryDays != usual.ExpiryDays {
+		l["expiry_days"], l["expiry_max"] = strconv.Itoa(n.ExpiryDays), strconv.Itoa(n.ExpiryDays)
+	}
+	if n.KeepDays != usual.KeepDays {
+		l["keep_days"] = strconv.Itoa(n.KeepDays)
+	}
+	return l
+}
+
+// CreateAccount makes an account with its built-in group and its domains, or
+// nothing. Operators only.
 func (s *Service) CreateAccount(ctx context.Context, actor Actor, n NewAccount) (store.Account, error) {
-	return s.OpenAccount(ctx, actor, n, "", "")
+	return s.OpenAccount(ctx, actor, n, "")
 }
 
-// OpenAccount is CreateAccount that also gives the account a domain and its
-// first administrator by their address, each unless it is "": who is a user of
-// no account becomes one at once, another is invited. All or nothing.
-func (s *Service) OpenAccount(ctx context.Context, actor Actor, n NewAccount, domain, administrator string) (store.Account, error) {
+// OpenAccount is CreateAccount that also gives the account its first administrator
+// by their address, unless it is "": who is a user of no account becomes one at
+// once, another is invited. All or nothing.
+func (s *Service) OpenAccount(ctx context.Context, actor Actor, n NewAccount, administrator string) (store.Account, error) {
 	a := store.Account{
 		ID: n.Number, Name: clean(n.Name), Language: language(n.Language), TimeZone: timeZone(n.TimeZone),
-		State: store.AccountActive, ExpiryDays: n.ExpiryDays, KeepDays: n.KeepDays,
+		State: store.AccountActive,
 	}
 	a.NameKey = nameKey(a.Name)
 	var p problems
@@ -197,7 +267,9 @@ func (s *Service) OpenAccount(ctx context.Context, actor Actor, n NewAccount, do
 		p.add("name", "people.noname", nil)
 	}
 	checkName(&p, "name", a.Name)
-	if a.ID < 0 || a.ExpiryDays < 0 || a.KeepDays < 0 {
+	checkPlace(&p, n.Language, n.TimeZone)
+	own := n.layer()
+	if a.ID < 0 || n.ExpiryDays < 0 || n.KeepDays < 0 || len(policy.Stack{Account: own}.Check(policy.FromAccount, []string{"expiry_max", "keep_days"})) > 0 {
 		p.add("number", "people.number", nil)
 	}
 	var to mailaddr.Address
@@ -207,10 +279,13 @@ func (s *Service) OpenAccount(ctx context.Context, actor Actor, n NewAccount, do
 			p.add("administrator", "err.email", nil)
 		}
 	}
-	if domain != "" {
-		if domain, err = parseDomain(domain); err != nil {
-			p.add("domain", "people.domain", fault.Args{"domain": clean(domain)})
+	var domains []string
+	for _, name := range n.Domains {
+		domain, err := parseDomain(name)
+		if err != nil {
+			p.add("domain", "people.domain", fault.Args{"domain": clean(name)})
 		}
+		domains = append(domains, domain)
 	}
 	err = s.act(ctx, actor, accountCreate, 0, func(tx *store.Tx, _ store.Account) (err error) {
 		if p.err() != nil {
@@ -225,6 +300,9 @@ func (s *Service) OpenAccount(ctx context.Context, actor Actor, n NewAccount, do
 		if err := tx.InsertAccount(a); err != nil {
 			return err
 		}
+		if err := tx.SetAccountSettings(a.ID, own.Encode()); err != nil {
+			return err
+		}
 		g := store.Group{ID: id.New(), AccountID: a.ID, Name: AdministratorsName, NameKey: nameKey(AdministratorsName), Builtin: true}
 		if err := tx.InsertGroup(g); err != nil {
 			return err
@@ -232,13 +310,13 @@ func (s *Service) OpenAccount(ctx context.Context, actor Actor, n NewAccount, do
 		if err := record(tx, actor, accountCreate, a.ID, strconv.FormatInt(a.ID, 10), "name", a.Name); err != nil {
 			return err
 		}
-		if domain != "" {
+		for _, domain := range domains {
 			d, err := tx.FindDomain(domain)
-			if err == nil {
+			if err == nil && d.AccountID != a.ID {
 				args := fault.Args{"number": d.AccountID, "domain": domain}
 				return fault.New(fault.Conflict, "accn.dup").With("number", d.AccountID).With("domain", domain).In("domain", "accn.dup", args)
 			}
-			if !errors.Is(err, store.ErrNotFound) {
+			if err != nil && !errors.Is(err, store.ErrNotFound) {
 				return err
 			}
 			if _, _, err := addDomain(tx, actor, a, domain); err != nil {
@@ -268,11 +346,14 @@ func (s *Service) firstAdministrator(tx *store.Tx, actor Actor, a store.Account,
 	if err := freeToJoin(u, a); err != nil {
 		return err
 	}
+	if err := admit(tx, actor, a, u.Address); err != nil {
+		return err
+	}
 	if err := tx.SetUserAccount(u.ID, a.ID); err != nil {
 		return err
 	}
 	u.AccountID = a.ID
-	_, err = s.join(tx, actor, accountAdmin, a, g, u, time.Time{})
+	_, err = s.join(tx, actor, actor.Name, accountAdmin, a, g, u, time.Time{})
 	return err
 }
 
@@ -303,6 +384,9 @@ func (s *Service) ResumeAccount(ctx context.Context, actor Actor, number int64) 
 
 func (s *Service) setAccountState(ctx context.Context, actor Actor, act action, number int64, state string) error {
 	return s.act(ctx, actor, act, number, func(tx *store.Tx, a store.Account) error {
+		if a.State == store.AccountDeleting || a.State == store.AccountDeleted {
+			return fault.New(fault.Conflict, "life.deleting").With("number", a.ID) // cancelling gives back what was
+		}
 		if err := tx.SetAccountState(a.ID, state); err != nil {
 			return err
 		}
@@ -336,7 +420,7 @@ func (s *Service) AddAdministrator(ctx context.Context, actor Actor, number int6
 		made = id.NewPassword()
 		n.Password, n.Confirm, n.EnforceExpiry = made, made, true
 	}
-	prepared, err := s.prepareUser(n)
+	prepared, err := s.prepareUser(ctx, number, n)
 	if err != nil {
 		return out, err
 	}
@@ -358,12 +442,15 @@ func (s *Service) AddAdministrator(ctx context.Context, actor Actor, number int6
 			return err
 		}
 		if u.AccountID == 0 {
+			if err := admit(tx, actor, a, u.Address); err != nil {
+				return err
+			}
 			if err := tx.SetUserAccount(u.ID, a.ID); err != nil {
 				return err
 			}
 			u.AccountID = a.ID
 		}
-		added, err := s.join(tx, actor, accountAdmin, a, group, u, time.Time{})
+		added, err := s.join(tx, actor, actor.Name, accountAdmin, a, group, u, time.Time{})
 		out.User, out.Already = u, !added
 		return err
 	})

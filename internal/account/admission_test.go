@@ -40,7 +40,7 @@ func TestAdmission(t *testing.T) {
 			return get[*policy.Rules](w)(get[*account.Admission](w)(w.Admission(ctx)).Rules(number))
 		}
 		standard := rules(100043)
-		w.ok(second(w.SetRules(ctx, ada.Actor(here), 100042, `default = "seal"`, -1)))
+		w.ok(second(w.SetRules(ctx, ada.Actor(here), 100042, `default = "seal"`)))
 		one := rules(100042)
 		if one.Version != 1 || rules(100042) != one {
 			t.Error("a version that is known is read again")
@@ -48,7 +48,7 @@ func TestAdmission(t *testing.T) {
 		if standard.Version != 0 || rules(100043) != standard {
 			t.Error("an account without rules has not the default")
 		}
-		w.ok(second(w.SetRules(ctx, w.root, 100042, `default = "plain"`, 1)))
+		w.ok(second(w.SetRules(ctx, w.root, 100042, `default = "plain"`)))
 		two := rules(100042)
 		if two.Version != 2 {
 			t.Errorf("version %d is in force", two.Version)
@@ -69,7 +69,7 @@ func TestAdmission(t *testing.T) {
 			t.Error("rules that cannot be read decide")
 		}
 		get[*policy.Rules](w)(state.Rules(100043))
-		w.ok(second(w.SetRules(ctx, w.root, 100042, `default = "plain"`, 3)))
+		w.ok(second(w.SetRules(ctx, w.root, 100042, `default = "plain"`)))
 		if r := rules(100042); r.Version != 4 {
 			t.Errorf("mended rules have version %d", r.Version)
 		}
@@ -116,6 +116,12 @@ func TestActsHaveSentences(t *testing.T) {
 			r.Outcome = store.Done
 			if s := account.Sentence(p, r); (act == "upstream.add" || act == "upstream.remove" || act == "rules.set") && (strings.Contains(s, act) || strings.Contains(s, "{")) {
 				t.Errorf("%s: %s", lang, s)
+			}
+		}
+		for _, e := range account.EventTypes(p) { // what webhooks choose by
+			noun, _, _ := strings.Cut(e.Name, ".")
+			if key := "wh.noun." + noun; p.T(key) == key {
+				t.Errorf("%s: no text %s", lang, key)
 			}
 		}
 	}

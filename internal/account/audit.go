@@ -2,10 +2,12 @@ package account
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/pli-mail/pli/internal/i18n"
+	"github.com/pli-mail/pli/internal/keyset"
 	"github.com/pli-mail/pli/internal/store"
 )
 
@@ -21,12 +23,13 @@ func (s *Service) Audit(ctx context.Context, actor Actor, number int64, after st
 	limit = limited(limit)
 	var out AuditPage
 	err := s.look(ctx, actor, auditView, number, func(tx *store.Tx, a store.Account) error {
-		before, err := position(after)
+		list := auditList(number)
+		before, err := list.Key(after)
 		if err != nil {
 			return err
 		}
 		rows, err := tx.ListAudit(a.ID, before, limit+1)
-		out.Records, out.Next = page(rows, limit, func(r store.AuditRow) string { return r.ID })
+		out.Records, out.Next = keyset.Page(list, rows, limit, func(r store.AuditRow) string { return r.ID })
 		return err
 	})
 	return out, err
@@ -53,7 +56,7 @@ func Sentence(p i18n.Printer, r store.AuditRow) string {
 	for k, v := range r.Detail {
 		args[k] = v
 	}
-	args["actor"] = auditActor(p, r.Actor)
+	args["actor"] = ActorText(p, r.Actor)
 	if r.Target == "" {
 		args["target"] = args["actor"]
 	}
@@ -63,8 +66,26 @@ func Sentence(p i18n.Printer, r store.AuditRow) string {
 	if r.Detail["right"] != "" {
 		args["right"] = p.T("rt." + r.Detail["right"])
 	}
+	if scopes := strings.Split(r.Detail["scopes"], ","); slices.Contains(Scopes, scopes[0]) {
+		for i, scope := range scopes {
+			scopes[i] = ScopeName(p, scope)
+		}
+		args["scopes"] = strings.Join(scopes, ", ")
+	}
+	if do := r.Detail["do"]; r.Action == string(userBulk) && slices.Contains(BulkActs, do) {
+		args["do"] = p.T("bulk.act." + do)
+	}
+	if required, ok := map[string]string{"yes": "po.flag.true", "no": "po.flag.false"}[r.Detail["required"]]; ok {
+		args["required"] = p.T(required)
+	}
 	if until, err := time.ParseInLocation(time.DateOnly, r.Detail["until"], p.Zone); err == nil {
 		args["until"] = p.Date(until)
+	}
+	if on, err := time.Parse(time.RFC3339, r.Detail["on"]); err == nil {
+		args["on"] = p.Time(on)
+	}
+	if r.Action == string(accountEdit) && r.Detail["what"] != "" {
+		args["what"] = p.T("life.what." + r.Detail["what"])
 	}
 	if r.Outcome == store.Refused {
 		what := p.T("au.a." + r.Action)
@@ -77,33 +98,26 @@ func Sentence(p i18n.Printer, r store.AuditRow) string {
 		}
 		return s
 	}
-	key := "au.s." + r.Action
+	key := "au.s." + r.Action // au.v: the same act, told otherwise
 	switch {
 	case r.Action == string(memberAdd) && r.Detail["until"] != "":
-		key = "au.s.addmember_until"
+		key = "au.v.member.add_until"
 	case r.Action == string(memberEnd) && r.Detail["until"] == "":
-		key = "au.s.member.no_end"
+		key = "au.v.member.no_end"
+	case r.Action == string(rulesSet) && r.Detail["restored"] != "":
+		key = "au.v.rules.restore"
 	case r.Detail["scope"] != "":
-		key += "_over"
+		key = "au.v." + r.Action + "_over"
 	case r.Action == "request.send" && r.Detail["right"] != "" && r.Detail["right"] != store.RightAll:
-		key += "_right"
+		key = "au.v.request.send_right"
 	case r.Action == string(requestDecide) && r.Detail["granted"] == "yes" && r.Detail["right"] != "" && r.Detail["right"] != store.RightAll:
-		key = "au.s.request.grant_right"
-	case r.Action == string(memberAdd) || r.Action == string(accountAdmin):
-		key = "au.s.addmember"
-	case r.Action == string(memberRemove):
-		key = "au.s.removemember"
-	case r.Action == string(userAdd):
-		key = "au.s.useradded"
-	case r.Action == "envelope.lease" || r.Action == "envelope.released_assisted" || r.Action == "envelope.assisted_upload":
+		key = "au.v.request.grant_right"
+	case r.Action == "envelope.release" || r.Action == "envelope.lease" || r.Action == "envelope.released_assisted" || r.Action == "envelope.assisted_upload":
 		args["target"] = args["recipient"]
-	case r.Action == "envelope.release":
-		args["target"] = args["recipient"]
-		key = "au.s.opened"
 	case r.Action == string(inviteAccept) && r.Detail["group"] != "":
-		key = "au.s.invitation.accept_group"
+		key = "au.v.invitation.accept_group"
 	case r.Action == string(requestDecide) && r.Detail["granted"] == "yes":
-		key = "au.s.request.grant"
+		key = "au.v.request.grant"
 	}
 	s := p.Say(key, args)
 	if s == key {
@@ -112,7 +126,8 @@ func Sentence(p i18n.Printer, r store.AuditRow) string {
 	return s
 }
 
-func auditActor(p i18n.Printer, actor string) string {
+// ActorText names whom the audit records name, for people.
+func ActorText(p i18n.Printer, actor string) string {
 	kind, name, _ := strings.Cut(actor, ":")
 	switch {
 	case kind == "operator":

@@ -3,13 +3,14 @@ package account
 import (
 	"context"
 	"errors"
+	"net/netip"
 	"regexp"
-	"slices"
 	"strings"
 	"time"
 
 	"github.com/pli-mail/pli/internal/fault"
 	"github.com/pli-mail/pli/internal/i18n"
+	"github.com/pli-mail/pli/internal/keyset"
 	"github.com/pli-mail/pli/internal/mailaddr"
 	"github.com/pli-mail/pli/internal/store"
 )
@@ -23,6 +24,7 @@ type AuditQuery struct {
 	Action  string
 	Target  string // an address, a group's name, …: as the records have it
 	Outcome string // store.Done, store.Refused
+	Origin  string // a network address, or "terminal"
 	From    time.Time
 	To      time.Time // not included
 
@@ -31,11 +33,14 @@ type AuditQuery struct {
 
 // IsZero reports whether q selects everything.
 func (q AuditQuery) IsZero() bool {
-	return q.Actor == "" && q.Action == "" && q.Target == "" && q.Outcome == "" && q.From.IsZero() && q.To.IsZero()
+	return q.filter(0).IsAll()
 }
 
 func (q AuditQuery) filter(number int64) store.AuditFilter {
-	f := store.AuditFilter{AccountID: number, Action: q.Action, Target: strings.TrimSpace(q.Target), Outcome: q.Outcome, From: q.From, To: q.To}
+	f := store.AuditFilter{AccountID: number, Action: q.Action, Target: strings.TrimSpace(q.Target), Outcome: q.Outcome, Origin: strings.TrimSpace(q.Origin), From: q.From, To: q.To}
+	if ip, err := netip.ParseAddr(f.Origin); err == nil {
+		f.Origin = ip.Unmap().String() // as it is recorded
+	}
 	if a, err := mailaddr.Parse(f.Target); err == nil {
 		f.Target = a.Canonical()
 	}
@@ -59,6 +64,7 @@ func (q AuditQuery) details() (out []string) {
 	put("of_action", q.Action)
 	put("of_target", q.Target)
 	put("of_outcome", q.Outcome)
+	put("of_origin", q.Origin)
 	if !q.From.IsZero() {
 		put("from", q.From.UTC().Format(time.RFC3339))
 	}
@@ -91,14 +97,15 @@ func (s *Service) ReadAudit(ctx context.Context, actor Actor, number int64, q Au
 	var out AuditLog
 	read := func(tx *store.Tx, a store.Account) error {
 		var err error
-		out, err = readAudit(tx, q.filter(a.ID), q, limit)
+		out, err = readAudit(tx, auditList(number), q.filter(a.ID), q, limit)
 		if err != nil {
 			return err
 		}
 		out.Chain, err = auditChain(tx, a.ID)
 		return err
 	}
-	return out, s.reading(ctx, actor, number, q, read)
+	err := s.reading(ctx, actor, number, q, read)
+	return out, err
 }
 
 // reading is look for the log: what an operator begins to read is recorded.
@@ -118,12 +125,13 @@ func (s *Service) reading(ctx context.Context, actor Actor, number int64, q Audi
 func (s *Service) ReadSiteAudit(ctx context.Context, actor Actor, q AuditQuery, limit int) (AuditLog, error) {
 	limit = limited(limit)
 	var out AuditLog
-	return out, s.reading(ctx, actor, 0, q, func(tx *store.Tx, _ store.Account) (err error) {
+	err := s.reading(ctx, actor, 0, q, func(tx *store.Tx, _ store.Account) (err error) {
 		f := q.filter(0)
 		f.Every = true
-		out, err = readAudit(tx, f, q, limit)
+		out, err = readAudit(tx, keyset.Of("audit"), f, q, limit)
 		return err
 	})
+	return out, err
 }
 
 // BeginAuditTail records that an operator follows what happens, as the reading of
@@ -146,12 +154,15 @@ func (s *Service) AuditTail(ctx context.Context, actor Actor, pos int64) (rows [
 	return rows, err
 }
 
-func readAudit(tx *store.Tx, f store.AuditFilter, q AuditQuery, limit int) (out AuditLog, err error) {
+// auditList is the list of an account's records.
+func auditList(number int64) keyset.List { return keyset.Of("audit", number) }
+
+func readAudit(tx *store.Tx, list keyset.List, f store.AuditFilter, q AuditQuery, limit int) (out AuditLog, err error) {
 	at, newer := q.Older, false
 	if q.Newer != "" {
 		at, newer = q.Newer, true
 	}
-	if at, err = position(at); err != nil {
+	if at, err = list.Key(at); err != nil {
 		return out, err
 	}
 	rows, err := tx.FilterAudit(f, at, newer, limit+1)
@@ -169,10 +180,10 @@ func readAudit(tx *store.Tx, f store.AuditFilter, q AuditQuery, limit int) (out 
 		return out, nil
 	}
 	if newer || more {
-		out.Older = cursor(rows[len(rows)-1].ID)
+		out.Older = list.Cursor(rows[len(rows)-1].ID)
 	}
 	if newer && more || !newer && at != "" {
-		out.Newer = cursor(rows[0].ID)
+		out.Newer = list.Cursor(rows[0].ID)
 	}
 	return out, nil
 }
@@ -205,7 +216,8 @@ func (s *Service) AuditEvent(ctx context.Context, actor Actor, number int64, id 
 		return err
 	}
 	if actor.Kind != KindOperator {
-		return out, chain, s.look(ctx, actor, auditView, number, read)
+		err := s.look(ctx, actor, auditView, number, read)
+		return out, chain, err
 	}
 	err := s.act(ctx, actor, auditView, number, func(tx *store.Tx, a store.Account) error {
 		if err := read(tx, a); err != nil {
@@ -236,20 +248,53 @@ func (s *Service) ExportAudit(ctx context.Context, actor Actor, number int64, q 
 	if err != nil {
 		return nil, head, err
 	}
-	filter, last, begun := q.filter(number), store.AuditRow{}, false
+	filter := q.filter(number)
+	return s.auditPages(actor, number, func(tx *store.Tx, last store.AuditRow) ([]store.AuditRow, error) {
+		if filter.IsAll() {
+			return tx.ListChain(number, last.Seq, int(min(exportPage, head.Seq-last.Seq)))
+		}
+		return tx.FilterAudit(filter, last.ID, false, exportPage)
+	}), head, nil
+}
+
+// ExportSiteAudit is ExportAudit over all accounts, for operators: all of it in the
+// order of the notary, and what is filtered newest first.
+func (s *Service) ExportSiteAudit(ctx context.Context, actor Actor, q AuditQuery, format string) (next func(context.Context) ([]store.AuditRow, error), err error) {
+	var end int64
+	if err := s.act(ctx, actor, auditView, 0, func(tx *store.Tx, _ store.Account) error {
+		var err error
+		if end, err = tx.NotaryPos(); err != nil {
+			return err
+		}
+		return record(tx, actor, auditExport, 0, "audit", append([]string{"format", format, "of", "all"}, q.details()...)...)
+	}); err != nil {
+		return nil, err
+	}
+	filter := q.filter(0)
+	filter.Every = true
+	return s.auditPages(actor, 0, func(tx *store.Tx, last store.AuditRow) ([]store.AuditRow, error) {
+		if q.IsZero() {
+			return tx.ListAuditPos(last.Pos, int(min(exportPage, end-last.Pos)))
+		}
+		return tx.FilterAudit(filter, last.ID, false, exportPage)
+	}), nil
+}
+
+// auditPages reads one page after the other, each from the last record of the one
+// before, as long as the actor may.
+func (s *Service) auditPages(actor Actor, number int64, read func(tx *store.Tx, last store.AuditRow) ([]store.AuditRow, error)) func(context.Context) ([]store.AuditRow, error) {
+	last, begun := store.AuditRow{}, false
 	return func(ctx context.Context) (rows []store.AuditRow, err error) {
 		if begun && last.ID == "" {
 			return nil, nil
 		}
-		err = s.c.DB.View(ctx, func(tx *store.Tx) (err error) {
-			if filter.IsAll() {
-				rows, err = tx.ListChain(number, last.Seq, int(min(exportPage, head.Seq-last.Seq)))
-			} else {
-				rows, err = tx.FilterAudit(filter, last.ID, false, exportPage)
-			}
+		err = s.look(ctx, actor, auditView, number, func(tx *store.Tx, _ store.Account) (err error) {
+			rows, err = read(tx, last)
 			return err
 		})
-		if err != nil {
+		if fault.Is(err, fault.Denied) || fault.Is(err, fault.Unauthenticated) {
+			return nil, err
+		} else if err != nil {
 			return nil, fault.New(fault.Unavailable, "e503.h1").Because(err)
 		}
 		begun, last = true, store.AuditRow{}
@@ -257,7 +302,27 @@ func (s *Service) ExportAudit(ctx context.Context, actor Actor, number int64, q 
 			last = rows[len(rows)-1]
 		}
 		return rows, nil
-	}, head, nil
+	}
+}
+
+// AuditChains returns a page of what is known of the chains of accounts by number, 0 the
+// first time, of no account with the first; next is 0 at the end. For operators.
+func (s *Service) AuditChains(ctx context.Context, actor Actor, after string, limit int) (heads []store.AuditHead, next string, err error) {
+	limit = limited(limit)
+	err = s.look(ctx, actor, systemView, 0, func(tx *store.Tx, _ store.Account) (err error) {
+		list := keyset.Of("chains")
+		from, _, err := list.Numbered(after)
+		if err != nil {
+			return err
+		}
+		if after == "" {
+			from = -1
+		}
+		heads, err = tx.ListAuditHeads(from, limit+1)
+		heads, next = keyset.Page(list, heads, limit, func(h store.AuditHead) string { return keyset.Numbered(h.AccountID, "") })
+		return err
+	})
+	return heads, next, err
 }
 
 // AuditAction is an act that is recorded when it is done, and what it is: its
@@ -268,14 +333,11 @@ var unfilled = regexp.MustCompile(`\{[a-z_]+\}`)
 
 // AuditActions are all acts that have a sentence, in the order of their names.
 func AuditActions(p i18n.Printer) (out []AuditAction) {
-	names := []string{string(memberAdd), string(memberRemove), string(userAdd), string(accountAdmin), "envelope.release"} // with older keys: see Sentence
 	for _, key := range p.Keys("au.s.") {
-		if name := strings.TrimPrefix(key, "au.s."); strings.Contains(name, ".") && name != "invitation.accept_group" && name != "request.grant" {
-			names = append(names, name)
+		name := strings.TrimPrefix(key, "au.s.")
+		if !strings.Contains(name, ".") { // a frame of other sentences
+			continue
 		}
-	}
-	slices.Sort(names)
-	for _, name := range names {
 		row := store.AuditRow{Actor: "user:…", Action: name, Target: "…", Outcome: store.Done, Detail: map[string]string{"recipient": "…"}}
 		out = append(out, AuditAction{name, unfilled.ReplaceAllString(Sentence(p, row), "…")})
 	}

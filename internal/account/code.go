@@ -147,7 +147,7 @@ func reader(tx *store.Tx, session, purpose, address string) (to mailaddr.Address
 	} else if err != nil {
 		return to, "", err
 	}
-	if ok, err := mayEnter(tx, u); err != nil || !ok {
+	if ok, err := mayProve(tx, u); err != nil || !ok {
 		return to, "", err
 	}
 	to, err = mailbox(u)
@@ -227,7 +227,7 @@ func useCode(tx *store.Tx, c store.Code) (u store.User, answer, err error) {
 	} else if err != nil {
 		return u, nil, err
 	}
-	if ok, err := mayEnter(tx, u); err != nil || !ok {
+	if ok, err := mayProve(tx, u); err != nil || !ok {
 		return u, gone, err
 	}
 	return u, nil, nil
@@ -263,7 +263,7 @@ func (s *Service) SignInWithCode(ctx context.Context, sess *Session, code, origi
 }
 
 // Recover sets a new password with the code that SendRecoverCode mailed for this
-// session, ends the person's sessions and signs them in.
+// session, ends the person's sessions and API tokens, and signs them in.
 func (s *Service) Recover(ctx context.Context, sess *Session, code, password, confirm string) (*Session, error) {
 	if sess == nil {
 		return nil, ended()
@@ -281,12 +281,13 @@ func (s *Service) Recover(ctx context.Context, sess *Session, code, password, co
 	}
 	var was store.Password
 	var about []string
+	var number int64
 	err := s.c.DB.View(ctx, func(tx *store.Tx) error {
 		u, err := tx.FindUserByAddress(c.Address)
 		if err != nil {
 			return err
 		}
-		about = []string{u.FirstName, u.LastName, u.Address}
+		number, about = u.AccountID, []string{u.FirstName, u.LastName, u.Address}
 		was, err = tx.FindPassword(u.ID)
 		return err
 	})
@@ -296,10 +297,10 @@ func (s *Service) Recover(ctx context.Context, sess *Session, code, password, co
 		return nil, err
 	}
 	old := "" // whoever has forgotten a password of their own may choose it again
-	if was.Temporary {
+	if was.Temporary || was.Given {
 		old = was.Hash
 	}
-	phc, err := s.newHash(ctx, old, password, confirm, about...)
+	phc, err := s.newHash(ctx, number, old, password, confirm, about...)
 	if err != nil {
 		return nil, err
 	}
@@ -310,23 +311,32 @@ func (s *Service) Recover(ctx context.Context, sess *Session, code, password, co
 		if answer != nil || err != nil {
 			return answer, err
 		}
-		if err := tx.SetPassword(u.ID, store.Password{Hash: phc}); err != nil {
-			return nil, err
-		}
-		if _, err := tx.DeleteUserSessions(u.ID, sess.Hash); err != nil {
-			return nil, err
-		}
-		if err := s.tellPasswordChanged(tx, u, sess.Origin); err != nil {
-			return nil, err
-		}
-		u.Temporary, u.Given = false, false
-		actor := Actor{Kind: KindUser, UserID: u.ID, Address: u.Address, Origin: sess.Origin}
-		if err := record(tx, actor, "password.recover", u.AccountID, u.Address); err != nil {
-			return nil, err
-		}
-		_, counter := typed(c.Address)
-		out, err = s.enter(tx, sess, u, proof{method: store.MethodCode, mailbox: true}, triesOf(counter, store.Network(sess.Origin)), actor, "recover", sess.Client)
+		out, err = s.recovered(tx, sess, u, phc, "recover")
 		return nil, err
 	})
 	return out, err
+}
+
+// recovered gives a person, who has just proved their mailbox, a new password,
+// ends their sessions and signs them in, in place of sess.
+func (s *Service) recovered(tx *store.Tx, sess *Session, u store.User, phc, how string) (*Session, error) {
+	if err := tx.SetPassword(u.ID, store.Password{Hash: phc}); err != nil {
+		return nil, err
+	}
+	if _, err := tx.DeleteUserSessions(u.ID, sess.Hash); err != nil {
+		return nil, err
+	}
+	if _, err := endTokens(tx, Actor{Kind: KindUser, UserID: u.ID, Address: u.Address, Origin: sess.Origin}, u); err != nil {
+		return nil, err
+	}
+	if err := s.tellPasswordChanged(tx, u, sess.Origin); err != nil {
+		return nil, err
+	}
+	u.Temporary, u.Given, u.TypedBy, u.ChosenAt = false, false, "", tx.Now
+	actor := Actor{Kind: KindUser, UserID: u.ID, Address: u.Address, Origin: sess.Origin}
+	if err := record(tx, actor, "password.recover", u.AccountID, u.Address); err != nil {
+		return nil, err
+	}
+	_, counter := typed(u.Address)
+	return s.enter(tx, sess, u, proof{method: store.MethodCode, mailbox: true}, triesOf(counter, store.Network(sess.Origin)), actor, how, sess.Client)
 }

@@ -66,37 +66,46 @@ func (s *Service) expected(d DomainView) (out DNSExpected) {
 	return out
 }
 
-// seen is what one look at DNS found.
-type seen struct {
-	checks store.DomainChecks
-	shown  map[string]bool // selectors whose record is there
+// KeyCheck is what the last look found of one of the records that are expected
+// of the domain's keys: nothing yet where the key is younger.
+func (v DomainView) KeyCheck(r DNSRecord) store.DNSCheck {
+	selector, _, _ := strings.Cut(r.Name, "._domainkey.")
+	for _, k := range v.Keys {
+		if k.Selector == selector && k.ChangedAt.After(v.CheckedAt) {
+			return store.DNSCheck{}
+		}
+	}
+	if v.Checks.Keys == nil {
+		return v.Checks.DKIM
+	}
+	return v.Checks.Keys[selector]
 }
 
 // lookAt asks DNS about a domain or claim. An error is DNS's, and says nothing of the domain.
-func (s *Service) lookAt(ctx context.Context, d DomainView) (out seen, err error) {
+func (s *Service) lookAt(ctx context.Context, d DomainView) (out store.DomainChecks, err error) {
 	if s.c.DNS == nil {
 		return out, fault.New(fault.Invalid, "dom.nodns")
 	}
 	want := s.expected(d)
-	if out.checks.Proof, err = s.lookFor(ctx, want.Proof, ""); err != nil || d.Claimed {
+	if out.Proof, err = s.lookFor(ctx, want.Proof, ""); err != nil || d.Claimed {
 		return out, err
 	}
-	if out.checks.SPF, err = s.lookSPF(ctx, d.Name); err != nil {
+	if out.SPF, err = s.lookSPF(ctx, d.Name); err != nil {
 		return out, err
 	}
-	out.shown = make(map[string]bool)
-	out.checks.DKIM.State = store.CheckNone
+	out.Keys = make(map[string]store.DNSCheck)
+	out.DKIM.State = store.CheckNone
 	for i, k := range slices.DeleteFunc(slices.Clone(d.Keys), func(k DomainKey) bool { return k.State == store.KeyRetired }) {
 		c, err := s.lookFor(ctx, want.DKIM[i], "v=DKIM1")
 		if err != nil {
 			return out, err
 		}
-		out.shown[k.Selector] = c.State == store.CheckOK
+		out.Keys[k.Selector] = c
 		if i == 0 || c.State != store.CheckOK {
-			out.checks.DKIM = c
+			out.DKIM = c
 		}
 	}
-	out.checks.DMARC, err = s.lookDMARC(ctx, d.Name)
+	out.DMARC, err = s.lookDMARC(ctx, d.Name)
 	return out, err
 }
 
@@ -261,14 +270,14 @@ func asDNSFault(err error) error {
 }
 
 // keep writes what a look at DNS found, if d is still as it was then.
-func (s *Service) keep(tx *store.Tx, actor Actor, d DomainView, found seen) error {
+func (s *Service) keep(tx *store.Tx, actor Actor, d DomainView, found store.DomainChecks) error {
 	now, err := s.domainOf(tx, d.AccountID, d.Name)
 	if err != nil || now.Claimed != d.Claimed || now.Proof != d.Proof {
 		return orNotFound(errors.Join(err, store.ErrNotFound))
 	}
 	if d.Claimed {
-		if found.checks.Proof.State != store.CheckOK {
-			return tx.SetClaimFound(d.AccountID, d.Name, found.checks.Proof.Found)
+		if found.Proof.State != store.CheckOK {
+			return tx.SetClaimFound(d.AccountID, d.Name, found.Proof.Found)
 		}
 		if other, err := tx.FindDomain(d.Name); err == nil && other.AccountID != d.AccountID {
 			return domainTaken(d.Name)
@@ -283,15 +292,15 @@ func (s *Service) keep(tx *store.Tx, actor Actor, d DomainView, found seen) erro
 		}
 		return record(tx, actor, domainVerify, d.AccountID, d.Name)
 	}
-	if err := tx.SetDomainChecks(d.Name, found.checks); err != nil {
+	if err := tx.SetDomainChecks(d.Name, found); err != nil {
 		return err
 	}
-	return s.activate(tx, actor, now, found.shown)
+	return s.activate(tx, actor, now, found.Keys)
 }
 
 // activate lets the newest key that DNS shows sign, and retires the one before.
-func (s *Service) activate(tx *store.Tx, actor Actor, d DomainView, shown map[string]bool) error {
-	i := slices.IndexFunc(d.Keys, func(k DomainKey) bool { return k.State == store.KeyWaiting && shown[k.Selector] })
+func (s *Service) activate(tx *store.Tx, actor Actor, d DomainView, shown map[string]store.DNSCheck) error {
+	i := slices.IndexFunc(d.Keys, func(k DomainKey) bool { return k.State == store.KeyWaiting && shown[k.Selector].State == store.CheckOK })
 	if i < 0 {
 		return nil
 	}
@@ -332,7 +341,7 @@ func (s *Service) MakeDKIMKey(ctx context.Context, actor Actor, number int64, na
 		return DomainView{}, err
 	}
 	err = s.act(ctx, actor, dkimMake, number, func(tx *store.Tx, a store.Account) error {
-		d, err := s.domainOf(tx, a.ID, domain)
+		d, err := s.seenDomain(tx, actor, a.ID, domain)
 		if err != nil {
 			return err
 		}
@@ -381,7 +390,7 @@ func selector(keys []DomainKey, now time.Time) string {
 func (s *Service) RemoveDKIMKey(ctx context.Context, actor Actor, number int64, name, selector string) error {
 	domain := canonicalDomain(name)
 	return s.act(ctx, actor, dkimRemove, number, func(tx *store.Tx, a store.Account) error {
-		d, err := s.domainOf(tx, a.ID, domain)
+		d, err := s.seenDomain(tx, actor, a.ID, domain)
 		if err != nil {
 			return err
 		}

@@ -185,6 +185,19 @@ func TestDKIMKeys(t *testing.T) {
 		if d.Keys[0].Selector != "pli-202611b" || signing()[0] != "pli-202611._domainkey.example.org" {
 			t.Errorf("%+v", d.Keys)
 		}
+		state := func(i int) string { return d.KeyCheck(d.Expects.DKIM[i]).State }
+		if len(d.Expects.DKIM) != 2 || state(0) != "" || state(1) != store.CheckOK {
+			t.Errorf("before a look: %+v", d)
+		}
+		w.pass(time.Minute)
+		d = get[account.DomainView](w)(w.CheckDomain(ctx, a, 100042, "example.org"))
+		if state(0) != store.CheckMissing || state(1) != store.CheckOK || d.Checks.DKIM.State != store.CheckMissing {
+			t.Errorf("each record has its state: %+v", d.Checks)
+		}
+		d.Checks.Keys = nil // of a look before they were kept
+		if state(1) != store.CheckMissing {
+			t.Errorf("%+v", d.Checks)
+		}
 		z.set(d.Expects.DKIM[0])
 		d = get[account.DomainView](w)(w.CheckDomain(ctx, a, 100042, "example.org"))
 		if s := signing(); len(s) != 1 || s[0] != "pli-202611b._domainkey.example.org" || d.Keys[1].State != store.KeyRetired || d.Checks.DKIM.State != store.CheckOK {

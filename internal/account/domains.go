@@ -56,6 +56,24 @@ func (s *Service) Domain(ctx context.Context, actor Actor, number int64, name st
 	return out, err
 }
 
+// Revision is UserRevision of a domain: whether it is proved, who may send under it, its keys.
+func (v DomainView) Revision() string {
+	parts := []any{v.Name, v.Claimed, v.Proof, v.SendersGroup}
+	for _, k := range v.Keys {
+		parts = append(parts, k.Selector, k.State)
+	}
+	return revision(parts...)
+}
+
+// seenDomain is domainOf for who acts on it, as they last saw it.
+func (s *Service) seenDomain(tx *store.Tx, actor Actor, number int64, domain string) (DomainView, error) {
+	d, err := s.domainOf(tx, number, domain)
+	if err != nil {
+		return d, err
+	}
+	return d, actor.unchanged(d.Revision())
+}
+
 // DomainKey is a DKIM key without its private part.
 type DomainKey struct {
 	Selector  string
@@ -191,16 +209,14 @@ func newToken() string { return strings.ToLower(rand.Text()[:20]) }
 func (s *Service) RemoveDomain(ctx context.Context, actor Actor, number int64, name string) error {
 	domain := canonicalDomain(name)
 	return s.act(ctx, actor, domainRemove, number, func(tx *store.Tx, a store.Account) error {
-		had, err := tx.DeleteDomain(a.ID, domain)
-		if err != nil {
+		if _, err := s.seenDomain(tx, actor, a.ID, domain); err != nil {
 			return err
 		}
-		claimed, err := tx.DeleteClaim(a.ID, domain)
-		if err != nil {
+		if _, err := tx.DeleteDomain(a.ID, domain); err != nil {
 			return err
 		}
-		if !had && !claimed {
-			return notFound()
+		if _, err := tx.DeleteClaim(a.ID, domain); err != nil {
+			return err
 		}
 		return record(tx, actor, domainRemove, a.ID, domain)
 	})
@@ -211,9 +227,12 @@ func (s *Service) RemoveDomain(ctx context.Context, actor Actor, number int64, n
 func (s *Service) SetDomainSenders(ctx context.Context, actor Actor, number int64, name, groupID string) error {
 	domain := canonicalDomain(name)
 	return s.act(ctx, actor, domainSenders, number, func(tx *store.Tx, a store.Account) error {
-		d, err := tx.FindDomain(domain)
-		if err != nil || d.AccountID != a.ID {
-			return orNotFound(errors.Join(err, store.ErrNotFound))
+		d, err := s.seenDomain(tx, actor, a.ID, domain)
+		if err != nil {
+			return err
+		}
+		if d.Claimed {
+			return notFound()
 		}
 		name := ""
 		if groupID != "" {

@@ -90,6 +90,17 @@ func timeZone(s string) string {
 	return s
 }
 
+// checkPlace finds what is wrong with a language and a time zone that somebody
+// wrote; what is empty is not said.
+func checkPlace(p *problems, lang, zone string) {
+	if lang != "" && language(lang) != lang {
+		p.add("language", "people.badlanguage", fault.Args{"value": lang})
+	}
+	if zone != "" && timeZone(zone) != zone {
+		p.add("time_zone", "people.badzone", fault.Args{"value": zone})
+	}
+}
+
 // newUser is a person with what everybody begins with.
 func newUser(address mailaddr.Address, e Enrolment) store.User {
 	return store.User{
@@ -110,7 +121,7 @@ func (s *Service) Enrol(ctx context.Context, sess *Session, e Enrolment) (*Sessi
 		return nil, err
 	}
 	u := newUser(address, e)
-	if err := s.checkEnrolment(u, e); err != nil {
+	if err := s.checkEnrolment(ctx, 0, u, e); err != nil {
 		return nil, err
 	}
 	phc, err := s.hash(ctx, e.Password)
@@ -131,6 +142,13 @@ func (s *Service) Enrol(ctx context.Context, sess *Session, e Enrolment) (*Sessi
 		} else if !errors.Is(err, store.ErrNotFound) {
 			return nil, err
 		}
+		site, err := siteSettings(tx)
+		if err != nil {
+			return nil, err
+		}
+		if !site.Enrol {
+			return fault.New(fault.Denied, "off.enrol"), nil
+		}
 		if err := tx.InsertUser(u, store.Password{Hash: phc}); err != nil {
 			return nil, err
 		}
@@ -147,10 +165,14 @@ func (s *Service) Enrol(ctx context.Context, sess *Session, e Enrolment) (*Sessi
 	return out, err
 }
 
-func (s *Service) checkEnrolment(u store.User, e Enrolment) error {
+func (s *Service) checkEnrolment(ctx context.Context, number int64, u store.User, e Enrolment) error {
+	least, err := s.PasswordLength(ctx, number)
+	if err != nil {
+		return err
+	}
 	var p problems
 	checkPerson(&p, u.FirstName, u.LastName)
-	s.checkPassword(&p, e.Password, e.Confirm, false, u.FirstName, u.LastName, u.Address)
+	s.checkPassword(&p, least, e.Password, e.Confirm, false, u.FirstName, u.LastName, u.Address)
 	return p.err()
 }
 

@@ -1,6 +1,7 @@
 package account
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"crypto/subtle"
@@ -78,7 +79,7 @@ func owner(tx *store.Tx, sess *Session) (u store.User, row store.Session, err er
 	} else if err != nil {
 		return u, row, err
 	}
-	ok, err := mayEnter(tx, u)
+	ok, err := mayProve(tx, u)
 	if err == nil && !ok {
 		err = ended()
 	}
@@ -124,35 +125,6 @@ func (s *Service) Factors(ctx context.Context, sess *Session) (Factors, error) {
 	return out, err
 }
 
-// fresh reports whether a session's last proof is recent enough to change what
-// proves who its person is. Each proof of it gives a new session (AT-43), so that
-// its age is that of the proof: an address that was proved besides does not make
-// it younger. Who has a second factor must have proved that.
-func fresh(tx *store.Tx, row store.Session) (bool, error) {
-	if tx.Now.Sub(row.CreatedAt) >= FreshLimit {
-		return false, nil
-	}
-	has, err := tx.HasSecondFactor(row.UserID)
-	return err == nil && (!has || tx.Now.Sub(row.SecondAt) < FreshLimit), err
-}
-
-// Fresh reports whether the session may change what proves who its person is;
-// if not, ProveSecond, ProveWithPasskey or Confirm make one that may.
-func (s *Service) Fresh(ctx context.Context, sess *Session) (ok bool, err error) {
-	if !sess.SignedIn() {
-		return false, ended()
-	}
-	err = s.c.DB.View(ctx, func(tx *store.Tx) error {
-		row, err := tx.FindSession(sess.Hash)
-		if err != nil {
-			return orEnded(err)
-		}
-		ok, err = fresh(tx, row)
-		return err
-	})
-	return ok, err
-}
-
 func orEnded(err error) error {
 	if errors.Is(err, store.ErrNotFound) {
 		return ended()
@@ -161,9 +133,9 @@ func orEnded(err error) error {
 }
 
 // changeFactors does fn for the person who signed in, if their proof is recent
-// enough. Faults: sess.p, second.again.
+// enough, or who may do nothing else. Faults: sess.p, second.again, proof.again.
 func (s *Service) changeFactors(ctx context.Context, sess *Session, fn func(tx *store.Tx, u store.User, row store.Session) error) error {
-	if !sess.SignedIn() {
+	if !sess.SignedIn() && !sess.setsSecond() {
 		return ended()
 	}
 	return s.decide(ctx, func(tx *store.Tx) (answer, err error) {
@@ -173,22 +145,6 @@ func (s *Service) changeFactors(ctx context.Context, sess *Session, fn func(tx *
 		}
 		return nil, fn(tx, u, row)
 	})
-}
-
-// provedLately is owner of a session that may change what proves who its person
-// is; answer is why it may not.
-func provedLately(tx *store.Tx, sess *Session) (u store.User, row store.Session, answer, err error) {
-	if u, row, err = owner(tx, sess); err != nil {
-		return u, row, nil, err
-	}
-	if row.Scope != store.ScopeFull {
-		return u, row, ended(), nil
-	}
-	ok, err := fresh(tx, row)
-	if err == nil && !ok {
-		answer = fault.New(fault.Denied, "second.again")
-	}
-	return u, row, answer, err
 }
 
 // mailFactor mails a change of what proves who a person is, to one of their addresses.
@@ -427,7 +383,7 @@ func (s *Service) SetUpAuthenticator(ctx context.Context, sess *Session) error {
 // SettingUp returns the authenticator that the person is setting up. Faults:
 // sess.p, totp.none.
 func (s *Service) SettingUp(ctx context.Context, sess *Session) (SetUp, error) {
-	if !sess.SignedIn() {
+	if !sess.SignedIn() && !sess.setsSecond() {
 		return SetUp{}, ended()
 	}
 	var a store.Authenticator
@@ -506,12 +462,18 @@ func (s *Service) added(tx *store.Tx, sess *Session, u store.User, row store.Ses
 			return nil, nil, err
 		}
 	}
+	if row.Scope == store.ScopeSetSecond { // now they are in
+		_, counter := typed(u.Address)
+		actor := Actor{Kind: KindUser, UserID: u.ID, Address: u.Address, Name: u.Name(), Origin: sess.Origin}
+		out, err = s.enter(tx, sess, u, proof{method: row.Method, second: true}, triesOf(counter, store.Network(sess.Origin)), actor, row.Method+"+"+what, sess.Client)
+		return out, codes, err
+	}
 	row.SecondAt = tx.Now
 	out, err = renew(tx, row)
 	return out, codes, err
 }
 
-// RemoveAuthenticator forgets the person's authenticator. Faults: sess.p, second.again.
+// RemoveAuthenticator forgets the person's authenticator. Faults: sess.p, second.again, second.needed.
 func (s *Service) RemoveAuthenticator(ctx context.Context, sess *Session) error {
 	return s.changeFactors(ctx, sess, func(tx *store.Tx, u store.User, _ store.Session) error {
 		if err := tx.DeleteAuthenticator(u.ID); errors.Is(err, store.ErrNotFound) {
@@ -519,7 +481,7 @@ func (s *Service) RemoveAuthenticator(ctx context.Context, sess *Session) error 
 		} else if err != nil {
 			return err
 		}
-		if err := dropRecoveryCodes(tx, u); err != nil {
+		if err := removed(tx, u); err != nil {
 			return err
 		}
 		return s.tellFactor(tx, sess, u, FactorAuthenticatorRemoved, "")
@@ -556,11 +518,15 @@ func (s *Service) putRecoveryCodes(tx *store.Tx, u store.User) ([]string, error)
 	return codes, tx.PutRecoveryCodes(u.ID, hashes)
 }
 
-// dropRecoveryCodes forgets the codes of who has nothing left that they stand for.
-func dropRecoveryCodes(tx *store.Tx, u store.User) error {
+// removed is the end of removing a factor: with the last one go the recovery
+// codes that stand for it. Who needs one keeps the last. Fault: second.needed.
+func removed(tx *store.Tx, u store.User) error {
 	has, err := tx.HasSecondFactor(u.ID)
 	if err != nil || has {
 		return err
+	}
+	if required, _, err := secondRule(tx, u); err != nil || required {
+		return cmp.Or(err, error(fault.New(fault.Conflict, "second.needed")))
 	}
 	return tx.PutRecoveryCodes(u.ID, nil)
 }

@@ -15,9 +15,9 @@ import (
 var Rights = []string{store.RightUsers, store.RightMessages, store.RightAudit, store.RightReports, store.RightSettings, store.RightIntegrations}
 
 // Confinable reports whether a right may be over the members of one group only:
-// settings and integrations are the account's.
+// settings and integrations are the account's, and reports count the whole of it.
 func Confinable(right string) bool {
-	return slices.Contains(Rights, right) && right != store.RightSettings && right != store.RightIntegrations
+	return slices.Contains(Rights, right) && right != store.RightReports && right != store.RightSettings && right != store.RightIntegrations
 }
 
 // Held is what an actor may do in one account.
@@ -45,20 +45,13 @@ func (h Held) Over(right, groupID string) bool {
 }
 
 func (h Held) covers(g store.Grant) bool {
-	return slices.ContainsFunc(h.holds, func(x store.Holding) bool { return wider(x, g) })
-}
-
-// wider reports whether h is g or more, without regard to time.
-func wider(h store.Holding, g store.Grant) bool {
-	return (h.Right == store.RightAll || h.Right == g.Right) && (h.Scope == "" || h.Scope == g.Scope)
+	return slices.ContainsFunc(h.holds, func(x store.Holding) bool { return x.Covers(g) })
 }
 
 // gives reports whether who holds h may give g until a time (zero = for good):
 // nobody gives more than they hold, nor for longer.
 func (h Held) gives(g store.Grant, until time.Time) bool {
-	return h.operator || slices.ContainsFunc(h.holds, func(x store.Holding) bool {
-		return wider(x, g) && (x.Until.IsZero() || !until.IsZero() && !until.After(x.Until))
-	})
+	return h.operator || slices.ContainsFunc(h.holds, func(x store.Holding) bool { return x.Gives(g, until) })
 }
 
 // reach is on whom an actor may do an act in an account.
@@ -106,11 +99,23 @@ func (r reach) until() time.Time {
 
 // group finds a group of the account; one out of reach is not found.
 func (r reach) group(tx *store.Tx, groupID string) (store.Group, error) {
-	if !r.all && !slices.Contains(r.groups, groupID) {
+	if !r.sees(groupID) {
 		return store.Group{}, store.ErrNotFound
 	}
 	return tx.FindGroup(r.number, groupID)
 }
+
+// countedGroup is group with the number of its members.
+func (r reach) countedGroup(tx *store.Tx, groupID string) (store.Group, error) {
+	g, err := r.group(tx, groupID)
+	if err == nil {
+		err = countMembers(tx, &g)
+	}
+	return g, err
+}
+
+// sees reports whether the actor knows of a group of the account.
+func (r reach) sees(groupID string) bool { return r.all || slices.Contains(r.groups, groupID) }
 
 // user finds a user of the account; one of another account, or out of reach, is not found.
 func (r reach) user(tx *store.Tx, userID string) (store.User, error) {
@@ -238,87 +243,101 @@ func (s *Service) Holds(ctx context.Context, actor Actor, number int64) (Held, e
 type Effective struct {
 	Right   string      // store.RightAll for an administrator
 	Scope   store.Group // over whose members; zero for the whole account
-	Because store.Group // the group that gives it
+	Apart   bool        // it is over the members of a group that who asks does not see: Scope is zero
+	Because store.Group // the group that gives it; zero where who asks does not see it
 	Until   time.Time   // when it ends, zero = never
 }
 
-// Effective returns the rights of a user of the account, each with its reason.
-func (s *Service) Effective(ctx context.Context, actor Actor, number int64, userID string) ([]Effective, error) {
-	var out []Effective
-	err := s.lookWithin(ctx, actor, userView, number, func(tx *store.Tx, a store.Account, r reach) error {
-		u, err := r.user(tx, userID)
-		if err == nil {
-			out, err = effective(tx, a.ID, u.ID)
-		}
-		return err
-	})
-	return out, err
-}
-
-// Own is Effective of the actor themself: of a person who has no right, nothing.
+// Own returns the rights of the actor themself, each with its reason: of a person who has none, nothing.
 func (s *Service) Own(ctx context.Context, actor Actor, number int64) ([]Effective, error) {
 	var out []Effective
-	err := s.lookWithin(ctx, actor, accountView, number, func(tx *store.Tx, a store.Account, _ reach) (err error) {
-		out, err = effective(tx, a.ID, actor.UserID)
+	err := s.lookWithin(ctx, actor, accountView, number, func(tx *store.Tx, _ store.Account, r reach) (err error) {
+		r.all = true // of themself
+		out, err = r.effective(tx, actor.UserID)
 		return err
 	})
 	return out, err
 }
 
-func effective(tx *store.Tx, number int64, userID string) ([]Effective, error) {
-	holds, err := tx.ListHoldings(userID, number)
+// effective names no group that the actor does not see.
+func (r reach) effective(tx *store.Tx, userID string) ([]Effective, error) {
+	holds, err := tx.ListHoldings(userID, r.number)
 	if err != nil {
 		return nil, err
 	}
 	out := make([]Effective, len(holds))
 	for i, h := range holds {
 		out[i] = Effective{Right: h.Right, Until: h.Until}
-		if out[i].Because, err = tx.FindGroup(number, h.GroupID); err != nil {
-			return nil, err
+		if r.sees(h.GroupID) {
+			if out[i].Because, err = tx.FindGroup(r.number, h.GroupID); err != nil {
+				return nil, err
+			}
 		}
-		if h.Scope == "" {
-			continue
-		}
-		if out[i].Scope, err = tx.FindGroup(number, h.Scope); err != nil {
-			return nil, err
+		switch {
+		case h.Scope == "":
+		case !r.sees(h.Scope):
+			out[i].Apart = true
+		default:
+			if out[i].Scope, err = tx.FindGroup(r.number, h.Scope); err != nil {
+				return nil, err
+			}
 		}
 	}
 	return out, nil
 }
 
+// GroupGrant is a right of a group's members.
+type GroupGrant struct {
+	store.Grant
+	Over  string // name of the group that it is confined to
+	Apart bool   // it is over the members of a group that who asks does not see: Scope is ""
+}
+
 // GroupRights is what a group's members may do.
 type GroupRights struct {
-	Group  store.Group
-	Grants []store.Grant     // one of store.RightAll for the administrators
-	Scopes map[string]string // names of the groups that grants are confined to
-	Held   Held              // by who asks
+	Group    store.Group
+	Grants   []GroupGrant // one of store.RightAll for the administrators
+	Revision string       // as UserRevision
+	Held     Held         // by who asks
 }
 
 // GroupRights returns what a group's members may do.
 func (s *Service) GroupRights(ctx context.Context, actor Actor, number int64, groupID string) (GroupRights, error) {
 	var out GroupRights
-	err := s.lookWithin(ctx, actor, groupView, number, func(tx *store.Tx, _ store.Account, r reach) (err error) {
-		out = GroupRights{Held: r.Held}
-		if out.Group, err = r.group(tx, groupID); err != nil {
+	err := s.lookWithin(ctx, actor, groupView, number, func(tx *store.Tx, _ store.Account, r reach) error {
+		g, err := r.group(tx, groupID)
+		if err != nil {
 			return err
 		}
-		if out.Grants, err = grantsOf(tx, out.Group); err != nil {
+		grants, err := grantsOf(tx, g)
+		if err != nil {
 			return err
 		}
-		out.Scopes = map[string]string{}
-		for _, x := range out.Grants {
-			if x.Scope == "" {
-				continue
-			}
-			over, err := tx.FindGroup(r.number, x.Scope)
-			if err != nil {
-				return err
-			}
-			out.Scopes[x.Scope] = over.Name
-		}
-		return nil
+		out, err = r.rightsOf(tx, g, grants)
+		return err
 	})
 	return out, err
+}
+
+// rightsOf names no group that the actor does not see.
+func (r reach) rightsOf(tx *store.Tx, g store.Group, grants []store.Grant) (GroupRights, error) {
+	out := GroupRights{Group: g, Revision: rightsRevision(g.ID, grants), Held: r.Held}
+	for _, x := range grants {
+		seen := GroupGrant{Grant: x}
+		switch {
+		case x.Scope == "":
+		case !r.sees(x.Scope):
+			seen.Scope, seen.Apart = "", true
+		default:
+			over, err := tx.FindGroup(r.number, x.Scope)
+			if err != nil {
+				return out, err
+			}
+			seen.Over = over.Name
+		}
+		out.Grants = append(out.Grants, seen)
+	}
+	return out, nil
 }
 
 // May reports whether who asked may change a grant: they hold it, for good.
@@ -329,46 +348,48 @@ func (g GroupRights) May(x store.Grant) bool {
 // SetGroupRights gives a group's members these rights and no others. Whatever
 // that gives or takes, the actor must hold themself, for good. Each change leaves
 // a record. Faults: rt.beyond, rt.builtin, rt.unknown.
-func (s *Service) SetGroupRights(ctx context.Context, actor Actor, number int64, groupID string, grants []store.Grant) (GroupRights, error) {
+func (s *Service) SetGroupRights(ctx context.Context, actor Actor, number int64, groupID string, wanted []store.Grant) (GroupRights, error) {
 	var out GroupRights
-	err := s.actWithin(ctx, actor, groupRights, number, func(tx *store.Tx, a store.Account, r reach) (err error) {
+	err := s.actWithin(ctx, actor, groupRights, number, func(tx *store.Tx, a store.Account, r reach) error {
 		if err := r.whole(); err != nil {
 			return err
 		}
-		out = GroupRights{Held: r.Held}
-		if out.Group, err = tx.FindGroup(a.ID, groupID); err != nil {
+		g, err := tx.FindGroup(a.ID, groupID)
+		if err != nil {
 			return err
 		}
-		if out.Group.Builtin {
-			return &refusal{fault.New(fault.Conflict, "rt.builtin"), a.ID, out.Group.Name}
+		if g.Builtin {
+			return &refusal{fault.New(fault.Conflict, "rt.builtin"), a.ID, g.Name}
 		}
-		if out.Grants, err = r.normal(tx, grants); err != nil {
+		grants, err := r.normal(tx, wanted)
+		if err != nil {
 			return err
 		}
 		was, err := tx.ListGrants(groupID)
 		if err == nil {
-			err = r.unchanged(RightsRevision(groupID, was))
+			err = r.unchanged(rightsRevision(groupID, was))
 		}
 		if err != nil {
 			return err
 		}
-		for _, x := range out.Grants {
+		for _, x := range grants {
 			if slices.Contains(was, x) {
 				continue
 			}
-			if err := r.change(tx, out.Group, x, "group.grant", tx.InsertGrant); err != nil {
+			if err := r.change(tx, g, x, "group.grant", tx.InsertGrant); err != nil {
 				return err
 			}
 		}
 		for _, x := range was {
-			if slices.Contains(out.Grants, x) {
+			if slices.Contains(grants, x) {
 				continue
 			}
-			if err := r.change(tx, out.Group, x, "group.ungrant", tx.DeleteGrant); err != nil {
+			if err := r.change(tx, g, x, "group.ungrant", tx.DeleteGrant); err != nil {
 				return err
 			}
 		}
-		return nil
+		out, err = r.rightsOf(tx, g, grants)
+		return err
 	})
 	return out, err
 }
@@ -437,23 +458,31 @@ func (s *Service) SetMembershipEnd(ctx context.Context, actor Actor, number int6
 		if err := r.mayFill(tx, g, until); err != nil {
 			return err
 		}
+		if m.Ended && m.State != store.UserActive {
+			return fault.New(fault.Conflict, "people.blocked").With("email", m.DisplayAddress)
+		}
 		if m.Ended {
 			if err := r.mayPull(tx, g, m.User); err != nil {
 				return err
 			}
 		}
-		if g.Builtin && !until.IsZero() {
-			if err := notLast(tx, a.ID, m.User); err != nil {
-				return err
-			}
-		}
-		if err := tx.SetMembershipEnd(g.ID, m.ID, until); err != nil {
-			return err
-		}
 		m.Until, m.Ended = until, false
-		return record(tx, actor, memberEnd, a.ID, m.Address, "group", g.Name, "until", LastDay(a, until))
+		return r.setEnd(tx, a, g, m.User, until)
 	})
 	return m, g, err
+}
+
+// setEnd gives a membership another end. Whether the actor may fill the group so is asked before.
+func (r reach) setEnd(tx *store.Tx, a store.Account, g store.Group, u store.User, until time.Time) error {
+	if g.Builtin && !until.IsZero() {
+		if err := notLast(tx, a.ID, u); err != nil {
+			return err
+		}
+	}
+	if err := tx.SetMembershipEnd(g.ID, u.ID, until); err != nil {
+		return err
+	}
+	return record(tx, r.actor, memberEnd, a.ID, u.Address, "group", g.Name, "until", LastDay(ZoneOf(a.TimeZone), until))
 }
 
 // member finds somebody in a group for an act on them: refused on who holds
@@ -481,27 +510,19 @@ func past(tx *store.Tx, until time.Time) error {
 	return nil
 }
 
-// LastDay is the last day (YYYY-MM-DD) before an end, where the account is; "" for no end.
-func LastDay(a store.Account, until time.Time) string {
+// LastDay is the last day (YYYY-MM-DD) before an end, in an account's zone; "" for no end.
+func LastDay(zone *time.Location, until time.Time) string {
 	if until.IsZero() {
 		return ""
-	}
-	zone, err := time.LoadLocation(a.TimeZone)
-	if err != nil {
-		zone = time.UTC
 	}
 	return until.Add(-time.Millisecond).In(zone).Format(time.DateOnly)
 }
 
-// EndOfDay is when a membership ends whose last day is day (YYYY-MM-DD), where
-// the account is; zero for "". What is no day gives rt.day, in the field "until".
-func EndOfDay(a store.Account, day string) (time.Time, error) {
+// EndOfDay is when a membership ends whose last day is day (YYYY-MM-DD), in the
+// account's zone; zero for "". What is no day gives rt.day, in the field "until".
+func EndOfDay(zone *time.Location, day string) (time.Time, error) {
 	if day == "" {
 		return time.Time{}, nil
-	}
-	zone, err := time.LoadLocation(a.TimeZone)
-	if err != nil {
-		zone = time.UTC
 	}
 	t, err := time.ParseInLocation(time.DateOnly, day, zone)
 	if err != nil {

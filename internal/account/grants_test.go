@@ -1,7 +1,9 @@
 package account_test
 
 import (
+	"errors"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -48,6 +50,71 @@ func newWard(w *world) *ward {
 	return h
 }
 
+// A delegate sees what somebody of their group may do, and not which groups of
+// others give it or are meant.
+func TestForeignGroupsAreNotNamed(t *testing.T) {
+	each(t, func(w *world) {
+		h, ctx := newWard(w), w.Context()
+		for _, g := range []string{h.logs.ID, h.leads.ID} {
+			get[account.AddResult](w)(w.AddMembers(ctx, h.ada, 100042, g, "nina@example.org", time.Time{}))
+		}
+		far := get[store.Group](w)(w.AddGroup(ctx, h.ada, 100042, "Far"))
+		get[account.GroupRights](w)(w.SetGroupRights(ctx, h.ada, 100042, h.logs.ID, []store.Grant{{Right: store.RightAudit, Scope: far.ID}}))
+		want := []account.Effective{{Right: store.RightAudit, Apart: true}, {Right: store.RightMessages, Scope: h.ward}, {Right: store.RightUsers, Scope: h.ward}}
+		rights := get[account.UserView](w)(w.User(ctx, h.lead, 100042, h.nina.ID)).Rights
+		if len(rights) != len(want) {
+			w.Fatalf("%+v", rights)
+		}
+		for _, x := range want {
+			if !slices.ContainsFunc(rights, func(r account.Effective) bool {
+				return r.Right == x.Right && r.Apart == x.Apart && r.Scope.ID == x.Scope.ID && r.Because == store.Group{}
+			}) {
+				t.Errorf("no %+v in %+v", x, rights)
+			}
+		}
+		get[account.GroupRights](w)(w.SetGroupRights(ctx, h.ada, 100042, h.ward.ID, []store.Grant{{Right: store.RightAudit, Scope: far.ID}, {Right: store.RightMessages, Scope: h.ward.ID}}))
+		own := get[account.GroupRights](w)(w.GroupRights(ctx, h.lead, 100042, h.ward.ID)).Grants
+		if !slices.Equal(own, []account.GroupGrant{
+			{Grant: store.Grant{Right: store.RightAudit}, Apart: true},
+			{Grant: store.Grant{Right: store.RightMessages, Scope: h.ward.ID}, Over: h.ward.Name},
+		}) {
+			t.Errorf("of the group that they manage: %+v", own)
+		}
+		if own = get[account.GroupRights](w)(w.GroupRights(ctx, h.ada, 100042, h.ward.ID)).Grants; own[0].Over != far.Name || own[0].Scope != far.ID {
+			t.Errorf("an administrator sees %+v", own)
+		}
+		for _, r := range get[account.UserView](w)(w.User(ctx, h.ada, 100042, h.nina.ID)).Rights {
+			if r.Because.ID == "" || r.Apart {
+				t.Errorf("an administrator sees %+v", r)
+			}
+		}
+	})
+}
+
+// An export of the log ends where the right to it does.
+func TestAuditExport(t *testing.T) {
+	each(t, func(w *world) {
+		h, ctx := newWard(w), w.Context()
+		for range 600 { // more than a page
+			second(w.AddGroup(ctx, h.log, 100042, "Refused"))
+		}
+		next, _, err := w.ExportAudit(ctx, h.log, 100042, account.AuditQuery{Outcome: store.Refused}, "csv")
+		w.ok(err)
+		if rows := get[[]store.AuditRow](w)(next(ctx)); len(rows) != 500 {
+			t.Errorf("%d rows", len(rows))
+		}
+		_, _, err = w.RemoveMember(ctx, h.ada, 100042, h.logs.ID, h.log.UserID)
+		w.ok(err)
+		rows, err := next(ctx)
+		if len(rows) > 0 || !fault.Is(err, fault.Denied) {
+			t.Errorf("%d rows for who may no longer read: %v", len(rows), err)
+		}
+	})
+	if q := (account.AuditQuery{Target: " ", Actor: "\t"}); !q.IsZero() { // else a file with nothing in it would look whole
+		t.Error("a blank is looked for")
+	}
+}
+
 // Who manages all people manages those who have no more than they have, and
 // gives no right that they do not have (AT-58).
 func TestManagesPeople(t *testing.T) {
@@ -85,7 +152,7 @@ func TestManagesPeople(t *testing.T) {
 			"blocks who reads the log":            second(w.BlockUser(ctx, h.desk, 100042, h.log.UserID)),
 			"deletes who reads the log":           second(w.DeleteUser(ctx, h.desk, 100042, h.log.UserID)),
 			"reads the log":                       second(w.Audit(ctx, h.desk, 100042, "", 5)),
-			"sets a rule":                         second(w.SetRules(ctx, h.desk, 100042, `default = "seal"`, -1)),
+			"sets a rule":                         second(w.SetRules(ctx, h.desk, 100042, `default = "seal"`)),
 		} {
 			if !fault.Is(err, fault.Denied) {
 				t.Errorf("AT-58: who manages people %s: %v", name, err)
@@ -199,7 +266,7 @@ func TestReadsOnly(t *testing.T) {
 		for name, call := range calls(w, 100042, h.ward.ID, h.nina.ID, "x", "x") {
 			switch name {
 			case "account.view", "domain.list", "group.view", "group.view one", "group.view members", "user.view", "user.view one", "user.view address",
-				"user.view suggest", "audit.view", "audit.view one", "upstream.list", "rules.view", "rules.view history", "group.view name", "group.view rights", "user.view rights", "domain.list one", "domain.list check", "domain.list make", "request.decide":
+				"user.view suggest", "audit.view", "audit.view one", "upstream.list", "rules.view", "rules.view history", "group.view name", "group.view rights", "domain.list one", "domain.list check", "domain.list make", "request.decide":
 			default:
 				if err := call(h.log); !fault.Is(err, fault.Denied) {
 					t.Errorf("%s by who reads the log: %v", name, err)
@@ -234,7 +301,15 @@ func TestMembershipEnds(t *testing.T) {
 		w.fails(err, fault.Conflict, "m.last")
 		_, _, err = w.SetMembershipEnd(ctx, h.ada, 100042, h.ward.ID, h.nina.ID, w.db.Now())
 		w.fails(err, fault.Invalid, "rt.past")
-		if e := get[[]account.Effective](w)(w.Effective(ctx, h.ada, 100042, h.otto.ID)); len(e) != 1 || e[0].Right != store.RightAll || e[0].Until != friday || !e[0].Because.Builtin {
+		// Adding somebody once more gives another end, and without one changes nothing.
+		_, err = w.AddMembers(ctx, h.ada, 100042, h.admins, "ada@example.org", friday)
+		w.fails(err, fault.Conflict, "m.last")
+		get[account.AddResult](w)(w.AddMembers(ctx, h.ada, 100042, h.admins, "otto@example.org", friday.Add(time.Hour)))
+		get[account.AddResult](w)(w.AddMembers(ctx, h.ada, 100042, h.admins, "otto@example.org", friday))
+		if r := get[account.AddResult](w)(w.AddMembers(ctx, h.ada, 100042, h.admins, "otto@example.org", time.Time{})); len(r.Already) != 1 || w.audit(100042, "member.set_end", store.Done) != 2 {
+			t.Errorf("%+v, %d ends", r, w.audit(100042, "member.set_end", store.Done))
+		}
+		if e := get[account.UserView](w)(w.User(ctx, h.ada, 100042, h.otto.ID)).Rights; len(e) != 1 || e[0].Right != store.RightAll || e[0].Until != friday || !e[0].Because.Builtin {
 			t.Errorf("effective %+v", e)
 		}
 		w.pass(48*time.Hour - time.Minute)
@@ -280,11 +355,143 @@ func TestRequestRight(t *testing.T) {
 		if q := get[[]account.Request](w)(w.Requests(ctx, h.desk, 100042)); len(q) != 1 || len(q[0].Groups) != 0 {
 			t.Errorf("who manages people may grant %+v", q)
 		}
-		_, err := w.DecideRequest(ctx, h.desk, q[0].ID, true, "")
+		_, err := w.DecideRequest(ctx, h.desk, q[0].ID, true, "", "")
 		w.fails(err, fault.Denied, "rt.beyond")
-		_, err = w.DecideRequest(ctx, h.ada, q[0].ID, true, h.ward.ID)
+		_, err = w.DecideRequest(ctx, h.ada, q[0].ID, true, h.ward.ID, "")
 		w.fails(err, fault.Conflict, "rt.nogroup")
-		get[store.User](w)(w.DecideRequest(ctx, h.ada, q[0].ID, true, h.logs.ID))
+		get[account.Decision](w)(w.DecideRequest(ctx, h.ada, q[0].ID, true, h.logs.ID, ""))
 		get[account.AuditPage](w)(w.Audit(ctx, otto.Actor(here), 100042, "", 5))
+		if l, n := last[account.AccessDecidedLetter](w.mail); n != 1 || l.To.Canonical() != "otto@example.org" || l.Right != store.RightAudit || l.Group != h.logs.Name {
+			t.Errorf("%d letters, %+v", n, l)
+		}
+		if q := get[store.AccessRequest](w)(w.LastRequest(ctx, otto)); q.State != store.RequestGranted || q.DecidedAt.IsZero() || q.Right != store.RightAudit {
+			t.Errorf("told %+v", q)
+		}
+
+		// What else a group gives is said before and after.
+		g := get[store.Group](w)(w.AddGroup(ctx, w.root, 100042, "Figures"))
+		get[account.GroupRights](w)(w.SetGroupRights(ctx, w.root, 100042, g.ID, []store.Grant{{Right: store.RightReports}, {Right: store.RightAudit, Scope: h.ward.ID}}))
+		w.ok(w.RequestAccess(ctx, otto, 100042, store.RightReports, ""))
+		q = get[[]account.Request](w)(w.Requests(ctx, h.ada, 100042))
+		also := []account.Given{{Right: store.RightAudit, Over: h.ward.Name}}
+		if len(q) != 1 || len(q[0].Groups) != 1 || !slices.Equal(q[0].Groups[0].Also, also) {
+			t.Fatalf("requests %+v", q)
+		}
+		get[account.Decision](w)(w.DecideRequest(ctx, h.ada, q[0].ID, false, "", ""))
+		if l, n := last[account.AccessDecidedLetter](w.mail); n != 2 || l.Right != store.RightReports || l.Group != "" {
+			t.Errorf("%d letters, %+v", n, l)
+		}
+		w.ok(w.RequestAccess(ctx, otto, 100042, store.RightReports, ""))
+		q = get[[]account.Request](w)(w.Requests(ctx, h.ada, 100042))
+		if d := get[account.Decision](w)(w.DecideRequest(ctx, h.ada, q[0].ID, true, "", "")); d.Group.ID != g.ID || !slices.Equal(d.Also, also) {
+			t.Errorf("decided %+v", d)
+		}
+	})
+}
+
+// Whoever decides may say a word: the person reads it in the mail and where they
+// asked, it goes when they do, and the log says only that there was one.
+func TestWordOfADecision(t *testing.T) {
+	each(t, func(w *world) {
+		h, ctx := newWard(w), w.Context()
+		otto := w.signIn("otto@example.org", better)
+		ask := func(right string) string {
+			w.Helper()
+			w.pass(time.Minute)
+			w.ok(w.RequestAccess(ctx, otto, 100042, right, ""))
+			return get[[]account.Request](w)(w.Requests(ctx, h.ada, 100042))[0].ID
+		}
+		id := ask(store.RightAudit)
+		for _, who := range []account.Actor{otto.Actor(here), h.lead, h.log} {
+			for _, grant := range []bool{true, false} {
+				w.fails(second(w.DecideRequest(ctx, who, id, grant, "", "let them in")), fault.Denied, "err.forbidden")
+			}
+		}
+		w.fails(second(w.DecideRequest(ctx, otto.Actor(here), id, false, "", strings.Repeat("x", 301))), fault.Denied, "err.forbidden") // who may not learns nothing of the word
+		w.fails(second(w.DecideRequest(ctx, h.desk, id, true, "", "let them in")), fault.Denied, "rt.beyond")
+		for word, key := range map[string]string{
+			strings.Repeat("é", 301): "people.reasonlong", "a\x00b": "mail.seal.character", "a\rBcc: eve@z.test": "mail.seal.character", "\x1b[31m": "mail.seal.character",
+			"\u202egpj.exe": "mail.seal.character", "a\u2066b": "mail.seal.character", "a\u2028b": "mail.seal.character", "a\xffb": "mail.seal.character",
+		} {
+			for _, grant := range []bool{true, false} {
+				_, err := w.DecideRequest(ctx, h.ada, id, grant, "", word)
+				if w.fails(err, fault.Invalid, key); len(fault.Of(err).Fields) != 1 || fault.Of(err).Fields[0].Name != "word" {
+					t.Errorf("%q: %+v", word, fault.Of(err).Fields)
+				}
+			}
+		}
+		if q := get[store.AccessRequest](w)(w.LastRequest(ctx, otto)); q.State != store.RequestPending || q.Word != "" {
+			t.Errorf("decided by nobody: %+v", q)
+		}
+		if l, n := last[account.AccessDecidedLetter](w.mail); n != 0 {
+			t.Errorf("%d letters, %+v", n, l)
+		}
+
+		// Refused, granted, made an administrator: each with a word.
+		no := "<b>Not yet</b>\nBcc: eve@z.test\n.\n" + strings.Repeat("é", 265)
+		get[account.Decision](w)(w.DecideRequest(ctx, h.ada, id, false, "", " "+strings.ReplaceAll(no, "\n", "\r\n")+" \r\n"))
+		if q := get[store.AccessRequest](w)(w.LastRequest(ctx, otto)); q.State != store.RequestRefused || q.Word != no {
+			t.Errorf("told %+v", q)
+		}
+		if l, _ := last[account.AccessDecidedLetter](w.mail); l.Word != no || l.Group != "" {
+			t.Errorf("mailed %+v", l)
+		}
+		w.fails(second(w.DecideRequest(ctx, h.ada, id, true, "", "after all")), fault.NotFound, "e404.h1")
+		get[account.Decision](w)(w.DecideRequest(ctx, h.ada, ask(store.RightAudit), true, "", "Welcome, Otto"))
+		if l, n := last[account.AccessDecidedLetter](w.mail); n != 2 || l.Word != "Welcome, Otto" || l.Group != h.logs.Name {
+			t.Errorf("%d letters, %+v", n, l)
+		}
+		get[account.Decision](w)(w.DecideRequest(ctx, w.root, ask(store.RightAll), true, "", "Take care"))
+		if l, _ := last[account.AdminAddedLetter](w.mail); l.Word != "Take care" || l.To.Canonical() != "otto@example.org" {
+			t.Errorf("mailed %+v", l)
+		}
+		if q := get[store.AccessRequest](w)(w.LastRequest(ctx, otto)); q.State != store.RequestGranted || q.Word != "Take care" {
+			t.Errorf("told %+v", q)
+		}
+
+		said := 0
+		w.ok(w.db.View(ctx, func(tx *store.Tx) error {
+			said = 0
+			rows, err := tx.ListAudit(100042, "", 1000)
+			for _, r := range rows {
+				if r.Action == "request.decide" && r.Outcome == store.Done && r.Detail["word"] == "yes" {
+					said++
+				}
+				for _, v := range r.Detail {
+					for _, word := range []string{"Not yet", "Welcome", "Take care", "let them in"} {
+						if strings.Contains(v, word) {
+							t.Errorf("the log has the word: %+v", r)
+						}
+					}
+				}
+			}
+			return err
+		}))
+		if said != 3 {
+			t.Errorf("%d records say that there was a word", said)
+		}
+
+		find := func(tx *store.Tx) error { _, err := tx.FindRequest(id); return err }
+		w.ok(w.db.View(ctx, find))
+		get[store.User](w)(w.DeleteUser(ctx, h.ada, 100042, otto.UserID))
+		if err := w.db.View(ctx, find); !errors.Is(err, store.ErrNotFound) {
+			t.Errorf("the word outlives its person: %v", err)
+		}
+	})
+}
+
+// What one saved is what one saw, in whatever order the rights were said.
+func TestRightsRevision(t *testing.T) {
+	each(t, func(w *world) {
+		ctx := w.Context()
+		ada, _ := w.account(100042, "ada@example.org")
+		a := ada.Actor(here)
+		desk := get[store.Group](w)(w.AddGroup(ctx, a, 100042, "Help desk"))
+		grants := []store.Grant{{Right: store.RightUsers}, {Right: store.RightAudit}}
+		saved := get[account.GroupRights](w)(w.SetGroupRights(ctx, a, 100042, desk.ID, grants))
+		a.IfMatch = saved.Revision
+		get[account.GroupRights](w)(w.SetGroupRights(ctx, a, 100042, desk.ID, grants[:1]))
+		_, err := w.SetGroupRights(ctx, a, 100042, desk.ID, grants)
+		w.fails(err, fault.Stale, "api.stale")
 	})
 }

@@ -12,7 +12,9 @@ import (
 	"golang.org/x/text/unicode/norm"
 
 	"github.com/pli-mail/pli/internal/fault"
+	"github.com/pli-mail/pli/internal/i18n"
 	"github.com/pli-mail/pli/internal/id"
+	"github.com/pli-mail/pli/internal/keyset"
 	"github.com/pli-mail/pli/internal/store"
 )
 
@@ -34,35 +36,70 @@ func (s *Service) Groups(ctx context.Context, actor Actor, number int64, query, 
 	var out GroupsPage
 	err := s.lookWithin(ctx, actor, groupView, number, func(tx *store.Tx, a store.Account, r reach) error {
 		out = GroupsPage{}
-		from, err := position(after)
+		list := keyset.Of("groups", number)
+		from, err := list.Key(after)
 		if err != nil {
 			return err
 		}
 		key := nameKey(clean(query))
 		if !r.all {
-			out.Groups, err = r.own(tx, key)
+			if out.Groups, err = r.own(tx, key); err != nil {
+				return err
+			}
+			for i := range out.Groups {
+				if err := countMembers(tx, &out.Groups[i]); err != nil {
+					return err
+				}
+			}
 			out.Total = len(out.Groups)
-			return err
+			return nil
 		}
-		rows, err := tx.ListGroups(a.ID, key, from, limit+1)
+		rows, err := tx.ListGroupsCounted(a.ID, key, from, limit+1)
 		if err != nil {
 			return err
 		}
-		out.Groups, out.Next = page(rows, limit, func(g store.Group) string { return g.NameKey })
+		out.Groups, out.Next = keyset.Page(list, rows, limit, func(g store.Group) string { return g.NameKey })
 		if out.Total, err = tx.CountGroups(a.ID, key); err != nil {
+			return err
+		}
+		out.Total = min(out.Total+1, store.MaxCount+1)
+		if after == "" {
+			builtin, err := tx.FindBuiltinGroup(a.ID)
+			if err != nil {
+				return err
+			}
+			if err := countMembers(tx, &builtin); err != nil {
+				return err
+			}
+			out.Groups = append([]store.Group{builtin}, out.Groups...)
+		}
+		return nil
+	})
+	return out, err
+}
+
+// GroupChoices lists groups to choose from: the first of an account by name, the
+// built-in one before them, without how many members they have.
+func (s *Service) GroupChoices(ctx context.Context, actor Actor, number int64, limit int) (out []store.Group, err error) {
+	err = s.lookWithin(ctx, actor, groupView, number, func(tx *store.Tx, a store.Account, r reach) error {
+		if !r.all {
+			out, err = r.own(tx, "")
 			return err
 		}
 		builtin, err := tx.FindBuiltinGroup(a.ID)
 		if err != nil {
 			return err
 		}
-		out.Total++
-		if after == "" {
-			out.Groups = append([]store.Group{builtin}, out.Groups...)
-		}
-		return nil
+		rows, err := tx.ListGroups(a.ID, "", "", limit)
+		out = append([]store.Group{builtin}, rows...)
+		return err
 	})
 	return out, err
+}
+
+func countMembers(tx *store.Tx, g *store.Group) (err error) {
+	g.Members, err = tx.CountMembers(g.ID)
+	return err
 }
 
 // own lists the groups that the actor reaches, where these are not all.
@@ -85,7 +122,7 @@ func (r reach) own(tx *store.Tx, key string) ([]store.Group, error) {
 func (s *Service) Group(ctx context.Context, actor Actor, number int64, groupID string) (store.Group, error) {
 	var out store.Group
 	err := s.lookWithin(ctx, actor, groupView, number, func(tx *store.Tx, _ store.Account, r reach) (err error) {
-		out, err = r.group(tx, groupID)
+		out, err = r.countedGroup(tx, groupID)
 		return err
 	})
 	return out, err
@@ -96,7 +133,7 @@ func (s *Service) GroupNamed(ctx context.Context, actor Actor, number int64, nam
 	var out store.Group
 	err := s.lookWithin(ctx, actor, groupView, number, func(tx *store.Tx, a store.Account, r reach) (err error) {
 		if out, err = tx.FindGroupByName(a.ID, nameKey(clean(name))); err == nil {
-			out, err = r.group(tx, out.ID)
+			out, err = r.countedGroup(tx, out.ID)
 		}
 		return err
 	})
@@ -155,6 +192,9 @@ func (r reach) plainGroup(tx *store.Tx, groupID string) (store.Group, error) {
 	if err == nil {
 		err = r.unchanged(GroupRevision(g))
 	}
+	if err == nil {
+		err = countMembers(tx, &g)
+	}
 	return g, err
 }
 
@@ -202,4 +242,12 @@ func (s *Service) DeleteGroup(ctx context.Context, actor Actor, number int64, gr
 		return record(tx, actor, groupDelete, a.ID, g.Name)
 	})
 	return g, err
+}
+
+// GroupName is how a group is called: the built-in one in the reader's language.
+func GroupName(p i18n.Printer, g store.Group) string {
+	if g.Builtin {
+		return p.T("seed.admins")
+	}
+	return g.Name
 }

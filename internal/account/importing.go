@@ -1,22 +1,29 @@
 package account
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/pli-mail/pli/internal/fault"
+	"github.com/pli-mail/pli/internal/i18n"
 	"github.com/pli-mail/pli/internal/id"
+	"github.com/pli-mail/pli/internal/keyset"
 	"github.com/pli-mail/pli/internal/roster"
 	"github.com/pli-mail/pli/internal/store"
 )
 
 const (
 	MaxImportRows = 200_000
-	importRead    = 1000 // rows that one transaction judges
+	importRead    = 1000      // rows that one transaction judges
+	importReads   = time.Hour // after which nobody reads it any more: the node died
+	maxImports    = 5         // of one account that are read or run; and that never ran, with all their rows
 )
 
 // KindImport is the kind of a job that imports users.
@@ -58,12 +65,18 @@ type ImportView struct {
 	Counts map[string]int // rows by verdict
 }
 
+// LeftOut is how many rows are not imported: with an error, or of people who are users already.
+func (v ImportView) LeftOut() int {
+	return v.Counts[store.RowError] + v.Counts[store.RowFailed] + v.Counts[store.RowExists]
+}
+
 // Valid is how many rows can be imported.
 func (v ImportView) Valid() int { return v.Counts[store.RowCreate] + v.Counts[store.RowUpdate] }
 
-// CheckImport reads a file of people and judges each row; nobody is made yet.
-// Faults: im.empty, im.noemail, im.big, im.encoding.
-func (s *Service) CheckImport(ctx context.Context, actor Actor, number int64, how Import, file io.Reader) (ImportView, error) {
+// CheckImport reads a file of people and judges each row; nobody is made yet. It
+// makes room for its rows by those of the oldest of five that never ran.
+// Faults: im.empty, im.noemail, im.big, im.encoding, bulk.busy.
+func (s *Service) CheckImport(ctx context.Context, actor Actor, number int64, how Import, file io.Reader) (_ ImportView, err error) {
 	var a store.Account
 	if err := s.look(ctx, actor, userImport, number, func(tx *store.Tx, acc store.Account) error {
 		a = acc
@@ -86,9 +99,23 @@ func (s *Service) CheckImport(ctx context.Context, actor Actor, number int64, ho
 	}
 	j := store.Job{ID: id.New(), AccountID: a.ID, Kind: KindImport, State: store.JobReading, ActorID: actor.UserID, Actor: actor.String(),
 		ActorName: actor.Name, TokenID: actor.TokenID, Origin: actor.Origin, Language: actor.Language, Params: string(params)}
-	if err := s.act(ctx, actor, userImport, number, func(tx *store.Tx, _ store.Account) error { return tx.InsertJob(j) }); err != nil {
+	if err := s.act(ctx, actor, userImport, number, func(tx *store.Tx, _ store.Account) error {
+		if err := roomForImport(tx, a.ID); err != nil {
+			return err
+		}
+		if err := tx.InsertJob(j); err != nil {
+			return err
+		}
+		return record(tx, actor, importCheck, a.ID, how.File, "job", j.ID)
+	}); err != nil {
 		return ImportView{}, err
 	}
+	why := "im.broken"
+	defer func() {
+		if err != nil && j.State == store.JobReading {
+			err = errors.Join(err, s.stop(ctx, j, why))
+		}
+	}()
 	judge := judge{how: how, seen: map[string]int{}, groups: map[string]filled{}}
 	for done := false; !done; {
 		rows := make([]roster.Row, 0, importRead)
@@ -98,13 +125,13 @@ func (s *Service) CheckImport(ctx context.Context, actor Actor, number int64, ho
 				done = true
 				break
 			} else if err != nil {
-				return ImportView{}, errors.Join(asFileFault(err), s.stop(ctx, j, "im.broken"))
+				return ImportView{}, asFileFault(err)
 			}
 			rows = append(rows, row)
 		}
 		if j.Total += len(rows); j.Total > MaxImportRows {
-			big := fault.New(fault.Invalid, "im.big").With("n", MaxImportRows).In("file", "im.big", fault.Args{"n": MaxImportRows})
-			return ImportView{}, errors.Join(big, s.stop(ctx, j, "im.big"))
+			why = "im.big"
+			return ImportView{}, fault.New(fault.Invalid, why).With("n", MaxImportRows).In("file", why, fault.Args{"n": MaxImportRows})
 		}
 		if err := s.actWithin(ctx, actor, userImport, number, func(tx *store.Tx, _ store.Account, r reach) error {
 			verdicts, err := judge.verdicts(tx, r, rows)
@@ -122,13 +149,47 @@ func (s *Service) CheckImport(ctx context.Context, actor Actor, number int64, ho
 		}
 	}
 	if j.Total == 0 {
-		return ImportView{}, errors.Join(fault.New(fault.Invalid, "im.empty").In("file", "im.empty", nil), s.stop(ctx, j, "im.empty"))
+		why = "im.empty"
+		return ImportView{}, fault.New(fault.Invalid, why).In("file", why, nil)
 	}
-	j.State = store.JobReady
-	if err := s.act(ctx, actor, userImport, number, func(tx *store.Tx, _ store.Account) error { return tx.SetJob(j, time.Time{}) }); err != nil {
+	ready := j
+	ready.State = store.JobReady
+	if err := s.act(ctx, actor, userImport, number, func(tx *store.Tx, a store.Account) error {
+		if now, err := tx.LockJob(a.ID, j.ID); err != nil || now.State != store.JobReading { // somebody stopped it
+			return cmp.Or(err, error(fault.New(fault.Conflict, "job.over")))
+		}
+		return tx.SetJob(ready, time.Time{})
+	}); err != nil {
 		return ImportView{}, err
 	}
+	j = ready
 	return s.Import(ctx, actor, number, j.ID)
+}
+
+// roomForImport refuses another import where too many are at work, and forgets
+// the oldest of those that never ran.
+func roomForImport(tx *store.Tx, number int64) error {
+	jobs, err := tx.ListJobs(number, KindImport, time.Time{}, "", 50)
+	if err != nil {
+		return err
+	}
+	busy, idle := 0, 1
+	for _, j := range jobs {
+		switch {
+		case j.State == store.JobRunning, j.State == store.JobReading && j.CreatedAt.Add(importReads).After(tx.Now):
+			busy++
+		case j.State != store.JobDone && j.Position == 0:
+			if idle++; idle > maxImports {
+				if err := tx.DeleteJob(j.ID); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	if busy >= maxImports {
+		return fault.Wait("bulk.busy", 5*time.Minute)
+	}
+	return nil
 }
 
 func asFileFault(err error) error {
@@ -141,11 +202,6 @@ func asFileFault(err error) error {
 		f = f.With(k, v)
 	}
 	return f
-}
-
-func (s *Service) stop(ctx context.Context, j store.Job, reason string) error {
-	j.State, j.Reason = store.JobStopped, reason
-	return s.c.DB.Update(ctx, func(tx *store.Tx) error { return tx.SetJob(j, time.Time{}) })
 }
 
 // Import returns an import of the account.
@@ -183,21 +239,33 @@ func howOf(j store.Job) (how Import, err error) {
 	return how, nil
 }
 
-// Imports lists an account's imports of the last 30 days, at most 50, the newest
-// first, without their counts.
-func (s *Service) Imports(ctx context.Context, actor Actor, number int64) (out []ImportView, err error) {
+// ImportsPage is a page of an account's imports, the newest first.
+type ImportsPage struct {
+	Imports []ImportView
+	Next    string // cursor, "" on the last page
+}
+
+// Imports lists an account's imports of the last 30 days, without their rows' counts.
+func (s *Service) Imports(ctx context.Context, actor Actor, number int64, after string, limit int) (out ImportsPage, err error) {
+	limit = limited(limit)
 	err = s.look(ctx, actor, userImport, number, func(tx *store.Tx, a store.Account) error {
-		jobs, err := tx.ListJobs(a.ID, KindImport, 50)
+		out = ImportsPage{}
+		list := keyset.Of("imports", number)
+		ms, lastID, err := list.Numbered(after)
 		if err != nil {
 			return err
 		}
-		out = nil
+		jobs, err := tx.ListJobs(a.ID, KindImport, time.UnixMilli(ms), lastID, limit+1)
+		if err != nil {
+			return err
+		}
+		jobs, out.Next = keyset.Page(list, jobs, limit, jobKey)
 		for _, j := range jobs {
 			v := ImportView{Job: j}
 			if err := json.Unmarshal([]byte(j.Params), &v.Import); err != nil {
 				return fmt.Errorf("read job %s: %w", j.ID, err)
 			}
-			out = append(out, v)
+			out.Imports = append(out.Imports, v)
 		}
 		return nil
 	})
@@ -212,20 +280,84 @@ func fileName(s string) string {
 	return clean(s)
 }
 
-// ImportRows lists rows of an import by line, those after a line; of one verdict, or with "" of all.
-func (s *Service) ImportRows(ctx context.Context, actor Actor, number int64, jobID, verdict string, after, limit int) (out []ImportRow, err error) {
+// ImportRowsPage is a page of an import's rows, by line.
+type ImportRowsPage struct {
+	Rows []ImportRow
+	Next string // cursor, "" on the last page
+}
+
+// ImportRows lists rows of an import; of one verdict, or with "" of all.
+func (s *Service) ImportRows(ctx context.Context, actor Actor, number int64, jobID, verdict, after string, limit int) (out ImportRowsPage, err error) {
 	err = s.look(ctx, actor, userImport, number, func(tx *store.Tx, a store.Account) error {
 		if _, _, err := findImport(tx, a.ID, jobID); err != nil {
 			return err
 		}
-		rows, err := tx.ListJobRows(jobID, verdict, after, limit)
+		rows, next, err := rowsOf(tx, jobID, verdict, after, limit)
 		if err != nil {
 			return err
 		}
-		out, err = readRows(rows)
+		out.Next = next
+		out.Rows, err = readRows(rows)
 		return err
 	})
 	return out, err
+}
+
+// Wrong says what is wrong with a row, "" for nothing. What it cites is as short as a
+// page can show it.
+func (row ImportRow) Wrong(p i18n.Printer) string {
+	if row.Key == "" {
+		return ""
+	}
+	args := fault.Args{}
+	for k, v := range row.Args {
+		args[k] = Cited(v)
+	}
+	if key := row.Args["field"]; key != "" {
+		args["field"] = strings.TrimSuffix(p.T(key), "*")
+	}
+	return p.Say(row.Key, args)
+}
+
+// Cited is what a page shows of a cell that nothing can be made of.
+func Cited(cell string) string {
+	if r := []rune(cell); len(r) > 80 {
+		return string(r[:80]) + "…"
+	}
+	return cell
+}
+
+// Rejected begins a file of an import's rows with errors, as they were, with what
+// is wrong with each in a column more. For each page of them the right is asked for again.
+func (s *Service) Rejected(ctx context.Context, actor Actor, number int64, jobID string, p i18n.Printer) (write func(io.Writer) error, err error) {
+	v, err := s.Import(ctx, actor, number, jobID)
+	if err != nil {
+		return nil, err
+	}
+	return func(to io.Writer) error {
+		w := roster.NewWriter(to)
+		w.Write(append(slices.Clone(v.Headings), p.T("ic.errorcolumn"))...)
+		for _, verdict := range []string{store.RowError, store.RowFailed} {
+			for after := ""; ; {
+				page, err := s.ImportRows(ctx, actor, number, jobID, verdict, after, importRead)
+				if err != nil {
+					return err
+				}
+				for _, row := range page.Rows {
+					cells := make([]string, max(len(v.Headings), len(row.Cells)))
+					copy(cells, row.Cells)
+					w.Write(append(cells, row.Wrong(p))...)
+				}
+				if err := w.Flush(); err != nil {
+					return err
+				}
+				if after = page.Next; after == "" {
+					break
+				}
+			}
+		}
+		return w.Flush()
+	}, nil
 }
 
 func readRows(rows []store.JobRow) (out []ImportRow, err error) {
@@ -258,26 +390,33 @@ func (s *Service) StartImport(ctx context.Context, actor Actor, number int64, jo
 		}
 		j.State, j.Total, j.Position = store.JobRunning, v.Valid(), 0
 		j.ActorID, j.TokenID, j.Actor, j.ActorName, j.Origin, j.Language = actor.UserID, actor.TokenID, actor.String(), actor.Name, actor.Origin, actor.Language
-		if err := tx.SetJob(j, time.Time{}); err != nil {
+		if err := tx.SetJob(j, tx.Now); err != nil {
 			return err
 		}
 		return record(tx, actor, userImport, a.ID, v.File, "rows", fmt.Sprint(v.Valid()), "job", j.ID)
 	})
 }
 
-// CancelImport ends an import; who was imported stays.
+// CancelImport ends an import; who was imported stays. Faults: job.over, im.notready.
 func (s *Service) CancelImport(ctx context.Context, actor Actor, number int64, jobID string) error {
 	return s.act(ctx, actor, userImport, number, func(tx *store.Tx, a store.Account) error {
 		j, err := tx.LockJob(a.ID, jobID)
 		if err != nil {
 			return err
 		}
-		if j.State != store.JobReady && j.State != store.JobRunning {
-			return fault.New(fault.Conflict, "im.notready")
-		}
 		was := j.State
+		switch {
+		case was == store.JobDone || was == store.JobStopped:
+			return fault.New(fault.Conflict, "job.over")
+		case was == store.JobReading && tx.Now.Sub(j.CreatedAt) < importReads:
+			return fault.New(fault.Conflict, "im.notready")
+		case was == store.JobReading: // its node died
+			if err := tx.DeleteJobRows(j.ID); err != nil {
+				return err
+			}
+		}
 		j.State, j.Reason = store.JobStopped, "im.cancelled"
-		if err := tx.SetJob(j, time.Time{}); err != nil || was == store.JobReady {
+		if err := tx.SetJob(j, time.Time{}); err != nil || was != store.JobRunning {
 			return err
 		}
 		return record(tx, actor, importStop, a.ID, j.ID, "done", fmt.Sprint(j.Done))

@@ -2,6 +2,7 @@ package account_test
 
 import (
 	"fmt"
+	"io"
 	"log/slog"
 	"strings"
 	"testing"
@@ -22,6 +23,16 @@ func (w *world) runJobs() {
 			return
 		}
 	}
+}
+
+// fileOf is a file of n people.
+func fileOf(n int) io.Reader {
+	var b strings.Builder
+	b.WriteString("email\n")
+	for i := range n {
+		fmt.Fprintf(&b, "n%d@example.org\n", i)
+	}
+	return strings.NewReader(b.String())
 }
 
 func TestImport(t *testing.T) {
@@ -50,7 +61,7 @@ func TestImport(t *testing.T) {
 			t.Errorf("%+v", v)
 		}
 		want := map[int]string{2: store.RowCreate, 3: store.RowCreate, 4: "ic.badmail", 5: "ic.dup", 6: store.RowUpdate, 7: "people.unavailable", 8: "ic.nogroup", 9: store.RowSame, 10: store.RowCreate}
-		rows := get[[]account.ImportRow](w)(w.ImportRows(ctx, a, 100042, v.ID, "", 0, 100))
+		rows := get[account.ImportRowsPage](w)(w.ImportRows(ctx, a, 100042, v.ID, "", "", 100)).Rows
 		for _, r := range rows {
 			got := r.Verdict
 			if got == store.RowError {
@@ -104,7 +115,7 @@ func TestImportRights(t *testing.T) {
 		l := account.Actor{Kind: account.KindUser, UserID: lea.ID, Address: lea.Address, Name: "Lea", Origin: here}
 		v := get[account.ImportView](w)(w.CheckImport(ctx, l, 100042, account.Import{File: "x.csv"},
 			strings.NewReader("email,groups\nevil@example.org,Account Administrators\nfine@example.org,Help desk\n")))
-		rows := get[[]account.ImportRow](w)(w.ImportRows(ctx, l, 100042, v.ID, "", 0, 10))
+		rows := get[account.ImportRowsPage](w)(w.ImportRows(ctx, l, 100042, v.ID, "", "", 10)).Rows
 		if rows[0].Key != "ic.beyond" || rows[1].Verdict != store.RowCreate {
 			t.Errorf("%+v", rows)
 		}
@@ -130,12 +141,7 @@ func TestImportInvites(t *testing.T) {
 		ctx := w.Context()
 		ada, _ := w.account(100042, "ada@example.org")
 		a := ada.Actor(here)
-		var b strings.Builder
-		b.WriteString("email\n")
-		for i := range 520 {
-			fmt.Fprintf(&b, "n%d@example.org\n", i)
-		}
-		v := get[account.ImportView](w)(w.CheckImport(ctx, a, 100042, account.Import{Invite: true}, strings.NewReader(b.String())))
+		v := get[account.ImportView](w)(w.CheckImport(ctx, a, 100042, account.Import{Invite: true}, fileOf(520)))
 		w.ok(w.StartImport(ctx, a, 100042, v.ID))
 		w.runJobs()
 		v = get[account.ImportView](w)(w.Import(ctx, w.root, 100042, v.ID))
@@ -151,6 +157,50 @@ func TestImportInvites(t *testing.T) {
 	})
 }
 
+// Who was invited often enough is left out and holds up nobody; and while an account
+// waits for its own limit, looking at it uses up nothing.
+func TestImportInvitesPastOne(t *testing.T) {
+	each(t, func(w *world) {
+		ctx := w.Context()
+		ada, _ := w.account(100042, "ada@example.org")
+		a := ada.Actor(here)
+		for range 5 {
+			p := get[account.Pending](w)(w.Invite(ctx, a, 100042, "", "often@example.org", time.Time{}))
+			get[account.Pending](w)(w.RevokeInvitation(ctx, a, 100042, p.ID))
+		}
+		_, err := w.Invite(ctx, a, 100042, "", "often@example.org", time.Time{})
+		w.fails(err, fault.TooMany, "inv.often")
+		var b strings.Builder
+		b.WriteString("email\noften@example.org\n")
+		for i := range 500 {
+			fmt.Fprintf(&b, "n%d@example.org\n", i)
+		}
+		v := get[account.ImportView](w)(w.CheckImport(ctx, a, 100042, account.Import{Invite: true}, strings.NewReader(b.String())))
+		w.ok(w.StartImport(ctx, a, 100042, v.ID))
+		for range 7 { // with the tries of some hours
+			w.runJobs()
+			w.pass(time.Hour + time.Second)
+		}
+		v = get[account.ImportView](w)(w.Import(ctx, w.root, 100042, v.ID))
+		rows := get[account.ImportRowsPage](w)(w.ImportRows(ctx, w.root, 100042, v.ID, store.RowFailed, "", 10)).Rows
+		if v.Reason != "im.waits" || v.Done != 495 || v.Failed != 1 || len(rows) != 1 || rows[0].Key != "inv.often" || rows[0].Args["email"] != "often@example.org" {
+			t.Errorf("%+v, %+v", v.Job, rows)
+		}
+		w.ok(w.db.View(ctx, func(tx *store.Tx) error {
+			c, err := tx.FindThrottle("invite:100042")
+			if c.Count != 500 {
+				t.Errorf("the account's counter is at %d", c.Count)
+			}
+			return err
+		}))
+		w.pass(25 * time.Hour)
+		w.runJobs()
+		if v = get[account.ImportView](w)(w.Import(ctx, w.root, 100042, v.ID)); v.State != store.JobDone || v.Done != 500 || v.Failed != 1 {
+			t.Errorf("%+v", v.Job)
+		}
+	})
+}
+
 func TestImportAllOrNothing(t *testing.T) {
 	each(t, func(w *world) {
 		ctx := w.Context()
@@ -161,6 +211,31 @@ func TestImportAllOrNothing(t *testing.T) {
 		for _, c := range []struct{ file, key string }{{"", "im.empty"}, {"email\n", "im.empty"}, {"name\nA\n", "im.noemail"}} {
 			_, err := w.CheckImport(ctx, w.root, 100042, account.Import{}, strings.NewReader(c.file))
 			w.fails(err, fault.Invalid, c.key)
+		}
+	})
+}
+
+// Whoever is a user already is left out without an error, also with groups that
+// nobody may fill, so that a list that was taken out can be given back as all or
+// nothing; and so is who became one while the file was looked at.
+func TestImportLeavesOutUsers(t *testing.T) {
+	each(t, func(w *world) {
+		ctx := w.Context()
+		ada, _ := w.account(100042, "ada@example.org")
+		a := ada.Actor(here)
+		for name, invite := range map[string]bool{"plain": false, "invite": true} {
+			how := account.Import{AllOr: true, Invite: invite}
+			v := get[account.ImportView](w)(w.CheckImport(ctx, a, 100042, how, strings.NewReader("email,first_name,groups\nada@example.org,Eve,No such group\n"+name+"@example.org,,\n")))
+			if rows := get[account.ImportRowsPage](w)(w.ImportRows(ctx, a, 100042, v.ID, store.RowExists, "", 10)).Rows; len(rows) != 1 || rows[0].Key != "" || v.Counts[store.RowError] != 0 || v.Valid() != 1 {
+				t.Errorf("%s: %+v, %v", name, rows, v.Counts)
+			}
+			w.user(100042, name+"@example.org")
+			w.ok(w.StartImport(ctx, a, 100042, v.ID))
+			w.runJobs()
+			v = get[account.ImportView](w)(w.Import(ctx, a, 100042, v.ID))
+			if v.State != store.JobDone || v.Done != 0 || v.Failed != 0 || v.Counts[store.RowExists] != 2 {
+				t.Errorf("%s: %+v, %v", name, v.Job, v.Counts)
+			}
 		}
 	})
 }
@@ -266,7 +341,7 @@ func TestImportPullsNobody(t *testing.T) {
 				groups = ""
 			}
 			v := get[account.ImportView](w)(w.CheckImport(ctx, l, 100042, how, strings.NewReader("email,groups\nbo@example.org,"+groups+"\nnew@example.org,"+groups+"\n")))
-			rows := get[[]account.ImportRow](w)(w.ImportRows(ctx, l, 100042, v.ID, "", 0, 10))
+			rows := get[account.ImportRowsPage](w)(w.ImportRows(ctx, l, 100042, v.ID, "", "", 10)).Rows
 			if rows[0].Key != "ic.beyond" || rows[1].Verdict == store.RowError {
 				w.Errorf("%s: %+v", name, rows)
 			}
@@ -280,5 +355,124 @@ func TestImportPullsNobody(t *testing.T) {
 		if v = get[account.ImportView](w)(w.Import(ctx, l, 100042, v.ID)); v.State != store.JobDone || v.Failed != 1 || over() {
 			w.Errorf("%+v, over him %v", v.Job, over())
 		}
+	})
+}
+
+// What a file does to people is what is done to them one by one: nobody who is
+// locked is put into a group, an invitation of who is made a user ends, what is
+// refused and what a token did is on record as such.
+func TestImportAsByHand(t *testing.T) {
+	each(t, func(w *world) {
+		ctx := w.Context()
+		ada, _ := w.account(100042, "ada@example.org")
+		a := ada.Actor(here)
+		ward := get[store.Group](w)(w.AddGroup(ctx, a, 100042, "Ward 3"))
+		was, will := w.user(100042, "was@example.org"), w.user(100042, "will@example.org")
+		get[store.User](w)(w.BlockUser(ctx, a, 100042, was.ID))
+		get[account.Pending](w)(w.Invite(ctx, a, 100042, ward.ID, "new@example.org", time.Time{}))
+		get[account.Pending](w)(w.Invite(ctx, a, 100042, "", "new@example.org", time.Time{}))
+		letter, _ := last[account.InvitationLetter](w.mail)
+		other, _ := w.account(100043, "bo@example.com")
+		get[account.Pending](w)(w.Invite(ctx, other.Actor(here), 100043, "", "new@example.org", time.Time{}))
+		_, token, err := w.MakeToken(ctx, a, 100042, account.NewToken{Name: "a program", Scopes: []string{store.RightUsers}, Days: 1})
+		w.ok(err)
+		by := get[*account.Session](w)(w.TokenSession(ctx, token)).Actor(here)
+
+		v := get[account.ImportView](w)(w.CheckImport(ctx, by, 100042, account.Import{Update: true},
+			strings.NewReader("email,groups,first_name\nwas@example.org,Ward 3,\nwill@example.org,Ward 3,\nnew@example.org,Ward 3,\nada@example.org,,Eve\n")))
+		rows := get[account.ImportRowsPage](w)(w.ImportRows(ctx, a, 100042, v.ID, "", "", 10)).Rows
+		if rows[0].Key != "people.blocked" || rows[1].Verdict != store.RowUpdate || rows[3].Key != "rt.above" {
+			t.Errorf("%+v", rows)
+		}
+		if n := w.audit(100042, "user.edit", store.Refused); n != 0 {
+			t.Errorf("%d records of what nobody has done yet", n)
+		}
+		get[store.User](w)(w.BlockUser(ctx, a, 100042, will.ID))
+		w.ok(w.StartImport(ctx, by, 100042, v.ID))
+		w.runJobs()
+		if v = get[account.ImportView](w)(w.Import(ctx, a, 100042, v.ID)); v.State != store.JobDone || v.Done != 1 || v.Job.Failed != 1 {
+			t.Errorf("%+v", v.Job)
+		}
+		if m := get[account.MembersPage](w)(w.Members(ctx, a, 100042, ward.ID, "", "", 10)); len(m.Members) != 1 || len(m.Pending) != 0 {
+			t.Errorf("%+v", m)
+		}
+		if _, err := w.Invitation(ctx, letter.Token); !fault.Is(err, fault.Gone) {
+			t.Errorf("the invitation still leads somewhere: %v", err)
+		}
+		if p := get[account.UsersPage](w)(w.Users(ctx, w.root, 100043, "", account.OnlyInvited, "", 10)); len(p.Pending) != 1 {
+			t.Errorf("another account's: %+v", p.Pending)
+		}
+		w.ok(w.db.View(ctx, func(tx *store.Tx) error {
+			list, err := tx.ListAudit(100042, "", 100)
+			n := 0
+			for _, r := range list {
+				if r.Target == "new@example.org" && r.Detail["job"] == v.ID {
+					if n++; r.Detail["token"] != by.TokenID {
+						t.Errorf("%s: %v", r.Action, r.Detail)
+					}
+				}
+			}
+			if n != 2 {
+				t.Errorf("%d records", n)
+			}
+			return err
+		}))
+
+		// Who has come to hold more meanwhile is not touched, which is on record.
+		v = get[account.ImportView](w)(w.CheckImport(ctx, by, 100042, account.Import{Update: true}, strings.NewReader("email,first_name\nnew@example.org,Eve\n")))
+		w.into(ada, w.admins(100042), "new@example.org")
+		w.ok(w.StartImport(ctx, by, 100042, v.ID))
+		w.runJobs()
+		if n := w.audit(100042, "user.edit", store.Refused); n != 1 {
+			t.Errorf("%d records of refusals", n)
+		}
+	})
+}
+
+// The list of imports is read to its end while some begin and others are forgotten;
+// a place in another account's is none in it.
+func TestImportsPage(t *testing.T) {
+	each(t, func(w *world) {
+		ctx := w.Context()
+		ada, _ := w.account(100042, "ada@example.org")
+		bo, _ := w.account(100043, "bo@example.com")
+		a := ada.Actor(here)
+		job := func(number int64, id, kind string) {
+			w.ok(w.db.Update(ctx, func(tx *store.Tx) error {
+				return tx.InsertJob(store.Job{ID: id, AccountID: number, Kind: kind, State: store.JobDone, Params: "{}"})
+			}))
+		}
+		for i := range 25 { // some at the same millisecond
+			job(100042, fmt.Sprintf("m%02d", i), account.KindImport)
+			job(100042, fmt.Sprintf("x%02d", i), account.KindBulk)
+			job(100043, fmt.Sprintf("o%02d", i), account.KindImport)
+		}
+		seen, after, n := map[string]int{}, "", 0
+		for {
+			p := get[account.ImportsPage](w)(w.Imports(ctx, a, 100042, after, 10))
+			for _, v := range p.Imports {
+				seen[v.ID]++
+			}
+			n++
+			if after = p.Next; after == "" {
+				break
+			}
+			_, err := w.Imports(ctx, bo.Actor(here), 100043, after, 10)
+			w.fails(err, fault.Invalid, "err.cursor")
+			last := p.Imports[9].ID
+			w.ok(w.db.Update(ctx, func(tx *store.Tx) error { return tx.DeleteJob(last) })) // the place itself goes
+			w.pass(time.Second)
+			job(100042, fmt.Sprintf("new%d", n), account.KindImport)
+		}
+		for i := range 25 {
+			if id := fmt.Sprintf("m%02d", i); seen[id] != 1 {
+				w.Errorf("%s was listed %d times", id, seen[id])
+			}
+		}
+		if n != 3 || len(seen) != 25 {
+			w.Errorf("%d pages, %d imports", n, len(seen))
+		}
+		_, err := w.Imports(ctx, a, 100042, "x", 10)
+		w.fails(err, fault.Invalid, "err.cursor")
 	})
 }

@@ -49,7 +49,7 @@ func (g *judge) verdicts(tx *store.Tx, r reach, rows []roster.Row) ([]store.JobR
 		if v.Verdict == store.RowError {
 			v.Cells = row.Cells
 		}
-		if v.Verdict == store.RowError || v.Verdict == store.RowSame {
+		if v.Verdict != store.RowCreate && v.Verdict != store.RowUpdate {
 			v.Named = ""
 		}
 		data, err := json.Marshal(v)
@@ -105,26 +105,29 @@ func (g *judge) decide(tx *store.Tx, r reach, v *ImportRow, row roster.Row, user
 		v.wrong("people.unavailable", "email", row.Address.String())
 		return nil
 	}
+	if exists && !g.how.Update {
+		v.Verdict = store.RowExists
+		return nil
+	}
 	if ok, err := g.addGroups(tx, r, v, row, u); !ok || err != nil {
 		return err
 	}
-	switch {
-	case !exists:
+	if !exists {
 		v.Verdict = store.RowCreate
-	case !g.how.Update:
-		v.wrong("un.exists", "email", row.Address.String())
-	default:
-		v.Changes = changes(u, *v)
-		v.Verdict = store.RowUpdate
-		if len(v.Changes)+len(v.Groups) == 0 {
-			v.Verdict = store.RowSame
-		} else if err := r.below(tx, u); err != nil {
-			v.wrong("rt.above", "name", u.Name())
-		} else if g, err := r.unpulled(tx, v.Groups, u); err != nil {
-			return err
-		} else if g != "" {
-			v.wrong("ic.beyond", "name", g)
-		}
+		return nil
+	}
+	v.Changes = changes(u, *v)
+	v.Verdict = store.RowUpdate
+	if len(v.Changes)+len(v.Groups) == 0 {
+		v.Verdict = store.RowSame
+	} else if err := r.below(tx, u); err != nil {
+		v.wrong("rt.above", "name", u.Name())
+	} else if len(v.Groups) > 0 && u.State != store.UserActive {
+		v.wrong("people.blocked", "email", row.Address.String())
+	} else if g, err := r.unpulled(tx, v.Groups, u); err != nil {
+		return err
+	} else if g != "" {
+		v.wrong("ic.beyond", "name", g)
 	}
 	return nil
 }

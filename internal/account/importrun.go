@@ -14,20 +14,34 @@ import (
 	"github.com/pli-mail/pli/internal/store"
 )
 
-// RunJobs goes on with one job that nobody is at, and reports whether there was
-// one. Of two nodes one has it; one that dies is followed after a minute.
-func (s *Service) RunJobs(ctx context.Context) (bool, error) {
+// JobsByRows are the kinds of jobs that do some rows at a time, and take turns.
+// The others are each done in one run, which may be long.
+var JobsByRows = []string{KindImport, KindBulk}
+
+// RunJobs goes on with a job of these kinds (of all without) that nobody is at, the one whose last
+// turn is the longest ago, for some rows or in one run; and reports whether there
+// was one. Of two nodes one has it; one that dies is followed after a minute.
+func (s *Service) RunJobs(ctx context.Context, kinds ...string) (bool, error) {
+	return s.runDue(ctx, store.Due{Kinds: kinds})
+}
+
+// RunJob is RunJobs for one job, which whoever began it watches: no other's trouble is theirs.
+func (s *Service) RunJob(ctx context.Context, jobID string) (bool, error) {
+	return s.runDue(ctx, store.Due{ID: jobID})
+}
+
+func (s *Service) runDue(ctx context.Context, due store.Due) (bool, error) {
 	var j store.Job
 	waits := false // looked for without writing, as there is mostly none
 	err := s.c.DB.View(ctx, func(tx *store.Tx) (err error) {
-		waits, err = tx.JobWaits()
+		waits, err = tx.JobWaits(due)
 		return err
 	})
 	if err != nil || !waits {
 		return false, err
 	}
 	err = s.c.DB.Update(ctx, func(tx *store.Tx) (err error) {
-		j, err = tx.ClaimJob(tx.Now.Add(jobClaim))
+		j, err = tx.ClaimJob(tx.Now.Add(jobClaim), due)
 		return err
 	})
 	if errors.Is(err, store.ErrNotFound) {
@@ -35,12 +49,43 @@ func (s *Service) RunJobs(ctx context.Context) (bool, error) {
 	} else if err != nil {
 		return false, err
 	}
-	for {
-		more, err := s.importSome(ctx, j)
-		if err != nil || !more || ctx.Err() != nil {
-			return true, err
-		}
+	if j.Attempts > jobAttempts { // whoever tried it last died of it, and could not say so
+		return true, s.retry(ctx, j)
 	}
+	switch j.Kind {
+	case KindArchive:
+		err = s.runArchive(ctx, j)
+	case KindBulk:
+		err = s.bulkSome(ctx, j)
+	default:
+		err = s.importSome(ctx, j)
+	}
+	if err != nil {
+		err = errors.Join(err, s.retry(ctx, j))
+	}
+	return true, err
+}
+
+// retry gives back a job that could not come on: after a while that grows it is tried
+// again, and after the last attempt no more, so that it holds no place for ever. An
+// attempt that was interrupted is none.
+func (s *Service) retry(ctx context.Context, j store.Job) error {
+	return s.c.DB.Update(context.WithoutCancel(ctx), func(tx *store.Tx) error {
+		now, err := tx.LockJob(j.AccountID, j.ID)
+		switch {
+		case errors.Is(err, store.ErrNotFound): // its account was erased meanwhile
+			return nil
+		case err != nil || now.State != store.JobRunning:
+			return err
+		case ctx.Err() != nil:
+			now.Attempts = max(0, now.Attempts-1)
+			return tx.SetJob(now, tx.Now)
+		case now.Attempts >= jobAttempts:
+			return end(tx, now, "job.failed")
+		}
+		now.Reason = "job.again"
+		return tx.SetJob(now, tx.Now.Add(time.Duration(now.Attempts*now.Attempts)*jobClaim))
+	})
 }
 
 // SweepJobs forgets jobs that are long over, or were never run.
@@ -53,6 +98,7 @@ func (s *Service) SweepJobs(ctx context.Context) error {
 
 const (
 	jobClaim    = time.Minute
+	jobAttempts = 10 // in five hours, as the pause after the n-th is n² minutes
 	jobKeep     = 30 * 24 * time.Hour
 	importBatch = 1000 // rows that one transaction imports; a node that dies loses none and does none twice
 )
@@ -71,18 +117,20 @@ func actorOf(j store.Job) Actor {
 	return a
 }
 
-// importSome imports the next rows, and reports whether there are more.
-func (s *Service) importSome(ctx context.Context, j store.Job) (more bool, err error) {
-	actor := actorOf(j)
-	err = s.actWithin(ctx, actor, userImport, j.AccountID, func(tx *store.Tx, a store.Account, r reach) error {
+// importSome imports the next rows, and gives the job back.
+func (s *Service) importSome(ctx context.Context, j store.Job) error {
+	actor, may := actorOf(j), false
+	err := s.actWithin(ctx, actor, userImport, j.AccountID, func(tx *store.Tx, a store.Account, r reach) error {
+		may = false
 		if err := r.whole(); err != nil {
 			return err
 		}
+		may = true
 		now, err := tx.LockJob(j.AccountID, j.ID)
 		if err != nil {
 			return err
 		}
-		if more = now.State == store.JobRunning; !more {
+		if now.State != store.JobRunning {
 			return nil
 		}
 		how, err := howOf(now)
@@ -94,19 +142,16 @@ func (s *Service) importSome(ctx context.Context, j store.Job) (more bool, err e
 		if err != nil {
 			return err
 		}
-		claimed := tx.Now.Add(jobClaim)
-		if wait > 0 {
-			claimed, more = tx.Now.Add(wait), false
-		} else if b.read < importBatch {
-			now.State, more = store.JobDone, false
-			claimed = time.Time{}
+		if wait == 0 && b.read < importBatch {
+			now.State = store.JobDone
 		}
-		return tx.SetJob(now, claimed)
+		now.Attempts = 0
+		return tx.SetJob(now, tx.Now.Add(wait))
 	})
-	if fault.Is(err, fault.Denied) || fault.Is(err, fault.NotFound) { // who began it may no more
-		return false, s.stop(ctx, j, "im.norights")
+	if !may && (fault.Is(err, fault.Denied) || fault.Is(err, fault.NotFound)) { // who began it may no more
+		return s.stop(ctx, j, "im.norights")
 	}
-	return more, err
+	return err
 }
 
 // batch is the rows that one transaction imports.
@@ -152,7 +197,9 @@ func (b *batch) run() (wait time.Duration, err error) {
 			case exists && u.AccountID == b.a.ID:
 				err = b.update(u, v)
 			case b.how.Invite:
-				err = b.invite(v)
+				if err = b.invite(v); fault.HasKey(err, "inv.often") { // another day does not help the others
+					err = b.fail(v, "inv.often")
+				}
 			case exists:
 				err = b.fail(v, "people.unavailable")
 			default:
@@ -176,52 +223,77 @@ func (b *batch) fail(v ImportRow, key string) error {
 	v.wrong(key, "email", v.Address)
 	v.Verdict = store.RowFailed
 	v.Cells = roster.Place(b.how.Headings, map[string]string{"email": v.Address, "first_name": v.FirstName, "last_name": v.LastName, "groups": v.Named, "language": v.Language})
+	b.job.Failed++
+	return b.set(v)
+}
+
+// set keeps what became of a row.
+func (b *batch) set(v ImportRow) error {
 	data, err := json.Marshal(v)
 	if err != nil {
 		return err
 	}
-	b.job.Failed++
 	return b.tx.SetJobRow(b.job.ID, store.JobRow{Line: v.Line, Verdict: v.Verdict, Data: string(data)})
 }
 
-// groupsOf are the groups of a row that are still there and may be filled.
-func (b *batch) groupsOf(v ImportRow) (out []store.Group, ok bool, err error) {
+// refuse is fail, with the record that the act leaves where it is refused alone.
+func (b *batch) refuse(v ImportRow, no *refusal, act action, key string) error {
+	if err := no.record(b.tx, b.r.actor, act); err != nil {
+		return err
+	}
+	return b.fail(v, key)
+}
+
+// groupsOf are the groups of a row. One that is gone gives ErrNotFound, one that
+// may not be filled a refusal.
+func (b *batch) groupsOf(v ImportRow) (out []store.Group, err error) {
 	for _, id := range v.Groups {
 		g, err := b.tx.FindGroup(b.a.ID, id)
-		if errors.Is(err, store.ErrNotFound) {
-			return nil, false, nil
-		} else if err != nil {
-			return nil, false, err
+		if err != nil {
+			return nil, err
 		}
-		if may, err := b.r.may(b.tx, g, time.Time{}); err != nil || !may {
-			return nil, false, err
+		if err := b.r.mayFill(b.tx, g, time.Time{}); err != nil {
+			return nil, err
 		}
 		out = append(out, g)
 	}
-	return out, true, nil
+	return out, nil
+}
+
+// ungrouped fails a row for what groupsOf, or mayPull, says.
+func (b *batch) ungrouped(v ImportRow, why error) error {
+	var no *refusal
+	switch {
+	case errors.As(why, &no):
+		return b.refuse(v, no, memberAdd, "im.nogroup")
+	case errors.Is(why, store.ErrNotFound):
+		return b.fail(v, "im.nogroup")
+	}
+	return why
 }
 
 func (b *batch) update(u store.User, v ImportRow) error {
 	if !b.how.Update {
-		return b.fail(v, "un.exists")
+		v.Verdict = store.RowExists
+		return b.set(v)
 	}
 	var above *refusal
 	if err := b.r.below(b.tx, u); errors.As(err, &above) {
-		return b.fail(v, "rt.above")
+		return b.refuse(v, above, userEdit, "rt.above")
 	} else if err != nil {
 		return err
 	}
-	groups, ok, err := b.groupsOf(v)
+	groups, err := b.groupsOf(v)
 	if err != nil {
-		return err
+		return b.ungrouped(v, err)
 	}
-	if !ok {
-		return b.fail(v, "im.nogroup")
+	if len(groups) > 0 && u.State != store.UserActive {
+		return b.fail(v, "people.blocked")
 	}
-	if g, err := b.r.unpulled(b.tx, v.Groups, u); err != nil {
-		return err
-	} else if g != "" {
-		return b.fail(v, "im.nogroup")
+	for _, g := range groups {
+		if err := b.r.mayPull(b.tx, g, u); err != nil {
+			return b.ungrouped(v, err)
+		}
 	}
 	if len(changes(u, v)) > 0 {
 		for _, c := range []struct{ into, is *string }{{&u.FirstName, &v.FirstName}, {&u.LastName, &v.LastName}, {&u.Language, &v.Language}} {
@@ -237,7 +309,7 @@ func (b *batch) update(u store.User, v ImportRow) error {
 		}
 	}
 	for _, g := range groups {
-		if _, err := b.s.join(b.tx, b.r.actor, memberAdd, b.a, g, u, time.Time{}); err != nil {
+		if _, err := b.s.join(b.tx, b.r.actor, b.r.actor.Name, memberAdd, b.a, g, u, time.Time{}); err != nil {
 			return err
 		}
 	}
@@ -247,12 +319,9 @@ func (b *batch) update(u store.User, v ImportRow) error {
 
 // invite mails an invitation, to the first of the groups; one person has one.
 func (b *batch) invite(v ImportRow) error {
-	groups, ok, err := b.groupsOf(v)
+	groups, err := b.groupsOf(v)
 	if err != nil {
-		return err
-	}
-	if !ok {
-		return b.fail(v, "im.nogroup")
+		return b.ungrouped(v, err)
 	}
 	var groupID string
 	if len(groups) > 0 {
@@ -268,6 +337,11 @@ func (b *batch) invite(v ImportRow) error {
 	} else if !errors.Is(err, store.ErrNotFound) {
 		return err
 	}
+	if no := admit(b.tx, b.r.actor, b.a, to.Canonical()); fault.Is(no, fault.Denied) || fault.Is(no, fault.Closed) {
+		return b.fail(v, fault.Of(no).Key)
+	} else if no != nil {
+		return no
+	}
 	i := store.Invitation{ID: id.New(), AccountID: b.a.ID, GroupID: groupID, Address: to.Canonical(), DisplayAddress: to.String(), CreatedAt: b.tx.Now}
 	if _, err := b.s.sendInvitation(b.tx, b.r.actor, b.a, i); err != nil {
 		return err
@@ -282,28 +356,50 @@ func (b *batch) create(rows []ImportRow) error {
 		return nil
 	}
 	users := make([]store.User, 0, len(rows))
+	door, err := entryOf(b.tx, b.r.actor, b.a)
+	if err != nil {
+		return err
+	}
 	groups := map[string]store.Group{}
 	byAddress := map[string]ImportRow{}
+	foreign := map[string]bool{} // by domain
 	for _, v := range rows {
 		address, err := mailaddr.Parse(v.Address)
 		if err != nil {
 			return err
 		}
-		ok := true
+		var why error
 		for _, id := range v.Groups {
 			if _, known := groups[id]; known {
 				continue
 			}
-			list, may, err := b.groupsOf(ImportRow{Groups: []string{id}})
-			if err != nil {
+			var list []store.Group
+			if list, why = b.groupsOf(ImportRow{Groups: []string{id}}); why != nil {
+				break
+			}
+			groups[id] = list[0]
+		}
+		if why != nil {
+			if err := b.ungrouped(v, why); err != nil {
 				return err
 			}
-			if ok = ok && may; may {
-				groups[id] = list[0]
-			}
+			continue
 		}
-		if !ok {
-			if err := b.fail(v, "im.nogroup"); err != nil {
+		if no := door.take(address.Canonical()); no != nil {
+			if err := b.fail(v, fault.Of(no).Key); err != nil {
+				return err
+			}
+			continue
+		}
+		theirs, asked := foreign[address.Domain()]
+		if !asked {
+			if theirs, err = ofAnother(b.tx, b.r.actor, b.a.ID, address.Domain()); err != nil {
+				return err
+			}
+			foreign[address.Domain()] = theirs
+		}
+		if theirs {
+			if err := b.fail(v, "people.unavailable"); err != nil {
 				return err
 			}
 			continue
@@ -333,7 +429,7 @@ func (b *batch) create(rows []ImportRow) error {
 		targets = append(targets, u.Address)
 		for _, id := range v.Groups {
 			if groups[id].Builtin { // whoever is made an administrator is told
-				if _, err := b.s.join(b.tx, b.r.actor, memberAdd, b.a, groups[id], u, time.Time{}); err != nil {
+				if _, err := b.s.join(b.tx, b.r.actor, b.r.actor.Name, memberAdd, b.a, groups[id], u, time.Time{}); err != nil {
 					return err
 				}
 				continue
@@ -343,15 +439,18 @@ func (b *batch) create(rows []ImportRow) error {
 		}
 	}
 	b.job.Done += len(targets)
+	if err := b.tx.RevokeInvitationsOf(b.a.ID, targets); err != nil {
+		return err
+	}
 	if err := b.tx.InsertMemberships(pairs); err != nil {
 		return err
 	}
-	row := store.AuditRow{AccountID: b.a.ID, Actor: b.r.actor.String(), Action: string(userAdd), Detail: map[string]string{"job": b.job.ID}, Origin: b.r.actor.Origin}
+	row := store.AuditRow{AccountID: b.a.ID, Actor: b.r.actor.String(), Action: string(userAdd), Detail: b.r.actor.details("job", b.job.ID), Origin: b.r.actor.Origin}
 	if err := b.tx.InsertAudits(row, targets); err != nil {
 		return err
 	}
 	for id, addresses := range joined {
-		row.Action, row.Detail = string(memberAdd), map[string]string{"group": groups[id].Name, "job": b.job.ID}
+		row.Action, row.Detail = string(memberAdd), b.r.actor.details("group", groups[id].Name, "job", b.job.ID)
 		if err := b.tx.InsertAudits(row, addresses); err != nil {
 			return err
 		}

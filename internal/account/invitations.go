@@ -46,6 +46,9 @@ func (s *Service) Invite(ctx context.Context, actor Actor, number int64, groupID
 		if in {
 			return fault.New(fault.Conflict, "un.exists").With("email", u.DisplayAddress)
 		}
+		if err := admit(tx, actor, a, to.Canonical()); err != nil {
+			return err
+		}
 		i, err := tx.FindPendingInvitation(a.ID, groupID, to.Canonical())
 		if errors.Is(err, store.ErrNotFound) {
 			i = store.Invitation{ID: id.New(), AccountID: a.ID, GroupID: groupID, Address: to.Canonical(), DisplayAddress: to.String(), CreatedAt: tx.Now}
@@ -110,16 +113,23 @@ func (s *Service) ResendInvitation(ctx context.Context, actor Actor, number int6
 func (s *Service) sendInvitation(tx *store.Tx, actor Actor, a store.Account, i store.Invitation) (Pending, error) {
 	_, counter := typed(i.Address)
 	name := "invite:" + accountName(a.ID)
-	for _, limit := range []struct {
+	limits := []struct {
 		name string
 		n    int
-	}{{name, invitesPerAccount}, {name + ":" + counter, invitesPerAddress}} {
-		ok, wait, err := tx.Hit(limit.name, 24*time.Hour, limit.n)
+		key  string
+	}{{name + ":" + counter, invitesPerAddress, "inv.often"}, {name, invitesPerAccount, "e429.p"}}
+	for _, l := range limits { // first all are looked at: what one refuses counts for none, also where the transaction goes on
+		t, err := tx.LockThrottle(l.name)
 		if err != nil {
 			return Pending{}, err
 		}
-		if !ok {
-			return Pending{}, fault.Wait("e429.p", wait)
+		if wait := t.Since.Add(24 * time.Hour).Sub(tx.Now); wait > 0 && t.Count >= l.n {
+			return Pending{}, fault.Wait(l.key, wait).With("email", i.DisplayAddress)
+		}
+	}
+	for _, l := range limits {
+		if _, _, err := tx.Hit(l.name, 24*time.Hour, l.n); err != nil {
+			return Pending{}, err
 		}
 	}
 	language := actor.Language
@@ -220,10 +230,22 @@ func invited(tx *store.Tx, token id.Token) (i store.Invitation, a store.Account,
 			g = store.Group{}
 		}
 	}
-	_, err = tx.FindUserByAddress(i.Address)
+	u, err := tx.FindUserByAddress(i.Address)
 	exists := err == nil
 	if errors.Is(err, store.ErrNotFound) {
 		err = nil
+	}
+	if err == nil && exists && u.AccountID == a.ID && g.ID != "" {
+		// Of who is here already it gives no more over them than adding them would (AT-58).
+		var r reach
+		if r, err = inviterReach(tx, i); err == nil {
+			if err = r.mayPull(tx, g, u); errors.As(err, new(*refusal)) {
+				g, err = store.Group{}, nil
+			}
+		}
+	}
+	if err != nil {
+		return
 	}
 	v = InvitationView{
 		Number: a.ID, Organisation: a.Name, Admin: i.InvitedBy, Address: i.DisplayAddress, Group: g.Name, Builtin: g.Builtin,
@@ -236,28 +258,51 @@ func invited(tx *store.Tx, token id.Token) (i store.Invitation, a store.Account,
 // invitation that waits gives no more than its inviter has, who may have lost it,
 // and who invited before the group's members had it.
 func stillGives(tx *store.Tx, i store.Invitation, g store.Group) (bool, error) {
-	if i.InviterID == "" {
-		return true, nil
-	}
 	grants, err := grantsOf(tx, g)
 	if err != nil || len(grants) == 0 {
 		return err == nil, err
 	}
+	if operates, err := invitedByOperator(tx, i); err != nil || operates {
+		return operates, err
+	}
+	r, err := inviterReach(tx, i)
+	if err != nil || !r.Over(store.RightUsers, g.ID) {
+		return false, err
+	}
+	return r.may(tx, g, i.MemberUntil)
+}
+
+// inviterReach is what who invites holds now: nothing, where they left the account.
+func inviterReach(tx *store.Tx, i store.Invitation) (reach, error) {
+	r := reach{number: i.AccountID}
+	operates, err := invitedByOperator(tx, i)
+	if err != nil || operates {
+		r.operator = operates
+		return r, err
+	}
 	u, err := tx.FindUser(i.InviterID)
-	if errors.Is(err, store.ErrNotFound) {
+	if errors.Is(err, store.ErrNotFound) || err == nil && (u.AccountID != i.AccountID || u.State != store.UserActive) {
+		return r, nil
+	} else if err != nil {
+		return r, err
+	}
+	r.holds, err = tx.ListHoldings(u.ID, i.AccountID)
+	return r, err
+}
+
+// invitedByOperator reports whether an invitation is of somebody who runs the
+// service, and still does: they may give whatever an account has.
+func invitedByOperator(tx *store.Tx, i store.Invitation) (bool, error) {
+	if i.InviterID == "" {
+		return true, nil
+	}
+	u, err := tx.FindUser(i.InviterID)
+	if errors.Is(err, store.ErrNotFound) || err == nil && u.State != store.UserActive {
 		return false, nil
 	} else if err != nil {
 		return false, err
 	}
-	holds, err := tx.ListHoldings(u.ID, i.AccountID)
-	if err != nil {
-		return false, err
-	}
-	r := reach{Held: Held{holds: holds}, number: i.AccountID}
-	if u.AccountID != i.AccountID || u.State != store.UserActive || !r.Over(store.RightUsers, g.ID) {
-		return false, nil
-	}
-	return r.may(tx, g, i.MemberUntil)
+	return tx.IsOperator(u.ID)
 }
 
 // AcceptInvitation makes the person who was invited a user of the account and
@@ -284,7 +329,7 @@ func (s *Service) AcceptInvitation(ctx context.Context, sess *Session, token id.
 	}
 	fresh := newUser(address, e)
 	if !view.Exists {
-		if err := s.checkEnrolment(fresh, e); err != nil {
+		if err := s.checkEnrolment(ctx, view.Number, fresh, e); err != nil {
 			return nil, err
 		}
 		if phc, err = s.hash(ctx, e.Password); err != nil {
@@ -306,10 +351,21 @@ func (s *Service) AcceptInvitation(ctx context.Context, sess *Session, token id.
 		}
 		u, err := tx.FindUserByAddress(i.Address)
 		exists := err == nil
+		if !exists || u.AccountID == 0 {
+			by := Actor{}
+			if operates, err := invitedByOperator(tx, i); err != nil {
+				return nil, err
+			} else if operates {
+				by.Kind = KindOperator
+			}
+			if err := admit(tx, by, a, i.Address); err != nil {
+				return nil, err
+			}
+		}
 		switch {
 		case errors.Is(err, store.ErrNotFound) && phc != "":
 			u = fresh
-			u.AccountID = a.ID
+			u.AccountID, u.TimeZone = a.ID, a.TimeZone
 			err = tx.InsertUser(u, store.Password{Hash: phc})
 		case errors.Is(err, store.ErrNotFound):
 			return nil, notFound() // they were deleted meanwhile
@@ -324,11 +380,11 @@ func (s *Service) AcceptInvitation(ctx context.Context, sess *Session, token id.
 			return nil, err
 		}
 		u.AccountID = a.ID
-		actor := Actor{Kind: KindUser, UserID: u.ID, Address: u.Address, Name: i.InvitedBy, Origin: sess.Origin}
+		actor := Actor{Kind: KindUser, UserID: u.ID, Address: u.Address, Name: u.Name(), Origin: sess.Origin}
 		if g.ID == "" {
 			err = record(tx, actor, inviteAccept, a.ID, u.Address)
 		} else {
-			_, err = s.join(tx, actor, inviteAccept, a, g, u, i.MemberUntil)
+			_, err = s.join(tx, actor, i.InvitedBy, inviteAccept, a, g, u, i.MemberUntil)
 		}
 		if err != nil {
 			return nil, err

@@ -1,10 +1,12 @@
 package account_test
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
 	"github.com/pli-mail/pli/internal/account"
+	"github.com/pli-mail/pli/internal/fault"
 	"github.com/pli-mail/pli/internal/store"
 )
 
@@ -68,5 +70,75 @@ func TestInvitationGivesWhatIsHeld(t *testing.T) {
 			w.Errorf("a group that has rights now: %+v, %+v", u.Groups, u.Rights)
 		}
 		get[store.User](w)(w.DeleteUser(ctx, a, 100042, lea.ID))
+	})
+}
+
+// operator is somebody who runs the service from a browser, as they act there.
+func (w *world) operator(u store.User) account.Actor {
+	w.Helper()
+	w.ok(w.db.Update(w.Context(), func(tx *store.Tx) error { return tx.InsertOperator(u.ID, "operator:root") }))
+	return account.Actor{Kind: account.KindOperator, UserID: u.ID, Address: u.Address, Name: u.Name(), Origin: here}
+}
+
+// Whom an operator invites from a browser is what they were invited as, in an
+// account that is not the operator's own, while the operator is one.
+func TestOperatorInvites(t *testing.T) {
+	each(t, func(w *world) {
+		ctx := w.Context()
+		w.account(100042, "ada@example.org")
+		opal := w.user(100042, "opal@example.org")
+		op := w.operator(opal)
+		open := func(name, admin string) (store.Account, account.InvitationLetter) {
+			a := get[store.Account](w)(w.OpenAccount(ctx, op, account.NewAccount{Name: name, Language: "en", TimeZone: "Europe/Paris"}, admin))
+			letter, _ := last[account.InvitationLetter](w.mail)
+			return a, letter
+		}
+		accept := func(number int64, letter account.InvitationLetter) account.UserView {
+			get[*account.Session](w)(w.AcceptInvitation(ctx, w.visit(), letter.Token, account.Enrolment{FirstName: "X", Password: better, Confirm: better}))
+			return get[account.UserView](w)(w.UserByAddress(ctx, w.root, number, letter.To.Canonical()))
+		}
+		a, letter := open("First", "max@first.example")
+		get[account.SettingsView](w)(w.SetSettings(ctx, w.root, account.SettingsOf(a.ID), []account.Setting{{Name: "guests", Value: "false"}}))
+		if v := get[account.InvitationView](w)(w.Invitation(ctx, letter.Token)); !v.Builtin {
+			w.Errorf("the page promises %+v", v)
+		}
+		if u := accept(a.ID, letter); len(u.Groups) != 1 || !u.Groups[0].Builtin || u.TimeZone != a.TimeZone {
+			w.Errorf("in %+v, at the time of %s", u.Groups, u.TimeZone)
+		}
+		if l, n := last[account.AdminAddedLetter](w.mail); n == 0 || l.Admin != opal.Name() {
+			w.Errorf("the letter says that %q did it", l.Admin)
+		}
+		a, letter = open("Second", "max@second.example")
+		get[store.User](w)(w.RemoveOperator(ctx, w.root, "opal@example.org"))
+		if u := accept(a.ID, letter); len(u.Groups) != 0 {
+			w.Errorf("by who is an operator no longer: in %+v", u.Groups)
+		}
+	})
+}
+
+// A search in a group's invitations is of canonical addresses, beyond the first page too.
+func TestGroupInvitations(t *testing.T) {
+	each(t, func(w *world) {
+		ctx := w.Context()
+		ada, _ := w.account(100042, "ada@example.org")
+		ward := w.group(ada, "Ward 3")
+		for i := range 101 {
+			get[account.Pending](w)(w.Invite(ctx, ada.Actor(here), 100042, ward.ID, fmt.Sprintf("n%d@example.org", i), time.Time{}))
+		}
+		get[account.Pending](w)(w.Invite(ctx, ada.Actor(here), 100042, ward.ID, "Zoe.Martin@Example.org", time.Time{}))
+		dora := w.delegate(ada, ward, "dora@example.org")
+		for _, query := range []string{"zoe", "ZOE.m"} {
+			if p := get[[]account.Pending](w)(w.GroupInvitations(ctx, dora.Actor(here), 100042, ward.ID, query)); len(p) != 1 || p[0].Address != "Zoe.Martin@example.org" {
+				t.Errorf("%q finds %+v", query, p)
+			}
+			if p := get[account.UsersPage](w)(w.Users(ctx, dora.Actor(here), 100042, query, account.OnlyInvited, "", 10)); len(p.Pending) != 1 {
+				t.Errorf("%q finds %+v among all", query, p.Pending)
+			}
+		}
+		if p := get[[]account.Pending](w)(w.GroupInvitations(ctx, dora.Actor(here), 100042, ward.ID, "martin")); len(p) != 0 {
+			t.Errorf("%+v", p)
+		}
+		_, err := w.GroupInvitations(ctx, dora.Actor(here), 100042, w.admins(100042).ID, "")
+		w.fails(err, fault.NotFound, "e404.h1")
 	})
 }

@@ -237,21 +237,6 @@ func (s *Service) Lifts(ctx context.Context, actor Actor, number int64) (out []L
 	return out, err
 }
 
-// LiftAddress returns the account and the ID of the user of an address, for the
-// operator, who decides about people of no account too.
-func (s *Service) LiftAddress(ctx context.Context, actor Actor, address string) (number int64, userID string, err error) {
-	if actor.Kind != KindOperator {
-		return 0, "", fault.New(fault.Denied, "err.forbidden")
-	}
-	canonical, _ := typed(address)
-	err = s.c.DB.View(ctx, func(tx *store.Tx) error {
-		u, err := tx.FindUserByAddress(canonical)
-		number, userID = u.AccountID, u.ID
-		return err
-	})
-	return number, userID, orNotFound(err)
-}
-
 // DecideLift approves a user's wish, from when LiftWait runs, or refuses it,
 // also one that was approved. Nobody decides about who holds more than they do,
 // nor approves their own. The operator approves only where no administrator of
@@ -352,6 +337,9 @@ func (s *Service) liftDue(ctx context.Context, l store.Lift) error {
 				return nil, err
 			}
 			if _, err := tx.DeleteUserSessions(u.ID, ""); err != nil {
+				return nil, err
+			}
+			if _, err := endTokens(tx, Actor{Kind: KindSystem}, u); err != nil {
 				return nil, err
 			}
 		}

@@ -3,17 +3,36 @@ package account
 import (
 	"context"
 	"errors"
+	"io"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/pli-mail/pli/internal/fault"
+	"github.com/pli-mail/pli/internal/keyset"
 	"github.com/pli-mail/pli/internal/mailaddr"
+	"github.com/pli-mail/pli/internal/roster"
 	"github.com/pli-mail/pli/internal/store"
 )
 
-// maxTogether is how many addresses one form may hold.
+// maxTogether is how many addresses one form may hold, with its file.
 const maxTogether = 200
+
+// AddressesIn reads whom a file names, as AddMembers takes them.
+// Faults, in the field "file": those of CheckImport about a file, people.toomany.
+func AddressesIn(file io.Reader) ([]string, error) {
+	list, err := roster.Addresses(file, maxTogether+1)
+	if err != nil {
+		return nil, asFileFault(err)
+	}
+	if len(list) > maxTogether {
+		return nil, fault.New(fault.Invalid, "people.toomany").With("n", maxTogether).In("file", "people.toomany", fault.Args{"n": maxTogether})
+	}
+	if len(list) == 0 {
+		return nil, fault.New(fault.Invalid, "im.empty").In("file", "im.empty", nil)
+	}
+	return list, nil
+}
 
 // Pending is an invitation that was neither accepted nor declined.
 type Pending struct {
@@ -44,7 +63,7 @@ func (s *Service) Members(ctx context.Context, actor Actor, number int64, groupI
 	query = clean(query)
 	err := s.lookWithin(ctx, actor, groupView, number, func(tx *store.Tx, _ store.Account, r reach) (err error) {
 		out = MembersPage{}
-		if out.Group, err = r.group(tx, groupID); err != nil {
+		if out.Group, err = r.countedGroup(tx, groupID); err != nil {
 			return err
 		}
 		if r.Over(store.RightUsers, groupID) {
@@ -52,7 +71,8 @@ func (s *Service) Members(ctx context.Context, actor Actor, number int64, groupI
 				return err
 			}
 		}
-		from, err := position(after)
+		list := keyset.Of("members", groupID)
+		from, err := list.Key(after)
 		if err != nil {
 			return err
 		}
@@ -60,15 +80,31 @@ func (s *Service) Members(ctx context.Context, actor Actor, number int64, groupI
 		if err != nil {
 			return err
 		}
-		out.Members, out.Next = page(rows, limit, func(m store.Member) string { return m.Address })
+		out.Members, out.Next = keyset.Page(list, rows, limit, func(m store.Member) string { return m.Address })
 		if !r.all { // who is no member any more is not there
 			out.Members = slices.DeleteFunc(out.Members, func(m store.Member) bool { return m.Ended })
 		}
 		if after != "" || query != "" {
 			return nil
 		}
-		invited, err := tx.ListGroupInvitations(groupID, 100)
+		invited, err := tx.ListGroupInvitations(groupID, "", 100)
 		out.Pending = pendings(tx, invited)
+		return err
+	})
+	return out, err
+}
+
+// GroupInvitations lists open invitations to a group, to addresses that begin with
+// query, at most 100.
+func (s *Service) GroupInvitations(ctx context.Context, actor Actor, number int64, groupID, query string) (out []Pending, err error) {
+	query = clean(query)
+	err = s.lookWithin(ctx, actor, groupView, number, func(tx *store.Tx, _ store.Account, r reach) error {
+		g, err := r.group(tx, groupID)
+		if err != nil {
+			return err
+		}
+		rows, err := tx.ListGroupInvitations(g.ID, query, 100)
+		out = pendings(tx, rows)
 		return err
 	})
 	return out, err
@@ -111,7 +147,7 @@ func pending(tx *store.Tx, i store.Invitation) Pending {
 type AddResult struct {
 	Group   store.Group
 	Added   []store.User
-	Already []store.User      // members before
+	Already []store.User      // members before; until the end that was given, if one was
 	Locked  []store.User      // blocked, and not added
 	Invited []Pending         // they have an invitation to this group
 	Missing []string          // nobody that this account knows
@@ -124,11 +160,12 @@ type AddResult struct {
 // envelope of this one, who thereby joins it and is told by mail. Anybody else
 // is nonexistent, whatever other accounts know; so are, for who has a right over
 // some groups only, the account's other people. They are members until a time
-// (zero = for good). Nobody is put into a group whose members have more than the
+// (zero = for good, but whose membership has an end keeps it). Nobody is put into a group whose members have more than the
 // actor, and nobody who has more is put into any.
 //
 // Those who can be added are, also when the result comes with a fault about the
-// others: seed.nonexistent, err.email or people.blocked, in the field "user".
+// others: seed.nonexistent, err.email or people.blocked, in the field "user". What
+// rights or the account's settings refuse of one is refused of all.
 func (s *Service) AddMembers(ctx context.Context, actor Actor, number int64, groupID, raw string, until time.Time) (AddResult, error) {
 	addresses, bad := mailaddr.ParseList(raw)
 	if len(addresses)+len(bad) == 0 {
@@ -154,13 +191,17 @@ func (s *Service) AddMembers(ctx context.Context, actor Actor, number int64, gro
 				return err
 			}
 		}
-		return r.meant(tx, &out)
+		return nil
 	})
 	if err != nil {
 		return AddResult{}, err
 	}
 	switch {
 	case len(out.Missing) > 0:
+		// Who may have been meant is looked for when the others are in: it reads thousands.
+		if err := s.lookWithin(ctx, actor, memberAdd, number, func(tx *store.Tx, _ store.Account, r reach) error { return r.meant(tx, &out) }); err != nil {
+			s.c.Log.WarnContext(ctx, "no suggestion for an unknown address", "err", err)
+		}
 		return out, fault.New(fault.Invalid, "seed.nonexistent").With("email", out.Missing[0]).In("user", "seed.nonexistent", nil)
 	case len(out.Bad) > 0:
 		return out, fault.New(fault.Invalid, "err.email").In("user", "err.email", nil)
@@ -199,6 +240,9 @@ func (s *Service) addMember(tx *store.Tx, r reach, a store.Account, out *AddResu
 			return err
 		}
 	} else {
+		if err := admit(tx, r.actor, a, u.Address); err != nil {
+			return err
+		}
 		if err := tx.SetUserAccount(u.ID, a.ID); err != nil {
 			return err
 		}
@@ -218,13 +262,23 @@ func (s *Service) addMember(tx *store.Tx, r reach, a store.Account, out *AddResu
 			}
 		}
 	}
-	added, err := s.join(tx, r.actor, memberAdd, a, out.Group, u, until)
-	if added {
+	added, err := s.join(tx, r.actor, r.actor.Name, memberAdd, a, out.Group, u, until)
+	switch {
+	case err != nil:
+		return err
+	case added:
 		out.Added = append(out.Added, u)
-	} else {
-		out.Already = append(out.Already, u)
+		return nil
 	}
-	return err
+	out.Already = append(out.Already, u)
+	if until.IsZero() {
+		return nil
+	}
+	m, err := tx.FindMember(out.Group.ID, u.ID)
+	if err != nil || m.Until.Equal(until) {
+		return err
+	}
+	return r.setEnd(tx, a, out.Group, u, until)
 }
 
 // known finds a user whom the actor may know of, by address. A user of another
@@ -248,10 +302,19 @@ func (r reach) known(tx *store.Tx, address mailaddr.Address) (store.User, error)
 	return store.User{}, store.ErrNotFound
 }
 
-// join puts a user of the account into a group of it until a time (zero = for
-// good), records that, and tells a new administrator. It reports whether they
-// were not in it before. Whether the actor may is asked before.
-func (s *Service) join(tx *store.Tx, actor Actor, act action, a store.Account, g store.Group, u store.User, until time.Time) (bool, error) {
+// join is putInto, and tells a new administrator by whom (a name).
+func (s *Service) join(tx *store.Tx, actor Actor, by string, act action, a store.Account, g store.Group, u store.User, until time.Time) (bool, error) {
+	added, err := s.putInto(tx, actor, act, a, g, u, until)
+	if err != nil || !added || !g.Builtin {
+		return added, err
+	}
+	return true, s.tellAdministrator(tx, a, u, by, "")
+}
+
+// putInto puts a user of the account into a group of it until a time (zero = for
+// good) and records that. It reports whether they were not in it before. Whether
+// the actor may is asked before.
+func (s *Service) putInto(tx *store.Tx, actor Actor, act action, a store.Account, g store.Group, u store.User, until time.Time) (bool, error) {
 	added, err := tx.InsertMembership(g.ID, u.ID, until)
 	if err != nil || !added {
 		return false, err
@@ -265,7 +328,7 @@ func (s *Service) join(tx *store.Tx, actor Actor, act action, a store.Account, g
 	}
 	details := []string{"group", g.Name}
 	if !until.IsZero() {
-		details = append(details, "until", LastDay(a, until))
+		details = append(details, "until", LastDay(ZoneOf(a.TimeZone), until))
 	}
 	if err := record(tx, actor, act, a.ID, u.Address, details...); err != nil {
 		return false, err
@@ -273,14 +336,17 @@ func (s *Service) join(tx *store.Tx, actor Actor, act action, a store.Account, g
 	if !g.Builtin {
 		return true, nil
 	}
-	if err := tx.EndRequestsOf(u.ID, a.ID, store.RequestGranted); err != nil {
-		return false, err
-	}
+	return true, tx.EndRequestsOf(u.ID, a.ID, store.RequestGranted)
+}
+
+// tellAdministrator tells a new administrator by whom (a name) and, where they had
+// asked, with which word.
+func (s *Service) tellAdministrator(tx *store.Tx, a store.Account, u store.User, by, word string) error {
 	to, err := mailbox(u)
 	if err != nil {
-		return false, err
+		return err
 	}
-	return true, s.c.Post.AdminAdded(tx, AdminAddedLetter{AccountID: a.ID, To: to, Language: u.Language, Organisation: a.Name, Admin: actor.Name})
+	return s.c.Post.AdminAdded(tx, AdminAddedLetter{AccountID: a.ID, To: to, Language: u.Language, Organisation: a.Name, Admin: by, Word: word})
 }
 
 // RemoveMember takes a user out of a group, and returns both. The last active

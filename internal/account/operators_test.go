@@ -70,8 +70,9 @@ func TestOperators(t *testing.T) {
 		// Who claims to be one, is refused.
 		_, err = w.Account(ctx, ada.OperatorActor(here), 100043)
 		w.fails(err, fault.Denied, "err.forbidden")
-		if n := w.audit(0, "account.view", store.Refused); n == 0 {
-			t.Error("no record of it")
+		log := get[account.AuditPage](w)(w.Audit(ctx, w.root, 0, "", 1)).Records
+		if len(log) != 1 || log[0].Action != "account.view" || log[0].Outcome != store.Refused || log[0].Target != "100043" {
+			t.Errorf("the record of it: %+v", log)
 		}
 
 		// Their account's administrators do not get into their login.
@@ -100,7 +101,7 @@ func TestOpenAccount(t *testing.T) {
 	each(t, func(w *world) {
 		ctx := w.Context()
 		open := func(name, domain, admin string) (store.Account, error) {
-			return w.OpenAccount(ctx, w.root, account.NewAccount{Name: name, Language: "fr", TimeZone: "Europe/Paris"}, domain, admin)
+			return w.OpenAccount(ctx, w.root, account.NewAccount{Name: name, Language: "fr", TimeZone: "Europe/Paris", Domains: strings.Fields(domain)}, admin)
 		}
 		a := get[store.Account](w)(open("Élan", "elan.example", "lea@elan.example"))
 		if l, n := last[account.InvitationLetter](w.mail); n != 1 || l.AccountID != a.ID || l.Language != "fr" {
@@ -110,6 +111,20 @@ func TestOpenAccount(t *testing.T) {
 		w.fails(err, fault.Conflict, "accn.dup")
 		_, err = open("", "no domain", "nobody")
 		w.fails(err, fault.Invalid, "people.noname")
+		_, err = w.CreateAccount(ctx, w.root, account.NewAccount{Name: "Other", Domains: []string{"other.example", "no domain"}})
+		w.fails(err, fault.Invalid, "people.domain")
+		if bad := fault.Of(err).Fields[0]; bad.Args["domain"] != "no domain" {
+			t.Errorf("the domain that was typed is called %v", bad.Args)
+		}
+		_, err = w.CreateAccount(ctx, w.root, account.NewAccount{Name: "Other", Language: "de"})
+		w.fails(err, fault.Invalid, "people.badlanguage")
+		_, err = w.CreateAccount(ctx, w.root, account.NewAccount{Name: "Other", TimeZone: "Local"})
+		w.fails(err, fault.Invalid, "people.badzone")
+		_, err = w.CreateAccount(ctx, w.root, account.NewAccount{Name: "Other", Domains: []string{"other.example", "elan.example"}})
+		w.fails(err, fault.Conflict, "accn.dup")
+		if p := get[account.AccountsPage](w)(w.Accounts(ctx, w.root, "", 50)); len(p.Accounts) != 1 {
+			t.Errorf("%d accounts: one was made without its domain", len(p.Accounts))
+		}
 		w.account(100042, "ada@example.org")
 		_, err = open("Other", "", "ada@example.org")
 		w.fails(err, fault.Conflict, "people.elsewhere")

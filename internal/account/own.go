@@ -5,6 +5,7 @@ import (
 	"errors"
 
 	"github.com/pli-mail/pli/internal/fault"
+	"github.com/pli-mail/pli/internal/keyset"
 	"github.com/pli-mail/pli/internal/store"
 )
 
@@ -37,7 +38,8 @@ func (s *Service) OwnRecords(ctx context.Context, sess *Session, after string, l
 		return AuditPage{}, ended()
 	}
 	limit = limited(limit)
-	before, err := position(after)
+	list := keyset.Of("own", sess.UserID)
+	before, err := list.Key(after)
 	if err != nil {
 		return AuditPage{}, err
 	}
@@ -45,7 +47,7 @@ func (s *Service) OwnRecords(ctx context.Context, sess *Session, after string, l
 	err = s.c.DB.View(ctx, func(tx *store.Tx) error {
 		me := person(sess).String()
 		rows, err := tx.ListAuditBy(sess.User.AccountID, me, sess.User.Address, before, limit+1)
-		out.Records, out.Next = page(rows, limit, func(r store.AuditRow) string { return r.ID })
+		out.Records, out.Next = keyset.Page(list, rows, limit, func(r store.AuditRow) string { return r.ID })
 		for i := range out.Records {
 			if out.Records[i].Actor != me {
 				out.Records[i].Origin = ""
@@ -78,35 +80,54 @@ func (s *Service) DeleteOwn(ctx context.Context, sess *Session, address string) 
 	if canonical, _ := typed(address); canonical != sess.User.Address {
 		return fault.New(fault.Invalid, "data.typed").In("email", "data.typed", nil)
 	}
-	err := s.changeFactors(ctx, sess, func(tx *store.Tx, u store.User, _ store.Session) error {
-		if u.AccountID != 0 {
-			if err := notLast(tx, u.AccountID, u); err != nil {
-				return err
-			}
-			if err := tx.RevokeInvitations(u.AccountID, u.Address); err != nil {
-				return err
-			}
-		}
-		addresses, err := tx.ListAliases(u.ID)
-		if err != nil {
-			return err
-		}
-		for _, a := range append(addresses, store.Alias{Address: u.Address}) {
-			if _, err := tx.ForgetDevices(a.Address); err != nil {
-				return err
+	err := s.decide(ctx, func(tx *store.Tx) (answer, err error) {
+		// The account's row is held first, as in every act of administration: of the
+		// last two administrators at once the second sees what the first did.
+		if n := sess.User.AccountID; n != 0 {
+			if _, err := tx.LockAccount(n); err != nil {
+				return nil, err
 			}
 		}
-		if _, err := tx.DeleteUserSessions(u.ID, ""); err != nil {
-			return err
+		u, _, answer, err := provedLately(tx, sess)
+		if answer != nil || err != nil {
+			return answer, err
 		}
-		if err := tx.DeleteUser(u.ID); err != nil {
-			return err
+		if u.AccountID != sess.User.AccountID { // joined or left one at this moment
+			return fault.New(fault.Conflict, "err.stale"), nil
 		}
-		return record(tx, person(sess), userDeleteOwn, u.AccountID, u.Address)
+		return nil, s.deleteOwn(tx, sess, u)
 	})
 	var last *refusal
 	if errors.As(err, &last) {
 		return s.refused(ctx, person(sess), userDeleteOwn, err)
 	}
 	return err
+}
+
+// deleteOwn is DeleteOwn's act; the account's row is held.
+func (s *Service) deleteOwn(tx *store.Tx, sess *Session, u store.User) error {
+	if u.AccountID != 0 {
+		if err := notLast(tx, u.AccountID, u); err != nil {
+			return err
+		}
+		if err := tx.RevokeInvitations(u.AccountID, u.Address); err != nil {
+			return err
+		}
+	}
+	addresses, err := tx.ListAliases(u.ID)
+	if err != nil {
+		return err
+	}
+	for _, a := range append(addresses, store.Alias{Address: u.Address}) {
+		if _, err := tx.ForgetDevices(a.Address); err != nil {
+			return err
+		}
+	}
+	if _, err := tx.DeleteUserSessions(u.ID, ""); err != nil {
+		return err
+	}
+	if err := tx.DeleteUser(u.ID); err != nil {
+		return err
+	}
+	return record(tx, person(sess), userDeleteOwn, u.AccountID, u.Address)
 }

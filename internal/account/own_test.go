@@ -153,3 +153,79 @@ func TestOwnRecords(t *testing.T) {
 		}
 	})
 }
+
+// What an operator has locked of somebody whose login is their own, an account's
+// administrators do not unlock, nor by taking them out of it. Who is taken out
+// leaves what they had in it, and does not find it again.
+func TestOwnLoginStaysLocked(t *testing.T) {
+	each(t, func(w *world) {
+		ctx := w.Context()
+		ada, admins := w.account(100042, "ada@example.org")
+		actor := ada.Actor(here)
+		lea := w.enrolled(100042, "lea@example.net")
+		get[account.AddResult](w)(w.AddMembers(ctx, actor, 100042, admins, "lea@example.net", time.Time{}))
+		get[store.User](w)(w.BlockUser(ctx, w.root, 100042, lea.UserID))
+		_, err := w.UnblockUser(ctx, actor, 100042, lea.UserID)
+		w.fails(err, fault.Conflict, "people.unblockown")
+		_, err = w.DeleteUser(ctx, actor, 100042, lea.UserID)
+		w.fails(err, fault.Conflict, "people.unblockown")
+		if n := w.audit(100042, "user.unblock", store.Refused) + w.audit(100042, "user.delete", store.Refused); n != 2 {
+			t.Errorf("%d refusals recorded", n)
+		}
+		rows := get[[]account.BulkRow](w)(w.ActOnUsers(ctx, actor, 100042, account.Bulk{Do: account.BulkUnblock}, []string{lea.UserID}))
+		if rows[0].Key != "people.unblockown" {
+			t.Errorf("%+v", rows)
+		}
+		get[store.User](w)(w.UnblockUser(ctx, w.root, 100042, lea.UserID))
+
+		session := w.signIn("lea@example.net", better)
+		_, token, err := w.MakeToken(ctx, session.Actor(here), 100042, account.NewToken{Name: "hers", Scopes: []string{store.ScopeSend}, Days: 30})
+		w.ok(err)
+		w.ok(w.db.Update(ctx, func(tx *store.Tx) error {
+			return tx.TouchContact(lea.UserID, store.Contact{Address: "jean@example.com"}, "")
+		}))
+		get[store.User](w)(w.DeleteUser(ctx, actor, 100042, lea.UserID))
+		if n := w.audit(100042, "token.end", store.Done); n != 1 {
+			t.Errorf("%d records of tokens that ended", n)
+		}
+		get[account.AddResult](w)(w.AddMembers(ctx, actor, 100042, admins, "lea@example.net", time.Time{}))
+		if _, err := w.TokenSession(ctx, token); err == nil {
+			t.Error("a token from before is good again")
+		}
+		w.ok(w.db.View(ctx, func(tx *store.Tx) error {
+			contacts, err := tx.ListContacts(lea.UserID, 10)
+			if len(contacts) != 0 {
+				t.Errorf("contacts from before: %+v", contacts)
+			}
+			return err
+		}))
+	})
+}
+
+// Locking and unlocking who is so already changes nothing, and nobody locks themselves.
+func TestLockedAlready(t *testing.T) {
+	each(t, func(w *world) {
+		ctx := w.Context()
+		ada, _ := w.account(100042, "ada@example.org")
+		bo := w.user(100042, "bo@example.org")
+		w.into(ada, w.admins(100042), "bo@example.org")
+		actor := ada.Actor(here)
+		was, is := w.user(100042, "was@example.org"), w.user(100042, "is@example.org")
+		get[store.User](w)(w.BlockUser(ctx, actor, 100042, was.ID))
+		rows := get[[]account.BulkRow](w)(w.ActOnUsers(ctx, actor, 100042, account.Bulk{Do: account.BulkBlock}, []string{was.ID, is.ID}))
+		if len(rows) != 2 || rows[0].Failed || rows[0].Changed || rows[0].ID != was.ID || !rows[1].Changed {
+			t.Errorf("%+v", rows)
+		}
+		get[store.User](w)(w.BlockUser(ctx, actor, 100042, is.ID))
+		if n := w.audit(100042, "user.block", store.Done); n != 2 {
+			t.Errorf("%d records of locks", n)
+		}
+		get[store.User](w)(w.UnblockUser(ctx, actor, 100042, bo.ID))
+		if n := w.audit(100042, "user.unblock", store.Done); n != 0 {
+			t.Errorf("%d records of unlocks", n)
+		}
+		_, err := w.BlockUser(ctx, actor, 100042, ada.UserID)
+		w.fails(err, fault.Conflict, "bulk.self")
+		get[*account.Session](w)(w.Session(ctx, ada.Token))
+	})
+}

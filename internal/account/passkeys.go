@@ -226,7 +226,7 @@ func (s *Service) RenamePasskey(ctx context.Context, sess *Session, passkeyID, n
 	}))
 }
 
-// RemovePasskey forgets one of the person's passkeys. Faults: sess.p, second.again.
+// RemovePasskey forgets one of the person's passkeys. Faults: sess.p, second.again, second.needed.
 func (s *Service) RemovePasskey(ctx context.Context, sess *Session, passkeyID string) error {
 	return s.changeFactors(ctx, sess, func(tx *store.Tx, u store.User, _ store.Session) error {
 		name, err := tx.DeletePasskey(u.ID, passkeyID)
@@ -235,7 +235,7 @@ func (s *Service) RemovePasskey(ctx context.Context, sess *Session, passkeyID st
 		} else if err != nil {
 			return err
 		}
-		if err := dropRecoveryCodes(tx, u); err != nil {
+		if err := removed(tx, u); err != nil {
 			return err
 		}
 		return s.tellFactor(tx, sess, u, FactorPasskeyRemoved, name)
@@ -248,7 +248,7 @@ func (s *Service) RemovePasskey(ctx context.Context, sess *Session, passkeyID st
 // Faults: sess.p, passkey.bad.
 func (s *Service) SignInWithPasskey(ctx context.Context, sess *Session, answer []byte) (*Session, error) {
 	return s.withPasskey(ctx, sess, answer, func(tx *store.Tx, u store.User) (out *Session, answer, err error) {
-		if ok, err := mayEnter(tx, u); err != nil || !ok {
+		if ok, err := mayProve(tx, u); err != nil || !ok {
 			return nil, badPasskey(nil), err
 		}
 		_, counter := typed(u.Address)

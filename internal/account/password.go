@@ -20,8 +20,7 @@ import (
 
 // Lengths of a password, in characters (code points after NFC).
 const (
-	MinPassword          = 15 // chosen by its person: it is the only factor (NIST SP 800-63B-4)
-	MinTemporaryPassword = 8  // typed by an administrator: lives for days, opens one page
+	MinTemporaryPassword = 8 // typed by an administrator: lives for days, opens one page
 	MaxPassword          = 256
 )
 
@@ -44,10 +43,10 @@ func (p *problems) err() error {
 }
 
 // checkPassword finds what is wrong with a new password. about is what is known
-// of its person: their names and address, which are the first guesses.
-func (s *Service) checkPassword(p *problems, password, confirm string, temporary bool, about ...string) {
+// of its person: their names and address, which are the first guesses. One that
+// they choose has least characters, and one that is temporary MinTemporaryPassword.
+func (s *Service) checkPassword(p *problems, least int, password, confirm string, temporary bool, about ...string) {
 	password = norm.NFC.String(password)
-	least := MinPassword
 	if temporary {
 		least = MinTemporaryPassword
 	}
@@ -241,11 +240,15 @@ func (s *Service) ChangePassword(ctx context.Context, sess *Session, current, pa
 	return s.replacePassword(ctx, sess, &current, password, confirm)
 }
 
-// newHash checks a password that its owner chooses and hashes it. It may not be
+// newHash checks a password that its owner, of an account (0: of none), chooses and hashes it. It may not be
 // the one whose hash is old; "" allows any. What it is about may not be in it.
-func (s *Service) newHash(ctx context.Context, old, password, confirm string, about ...string) (phc string, err error) {
+func (s *Service) newHash(ctx context.Context, number int64, old, password, confirm string, about ...string) (phc string, err error) {
+	least, err := s.PasswordLength(ctx, number)
+	if err != nil {
+		return "", err
+	}
 	var p problems
-	s.checkPassword(&p, password, confirm, false, about...)
+	s.checkPassword(&p, least, password, confirm, false, about...)
 	if p.err() != nil {
 		return "", p.err()
 	}
@@ -273,7 +276,7 @@ func (s *Service) replacePassword(ctx context.Context, sess *Session, current *s
 		}
 	}
 	u := *sess.User
-	phc, err := s.newHash(ctx, was.Hash, password, confirm, u.FirstName, u.LastName, u.Address)
+	phc, err := s.newHash(ctx, u.AccountID, was.Hash, password, confirm, u.FirstName, u.LastName, u.Address)
 	if err != nil {
 		return nil, err
 	}
@@ -295,13 +298,17 @@ func (s *Service) replacePassword(ctx context.Context, sess *Session, current *s
 		} else if err != nil {
 			return nil, err
 		}
-		if err := tx.SetPassword(u.ID, store.Password{Hash: phc}); err != nil {
+		// Whoever typed the one before could replace it by this.
+		if !row.Unproved(u) {
+			u.TypedBy = ""
+		}
+		if err := tx.SetPassword(u.ID, store.Password{Hash: phc, TypedBy: u.TypedBy}); err != nil {
 			return nil, err
 		}
 		if _, err := tx.DeleteUserSessions(u.ID, sess.Hash); err != nil {
 			return nil, err
 		}
-		if current != nil {
+		if current != nil || !u.Temporary {
 			if err := s.tellPasswordChanged(tx, u, sess.Origin); err != nil {
 				return nil, err
 			}
@@ -309,7 +316,7 @@ func (s *Service) replacePassword(ctx context.Context, sess *Session, current *s
 		if err := record(tx, person(sess), "password.set", u.AccountID, u.Address); err != nil {
 			return nil, err
 		}
-		u.Temporary, u.Given = false, false
+		u.Temporary, u.Given, u.ChosenAt = false, false, tx.Now
 		out, err = signIn(tx, sess, u, proof{method: store.MethodPassword}, sess.Client)
 		return nil, err
 	})

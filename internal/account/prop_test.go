@@ -155,7 +155,11 @@ func (c *court) play() {
 		"block": func() {
 			who, target, n := c.pick("who"), c.pick("target"), rapid.SampledFrom(c.number[:]).Draw(c.r, "account")
 			_, err := c.BlockUser(ctx, who.actor(), n, target.id)
-			if c.expect("block", who, n, target, err, c.mayLose(target, n)) {
+			allowed := c.mayLose(target, n)
+			if who == target && who.account == n {
+				allowed = fault.New(fault.Conflict, "bulk.self")
+			}
+			if c.expect("block", who, n, target, err, allowed) {
 				target.blocked = true
 			}
 		},
@@ -214,7 +218,7 @@ func (c *court) play() {
 			if requestID == "" {
 				return
 			}
-			_, err := c.DecideRequest(ctx, who.actor(), requestID, true, "")
+			_, err := c.DecideRequest(ctx, who.actor(), requestID, true, "", "")
 			var allowed error
 			if asker.blocked {
 				allowed = fault.New(fault.Conflict, "people.blocked")

@@ -68,7 +68,7 @@ func refuseAddress(tx *store.Tx, address string, act action, origin, reason stri
 }
 
 // codeFor are the acts that a mailed code is for.
-var codeFor = map[string]action{store.CodeSignIn: "session.signin", store.CodeRecover: "password.recover", store.CodeAlias: "alias.add", store.CodeLift: liftAsk}
+var codeFor = map[string]action{store.CodeSignIn: "session.signin", store.CodeRecover: "password.recover", store.CodeAlias: "alias.add", store.CodeLift: liftAsk, store.CodeKeep: "user.merged", store.CodeGone: "user.merged"}
 
 // refuseCode records that a mailed code was not taken. It is about who is to
 // have the address, and about the address's person else.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/pli-mail/pli/internal/fault"
@@ -63,10 +64,10 @@ func (d *ReportDay) add(o ReportDay) {
 // and domains it has, the busiest first. Fault: rp.badperiod.
 func (s *Service) Report(ctx context.Context, actor Actor, number int64, days int, month time.Time, names int) (out Report, err error) {
 	if month.IsZero() && (days < 1 || days > MaxReportDays) {
-		return out, fault.New(fault.Invalid, "rp.badperiod").With("n", MaxReportDays).In("days", "rp.badperiod", fault.Args{"n": MaxReportDays})
+		return out, badPeriod()
 	}
 	err = s.look(ctx, actor, reportView, number, func(tx *store.Tx, a store.Account) error {
-		zone := zoneOf(a)
+		zone := ZoneOf(a.TimeZone)
 		out = Report{To: midnight(tx.Now, zone)}
 		out.From = out.To.AddDate(0, 0, 1-days)
 		if !month.IsZero() {
@@ -107,6 +108,19 @@ func (s *Service) Report(ctx context.Context, actor Actor, number int64, days in
 	return out, err
 }
 
+func badPeriod() *fault.Error {
+	return fault.New(fault.Invalid, "rp.badperiod").With("n", MaxReportDays).In("days", "rp.badperiod", fault.Args{"n": MaxReportDays})
+}
+
+// ReportPeriod reads how many days a report is of. Fault: rp.badperiod.
+func ReportPeriod(s string) (int, error) {
+	n, err := strconv.Atoi(s)
+	if err != nil || n < 1 || n > MaxReportDays {
+		return 0, badPeriod()
+	}
+	return n, nil
+}
+
 // ReportMonth reads a month as 2026-11. Fault: rp.badmonth.
 func ReportMonth(s string) (time.Time, error) {
 	t, err := time.Parse("2006-01", s)
@@ -116,10 +130,10 @@ func ReportMonth(s string) (time.Time, error) {
 	return t, nil
 }
 
-// zoneOf is the time zone in which an account's days are. One that this machine
-// does not know is UTC.
-func zoneOf(a store.Account) *time.Location {
-	zone, err := time.LoadLocation(a.TimeZone)
+// ZoneOf is the time zone of a name (IANA), in which an account's days are. What this
+// machine does not know is UTC.
+func ZoneOf(name string) *time.Location {
+	zone, err := time.LoadLocation(name)
 	if err != nil {
 		return time.UTC
 	}
@@ -268,7 +282,7 @@ func (t *tally) row(r store.AuditRow, slots []store.ReportedSlot) error {
 		return t.person(r, store.PeopleCount{Invited: 1})
 	case string(userAdd), string(inviteAccept), "user.join":
 		return t.person(r, store.PeopleCount{Added: 1})
-	case "session.signin":
+	case "session.signin", "session.second", "password.set": // what lets somebody in who owes no more
 		first, err := t.tx.FirstSignIn(r.Target)
 		if errors.Is(err, store.ErrNotFound) || err == nil && !first.Equal(r.At) {
 			return nil
@@ -345,7 +359,7 @@ func (t *tally) day(account int64, at time.Time) (int64, error) {
 		if err != nil {
 			return 0, err
 		}
-		zone = zoneOf(a)
+		zone = ZoneOf(a.TimeZone)
 		t.zones[account] = zone
 	}
 	return dayNumber(at.In(zone)), nil

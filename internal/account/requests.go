@@ -4,8 +4,12 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 	"time"
+	"unicode"
 	"unicode/utf8"
+
+	"golang.org/x/text/unicode/norm"
 
 	"github.com/pli-mail/pli/internal/fault"
 	"github.com/pli-mail/pli/internal/id"
@@ -19,11 +23,52 @@ type Request struct {
 	Right     string // store.RightAll: to administer
 	Reason    string
 	CreatedAt time.Time
-	Groups    []store.Group // whose members have it, and who asks may put somebody into; at most 20
+	Groups    []Giving // whose members have it, and who asks may put somebody into; at most 20
 }
 
-// maxReason is the length of a reason, in characters.
-const maxReason = 500
+// Giving is a group that gives what somebody asks for.
+type Giving struct {
+	store.Group
+	Also []Given // what else it gives
+}
+
+// Given is a right that a group gives.
+type Given struct {
+	Right string
+	Over  string // name of the group over whose members, "" = the whole account
+}
+
+// Decision is what became of a request.
+type Decision struct {
+	store.User
+	Right string      // that was asked for, store.RightAll to administer
+	Group store.Group // that they have been put into, zero where it was refused
+	Also  []Given
+}
+
+// maxReason and maxWord are the lengths of what is said, in characters.
+const (
+	maxReason = 500
+	maxWord   = 300
+)
+
+// wordOf is what whoever decides says to who asked: plain text of some lines. It
+// is refused rather than cut or cleaned, as somebody reads it as what was written.
+func wordOf(typed string) (string, error) {
+	// unicode.Bidi_Control turns around what stands after it, on a page or in a mail.
+	bad := func(r rune) bool {
+		return unicode.IsControl(r) && r != '\n' && r != '\t' || unicode.In(r, unicode.Bidi_Control, unicode.Zl, unicode.Zp)
+	}
+	s := strings.TrimSpace(norm.NFC.String(strings.ReplaceAll(typed, "\r\n", "\n")))
+	var p problems
+	switch {
+	case !utf8.ValidString(s) || strings.ContainsFunc(s, bad):
+		p.add("word", "mail.seal.character", fault.Args{"field": "adm.word"})
+	case utf8.RuneCountInString(s) > maxWord:
+		p.add("word", "people.reasonlong", fault.Args{"n": maxWord})
+	}
+	return s, p.err()
+}
 
 // WhoCanHelp returns who can make the person an administrator: those of their
 // account, or the operator's contact where there are none. At most five.
@@ -87,30 +132,28 @@ func (s *Service) RequestAccess(ctx context.Context, sess *Session, number int64
 		if err := record(tx, person(sess), "request.send", number, u.Address, "right", wanted(right)); err != nil {
 			return nil, err
 		}
-		return nil, s.tellAdministrators(tx, u, reason)
+		return nil, s.tellAdministrators(tx, u, wanted(right), reason)
 	})
 }
 
-// AskedAt returns when the person asked for access to their account (of the
-// operator, if they belong to none) and was not answered yet; the zero time if
-// they did not.
-func (s *Service) AskedAt(ctx context.Context, sess *Session) (time.Time, error) {
+// LastRequest returns the person's newest request for access to their account
+// (of the operator, if they belong to none); the zero value if they made none.
+func (s *Service) LastRequest(ctx context.Context, sess *Session) (q store.AccessRequest, err error) {
 	if !sess.SignedIn() {
-		return time.Time{}, ended()
+		return q, ended()
 	}
-	var at time.Time
-	err := s.c.DB.View(ctx, func(tx *store.Tx) error {
-		r, err := tx.FindPendingRequest(sess.UserID, sess.User.AccountID)
+	err = s.c.DB.View(ctx, func(tx *store.Tx) error {
+		q, err = tx.FindLastRequest(sess.UserID, sess.User.AccountID)
 		if errors.Is(err, store.ErrNotFound) {
 			return nil
 		}
-		at = r.CreatedAt
+		q.Right = wanted(q.Right)
 		return err
 	})
-	return at, err
+	return q, err
 }
 
-func (s *Service) tellAdministrators(tx *store.Tx, u store.User, reason string) error {
+func (s *Service) tellAdministrators(tx *store.Tx, u store.User, right, reason string) error {
 	if u.AccountID == 0 {
 		return nil
 	}
@@ -128,7 +171,7 @@ func (s *Service) tellAdministrators(tx *store.Tx, u store.User, reason string) 
 			return err
 		}
 		if err := s.c.Post.AccessRequested(tx, AccessRequestedLetter{
-			AccountID: a.ID, To: to, Language: admin.Language, Organisation: a.Name, Person: u.Name(), Address: u.DisplayAddress, Reason: reason,
+			AccountID: a.ID, To: to, Language: admin.Language, Organisation: a.Name, Person: u.Name(), Address: u.DisplayAddress, Right: right, Reason: reason,
 		}); err != nil {
 			return err
 		}
@@ -175,7 +218,7 @@ func wanted(right string) string {
 
 // groupsWith lists the groups that give what a request is for, and that the
 // actor may put somebody into.
-func (r reach) groupsWith(tx *store.Tx, q store.AccessRequest) ([]store.Group, error) {
+func (r reach) groupsWith(tx *store.Tx, q store.AccessRequest) ([]Giving, error) {
 	var groups []store.Group
 	var err error
 	switch {
@@ -189,49 +232,91 @@ func (r reach) groupsWith(tx *store.Tx, q store.AccessRequest) ([]store.Group, e
 	if err != nil {
 		return nil, err
 	}
-	var out []store.Group
+	var out []Giving
 	for _, g := range groups {
 		ok, err := r.may(tx, g, time.Time{})
 		if err != nil {
 			return nil, err
 		}
-		if ok {
-			out = append(out, g)
+		if !ok {
+			continue
 		}
+		also, err := r.also(tx, g, q.Right)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, Giving{g, also})
+	}
+	return out, nil
+}
+
+// also is what a group gives beside a right over the whole account.
+func (r reach) also(tx *store.Tx, g store.Group, right string) ([]Given, error) {
+	grants, err := tx.ListGrants(g.ID)
+	if err != nil {
+		return nil, err
+	}
+	var out []Given
+	for _, x := range grants {
+		if x.Right == right {
+			continue // over some is within over all
+		}
+		over := ""
+		if x.Scope != "" {
+			scope, err := tx.FindGroup(r.number, x.Scope)
+			if err != nil {
+				return nil, err
+			}
+			over = scope.Name
+		}
+		out = append(out, Given{x.Right, over})
 	}
 	return out, nil
 }
 
 // DecideRequest grants a request, which puts the person into a group that gives
-// what they ask for, or refuses it, and returns the person. The group is that of
+// what they ask for, or refuses it, and tells the person by mail. The group is that of
 // groupID, "" = the first by name; the administrators' where they ask to be one.
-// Nobody grants more than they have. The operator grants one of a person without
+// Nobody grants more than they have. A word goes with it, "" = none. The operator grants one of a person without
 // an account by AddAdministrator, which names the account. Faults: rt.nogroup.
-func (s *Service) DecideRequest(ctx context.Context, actor Actor, requestID string, grant bool, groupID string) (store.User, error) {
+func (s *Service) DecideRequest(ctx context.Context, actor Actor, requestID string, grant bool, groupID, word string) (out Decision, err error) {
 	var q store.AccessRequest
-	err := s.c.DB.View(ctx, func(tx *store.Tx) (err error) {
+	err = s.c.DB.View(ctx, func(tx *store.Tx) (err error) {
 		q, err = tx.FindRequest(requestID)
 		return err
 	})
 	if err != nil {
-		return store.User{}, orNotFound(err)
+		return out, orNotFound(err)
 	}
-	var u store.User
 	err = s.actWithin(ctx, actor, requestDecide, q.AccountID, func(tx *store.Tx, a store.Account, r reach) (err error) {
 		if err := r.whole(); err != nil {
 			return err
 		}
-		if u, err = tx.FindUser(q.UserID); err != nil {
+		u, err := tx.FindUser(q.UserID)
+		if err != nil {
 			return err
 		}
+		out = Decision{User: u, Right: wanted(q.Right)}
 		if u.AccountID != a.ID {
 			return store.ErrNotFound
 		}
+		if word, err = wordOf(word); err != nil {
+			return err
+		}
+		// The log says that there was a word, not which: it outlives the person's
+		// account, and goes to auditors, a SIEM and webhooks, to whom nobody wrote it.
+		var said []string
+		if word != "" {
+			said = []string{"word", "yes"}
+		}
 		if !grant {
-			if err := tx.EndRequest(q.ID, store.RequestRefused); err != nil {
+			if err := tx.EndRequest(q.ID, store.RequestRefused, word); err != nil {
 				return err
 			}
-			return record(tx, actor, requestDecide, a.ID, u.Address, "granted", "no")
+			if err := record(tx, actor, requestDecide, a.ID, u.Address, append(said, "granted", "no")...); err != nil {
+				return err
+			}
+			return s.tellDecision(tx, actor, a, out, word)
 		}
 		if a.ID == 0 {
 			return fault.New(fault.Invalid, "people.namenumber")
@@ -249,16 +334,34 @@ func (s *Service) DecideRequest(ctx context.Context, actor Actor, requestID stri
 		if err := r.mayPull(tx, g, u); err != nil {
 			return err
 		}
-		if err := tx.EndRequest(q.ID, store.RequestGranted); err != nil {
+		if err := tx.EndRequest(q.ID, store.RequestGranted, word); err != nil {
 			return err
 		}
-		if err := record(tx, actor, requestDecide, a.ID, u.Address, "granted", "yes", "right", wanted(q.Right)); err != nil {
+		if err := record(tx, actor, requestDecide, a.ID, u.Address, append(said, "granted", "yes", "right", wanted(q.Right))...); err != nil {
 			return err
 		}
-		_, err = s.join(tx, actor, memberAdd, a, g, u, time.Time{})
-		return err
+		out.Group = g
+		if out.Also, err = r.also(tx, g, q.Right); err != nil {
+			return err
+		}
+		added, err := s.putInto(tx, actor, memberAdd, a, g, u, time.Time{})
+		if err != nil {
+			return err
+		}
+		if added && g.Builtin {
+			return s.tellAdministrator(tx, a, u, actor.Name, word)
+		}
+		return s.tellDecision(tx, actor, a, out, word)
 	})
-	return u, err
+	return out, err
+}
+
+func (s *Service) tellDecision(tx *store.Tx, actor Actor, a store.Account, d Decision, word string) error {
+	to, err := mailbox(d.User)
+	if err != nil {
+		return err
+	}
+	return s.c.Post.AccessDecided(tx, AccessDecidedLetter{AccountID: a.ID, To: to, Language: d.Language, Organisation: a.Name, Admin: actor.Name, Right: d.Right, Group: d.Group.Name, Word: word})
 }
 
 // granting finds the group that granting a request puts somebody into.

@@ -1,9 +1,12 @@
 package account
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"slices"
+	"strings"
 
 	"github.com/pli-mail/pli/internal/fault"
 	"github.com/pli-mail/pli/internal/store"
@@ -18,8 +21,13 @@ func UserRevision(u store.User) string {
 // GroupRevision is UserRevision of a group, without its members and rights.
 func GroupRevision(g store.Group) string { return revision(g.ID, g.Name) }
 
-// RightsRevision is UserRevision of the rights of a group's members.
-func RightsRevision(groupID string, grants []store.Grant) string { return revision(groupID, grants) }
+// rightsRevision is UserRevision of the rights of a group's members.
+func rightsRevision(groupID string, grants []store.Grant) string {
+	grants = slices.SortedFunc(slices.Values(grants), func(a, b store.Grant) int {
+		return cmp.Or(strings.Compare(a.Right, b.Right), strings.Compare(a.Scope, b.Scope))
+	})
+	return revision(groupID, grants)
+}
 
 func revision(parts ...any) string {
 	raw, err := json.Marshal(parts)
@@ -32,8 +40,10 @@ func revision(parts ...any) string {
 
 // unchanged refuses an act on what is not as the actor last saw it, in the
 // transaction that acts.
-func (r reach) unchanged(now string) error {
-	if r.actor.IfMatch == "" || r.actor.IfMatch == now {
+func (r reach) unchanged(now string) error { return r.actor.unchanged(now) }
+
+func (a Actor) unchanged(now string) error {
+	if a.IfMatch == "" || a.IfMatch == now {
 		return nil
 	}
 	return fault.New(fault.Stale, "api.stale")

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"slices"
 	"strconv"
 	"time"
 
@@ -95,6 +96,20 @@ const (
 	operatorRemove action = "operator.remove"
 	systemView     action = "system.view"
 	settingsSet    action = "account.settings"
+	limitsView     action = "account.limits_view"
+	limitsSet      action = "account.limits"
+	siteView       action = "site.settings_view"
+	siteSet        action = "site.settings"
+	groupSettings  action = "group.settings"
+	accountEdit    action = "account.edit" // name, language, time zone, contacts
+	accountDelete  action = "account.delete"
+	accountKeep    action = "account.cancel_deletion"
+	accountExport  action = "account.export"
+
+	brandSet    action = "brand.set"
+	brandLogo   action = "brand.logo"
+	brandUnlogo action = "brand.remove_logo"
+	brandReset  action = "brand.reset"
 
 	domainList    action = "domain.list"
 	domainAdd     action = "domain.add"
@@ -125,9 +140,15 @@ const (
 	userBlock   action = "user.block"
 	userUnblock action = "user.unblock"
 	userReset   action = "user.reset_password"
+	userLink    action = "user.reset_link"
+	userSecond  action = "user.require_second"
+	userMerge   action = "user.merge"
+	userUnmerge action = "user.merge_cancel"
+	userBulk    action = "user.bulk"
 	userDelete  action = "user.delete"
 	userEdit    action = "user.edit"
 	userImport  action = "user.import"
+	importCheck action = "user.import_check"
 	importStop  action = "user.import_stop"
 	userList    action = "user.list" // as a file
 	userSignOut action = "user.end_sessions"
@@ -148,6 +169,7 @@ const (
 	tokenView   action = "token.view"
 	tokenMake   action = "token.make"
 	tokenRevoke action = "token.revoke"
+	tokenEnd    action = "token.end" // all of one person
 
 	// Done by the person who was invited, who needs no right but the token.
 	inviteAccept  action = "invitation.accept"
@@ -165,14 +187,15 @@ const (
 	needSettings
 	needIntegrations
 	operators
-	without // not a need: operators do it on no account in particular
-	host    // not a need: operators do it on the service's host only, not signed in
+	without        // not a need: operators do it on no account in particular
+	host           // not a need: operators do it on the service's host only, not signed in
+	administrators // all rights over the account
 
 	anyRight = needUsers | needMessages | needAudit | needReports | needSettings | needIntegrations
 )
 
 var needOf = map[string]needs{
-	store.RightAll: anyRight, store.RightUsers: needUsers, store.RightMessages: needMessages, store.RightAudit: needAudit,
+	store.RightAll: anyRight | administrators, store.RightUsers: needUsers, store.RightMessages: needMessages, store.RightAudit: needAudit,
 	store.RightReports: needReports, store.RightSettings: needSettings, store.RightIntegrations: needIntegrations,
 }
 
@@ -189,8 +212,27 @@ var actions = map[action]needs{
 	operatorAdd:    operators | without | host,
 	operatorRemove: operators | without | host,
 	systemView:     operators | without,
+	supportLook:    operators | without,
+	systemLegal:    operators | without,
+	systemTest:     operators | without,
+	jobView:        needUsers | operators | without,
+	jobCancel:      needUsers | operators,
+	backupCreate:   operators | without | host,
 	settingsView:   needSettings | needAudit | operators,
 	settingsSet:    needSettings | operators,
+	limitsView:     needSettings | needAudit | operators,
+	limitsSet:      operators,
+	siteView:       operators | without,
+	siteSet:        operators | without,
+	groupSettings:  needSettings | operators,
+	brandSet:       needSettings | operators,
+	brandLogo:      needSettings | operators,
+	brandUnlogo:    needSettings | operators,
+	brandReset:     needSettings | operators,
+	accountEdit:    needSettings | operators,
+	accountDelete:  administrators | operators,
+	accountKeep:    administrators | operators,
+	accountExport:  administrators | operators,
 	domainList:     needSettings | needAudit | operators,
 	domainAdd:      operators,
 	domainRemove:   needSettings | operators,
@@ -214,6 +256,11 @@ var actions = map[action]needs{
 	userBlock:      needUsers | operators,
 	userUnblock:    needUsers | operators,
 	userReset:      needUsers | operators,
+	userLink:       needUsers | operators,
+	userSecond:     needUsers | operators,
+	userMerge:      needUsers | operators,
+	userUnmerge:    needUsers | operators,
+	userBulk:       needUsers | operators,
 	userDelete:     needUsers | operators,
 	userLift:       needUsers | operators | without,
 	userLiftRefuse: needUsers | operators | without,
@@ -234,6 +281,16 @@ var actions = map[action]needs{
 	tokenView:      needIntegrations | operators,
 	tokenMake:      needIntegrations | operators | host, // a token acts as its user
 	tokenRevoke:    needIntegrations | operators,
+	tokenEnd:       needUsers | needIntegrations | operators,
+	webhookView:    needIntegrations | operators,
+	webhookMake:    needIntegrations | operators,
+	webhookChange:  needIntegrations | operators,
+	webhookRemove:  needIntegrations | operators,
+	webhookRotate:  needIntegrations | operators,
+	webhookTest:    needIntegrations | operators,
+	webhookPause:   needIntegrations | operators,
+	webhookResume:  needIntegrations | operators,
+	webhookResend:  needIntegrations | operators,
 }
 
 // refusal is an answer that must be recorded before it is given.
@@ -261,7 +318,11 @@ func can(tx *store.Tx, actor Actor, act action, number int64, lock bool) (store.
 	}
 	switch {
 	case actor.Kind == KindOperator && need&operators != 0:
-		if err := operates(tx, actor, need); err != nil {
+		on := target
+		if number == 0 {
+			on = ""
+		}
+		if err := operates(tx, actor, need, on); err != nil {
 			return store.Account{}, reach{}, err
 		}
 		r := reach{Held: Held{operator: true}, actor: actor, number: number, all: true}
@@ -270,8 +331,9 @@ func can(tx *store.Tx, actor Actor, act action, number int64, lock bool) (store.
 		}
 		a, err := find(number)
 		return a, r, orNotFound(err)
-	case actor.Kind != KindUser || need&anyRight == 0:
-		return store.Account{}, reach{}, &refusal{denied, homeOf(tx, actor), target}
+	case actor.Kind != KindUser || need&(anyRight|administrators) == 0:
+		home, err := homeOf(tx, actor)
+		return store.Account{}, reach{}, cmp.Or(err, error(&refusal{denied, home, target}))
 	}
 	u, err := tx.FindUser(actor.UserID)
 	if errors.Is(err, store.ErrNotFound) {
@@ -286,7 +348,7 @@ func can(tx *store.Tx, actor Actor, act action, number int64, lock bool) (store.
 	if err != nil {
 		return store.Account{}, reach{}, err
 	}
-	live, err := lives(tx, actor)
+	live, err := tx.SessionActs(actor.SessionHash, u.ID)
 	if err != nil {
 		return store.Account{}, reach{}, err
 	}
@@ -307,22 +369,34 @@ func can(tx *store.Tx, actor Actor, act action, number int64, lock bool) (store.
 			r.groups = append(r.groups, h.Scope)
 		}
 	}
-	if !live || u.State != store.UserActive || u.Temporary || a.State != store.AccountActive || !r.all && len(r.groups) == 0 {
+	if !live || u.State != store.UserActive || u.Temporary || !isOpen(a, act, holds) || !r.all && len(r.groups) == 0 {
 		return store.Account{}, reach{}, &refusal{denied, number, target}
 	}
 	return a, r, nil
+}
+
+// whileDeleting is what administrators may still do in an account that is about
+// to be destroyed: see it, take out what is in it, and cancel. One that was
+// suspended before stays closed to them.
+var whileDeleting = map[action]bool{accountList: true, accountView: true, accountKeep: true, accountExport: true, auditView: true, settingsView: true, groupView: true}
+
+// isOpen reports whether an account is in a state in which people act in it.
+func isOpen(a store.Account, act action, holds []store.Holding) bool {
+	administers := slices.ContainsFunc(holds, func(h store.Holding) bool { return h.Right == store.RightAll && h.Scope == "" })
+	return a.State == store.AccountActive || a.State == store.AccountDeleting && a.Deletion.Before == store.AccountActive && administers && whileDeleting[act]
 }
 
 // OperatorLimit is how long a second factor lets somebody act as an operator.
 const OperatorLimit = 12 * time.Hour
 
 // operates refuses an operator who signed in and is none any longer, or has not
-// proved a second factor of late. A job that they began has no session.
-func operates(tx *store.Tx, actor Actor, need needs) error {
+// proved a second factor of late, what they would act on being target. A job that
+// they began has no session.
+func operates(tx *store.Tx, actor Actor, need needs, target string) error {
 	if actor.UserID == "" {
 		return nil
 	}
-	no := &refusal{fault.New(fault.Denied, "err.forbidden"), 0, ""}
+	no := &refusal{fault.New(fault.Denied, "err.forbidden"), 0, target}
 	u, err := tx.FindUser(actor.UserID)
 	if errors.Is(err, store.ErrNotFound) {
 		return no
@@ -339,7 +413,7 @@ func operates(tx *store.Tx, actor Actor, need needs) error {
 	if actor.SessionHash == "" {
 		return nil
 	}
-	if live, err := lives(tx, actor); err != nil || !live {
+	if live, err := tx.SessionActs(actor.SessionHash, u.ID); err != nil || !live {
 		return cmp.Or(err, error(no))
 	}
 	row, err := tx.FindSession(actor.SessionHash)
@@ -350,27 +424,16 @@ func operates(tx *store.Tx, actor Actor, need needs) error {
 	return err
 }
 
-// lives reports whether the session that acts is still there, and its person's.
-func lives(tx *store.Tx, actor Actor) (bool, error) {
-	if actor.SessionHash == "" {
-		return true, nil
-	}
-	row, err := tx.FindSession(actor.SessionHash)
-	if errors.Is(err, store.ErrNotFound) {
-		return false, nil
-	}
-	return row.UserID == actor.UserID && row.Scope == store.ScopeFull && row.ExpiresAt.After(tx.Now), err
-}
-
-func homeOf(tx *store.Tx, actor Actor) int64 {
+// homeOf is the account of who acts, 0 of an operator and of who is not there.
+func homeOf(tx *store.Tx, actor Actor) (int64, error) {
 	if actor.UserID == "" || actor.Kind == KindOperator {
-		return 0
+		return 0, nil
 	}
 	u, err := tx.FindUser(actor.UserID)
-	if err != nil {
-		return 0
+	if errors.Is(err, store.ErrNotFound) {
+		return 0, nil
 	}
-	return u.AccountID
+	return u.AccountID, err
 }
 
 // act does fn on an account, if actor may over the whole of it, in one
@@ -432,29 +495,33 @@ func (s *Service) refused(ctx context.Context, actor Actor, act action, err erro
 	if !errors.As(err, &r) {
 		return orNotFound(err)
 	}
-	detail := map[string]string{"reason": r.fault.Key}
-	if actor.TokenID != "" {
-		detail["token"] = actor.TokenID
-	}
-	if err := s.c.DB.Update(context.WithoutCancel(ctx), func(tx *store.Tx) error {
-		return tx.InsertAudit(store.AuditRow{
-			AccountID: r.account, Actor: actor.String(), Action: string(act), Target: r.target,
-			Outcome: store.Refused, Detail: detail, Origin: actor.Origin,
-		})
-	}); err != nil {
+	if err := s.c.DB.Update(context.WithoutCancel(ctx), func(tx *store.Tx) error { return r.record(tx, actor, act) }); err != nil {
 		return err
 	}
 	return r.fault
 }
 
+// record writes that actor was refused act.
+func (r *refusal) record(tx *store.Tx, actor Actor, act action) error {
+	return tx.InsertAudit(store.AuditRow{
+		AccountID: r.account, Actor: actor.String(), Action: string(act), Target: r.target,
+		Outcome: store.Refused, Detail: actor.details("reason", r.fault.Key), Origin: actor.Origin,
+	})
+}
+
 // record writes what actor did, in the transaction that did it. Details are pairs of name and value.
 func record(tx *store.Tx, actor Actor, act action, number int64, target string, details ...string) error {
-	m := make(map[string]string, len(details)/2)
-	for i := 0; i+1 < len(details); i += 2 {
-		m[details[i]] = details[i+1]
+	return tx.InsertAudit(store.AuditRow{AccountID: number, Actor: actor.String(), Action: string(act), Target: target, Detail: actor.details(details...), Origin: actor.Origin})
+}
+
+// details are particulars of a record, pairs of name and value, with the token that acts.
+func (a Actor) details(pairs ...string) map[string]string {
+	m := make(map[string]string, len(pairs)/2+1)
+	for i := 0; i+1 < len(pairs); i += 2 {
+		m[pairs[i]] = pairs[i+1]
 	}
-	if actor.TokenID != "" {
-		m["token"] = actor.TokenID
+	if a.TokenID != "" {
+		m["token"] = a.TokenID
 	}
-	return tx.InsertAudit(store.AuditRow{AccountID: number, Actor: actor.String(), Action: string(act), Target: target, Detail: m, Origin: actor.Origin})
+	return m
 }

@@ -43,7 +43,6 @@ func calls(w *world, number int64, group, user, invitation, request string) map[
 			_, _, err := w.SetMembershipEnd(ctx, a, number, group, user, time.Time{})
 			return err
 		},
-		"user.view rights":   func(a account.Actor) error { _, err := w.Effective(ctx, a, number, user); return err },
 		"group.view":         func(a account.Actor) error { _, err := w.Groups(ctx, a, number, "", "", 5); return err },
 		"group.view one":     func(a account.Actor) error { _, err := w.Group(ctx, a, number, group); return err },
 		"group.view name":    func(a account.Actor) error { _, err := w.GroupNamed(ctx, a, number, "x"); return err },
@@ -72,7 +71,7 @@ func calls(w *world, number int64, group, user, invitation, request string) map[
 		"user.reset_password":  func(a account.Actor) error { _, err := w.ResetPassword(ctx, a, number, user, temp, temp); return err },
 		"user.delete":          func(a account.Actor) error { _, err := w.DeleteUser(ctx, a, number, user); return err },
 		"request.view":         func(a account.Actor) error { _, err := w.Requests(ctx, a, number); return err },
-		"request.decide":       func(a account.Actor) error { _, err := w.DecideRequest(ctx, a, request, true, ""); return err },
+		"request.decide":       func(a account.Actor) error { _, err := w.DecideRequest(ctx, a, request, true, "", ""); return err },
 		"audit.view":           func(a account.Actor) error { _, err := w.Audit(ctx, a, number, "", 5); return err },
 		"message.explain":      func(a account.Actor) error { _, err := w.Transits(ctx, a, number, "x@y.test"); return err },
 		"upstream.list":        func(a account.Actor) error { _, err := w.Upstreams(ctx, a, number); return err },
@@ -80,8 +79,8 @@ func calls(w *world, number int64, group, user, invitation, request string) map[
 		"token.view one":       func(a account.Actor) error { _, err := w.Token(ctx, a, number, "none"); return err },
 		"token.revoke":         func(a account.Actor) error { _, err := w.RevokeToken(ctx, a, number, "none"); return err },
 		"rules.view":           func(a account.Actor) error { _, err := w.Rules(ctx, a, number, 0); return err },
-		"rules.view history":   func(a account.Actor) error { _, err := w.RulesHistory(ctx, a, number, 0, 5); return err },
-		"rules.set":            func(a account.Actor) error { _, err := w.SetRules(ctx, a, number, `default = "seal"`, -1); return err },
+		"rules.view history":   func(a account.Actor) error { _, err := w.RulesHistory(ctx, a, number, "", 5); return err },
+		"rules.set":            func(a account.Actor) error { _, err := w.SetRules(ctx, a, number, `default = "seal"`); return err },
 		"report.view": func(a account.Actor) error {
 			_, err := w.Report(ctx, a, number, 7, time.Time{}, 5)
 			return err
@@ -193,7 +192,7 @@ func TestEveryActByEveryone(t *testing.T) {
 
 		// The other account's ids inside one's own account are as missing ones.
 		own := calls(w, 100042, theirs, victim.ID, invitation.ID, request.ID)
-		for _, name := range []string{"group.view one", "group.view members", "group.rename", "group.delete", "group.rights", "group.view rights", "member.set_end", "user.view rights", "member.add", "member.remove", "invitation.send",
+		for _, name := range []string{"group.view one", "group.view members", "group.rename", "group.delete", "group.rights", "group.view rights", "member.set_end", "member.add", "member.remove", "invitation.send",
 			"invitation.send more", "invitation.revoke", "user.view one", "user.view address", "user.block", "user.unblock", "user.reset_password",
 			"user.delete", "request.decide", "audit.view one"} {
 			w.fails(own[name](ada.Actor(here)), fault.NotFound, "e404.h1")
@@ -202,7 +201,7 @@ func TestEveryActByEveryone(t *testing.T) {
 		_, err := w.AddUser(ctx, ada.Actor(here), 100042, n)
 		w.fails(err, fault.NotFound, "e404.h1")
 		_, err = w.Users(ctx, ada.Actor(here), 100042, "", "", "%%%", 5)
-		w.fails(err, fault.NotFound, "e404.h1")
+		w.fails(err, fault.Invalid, "err.cursor")
 
 		// Nor does creating tell whose an address is, and inviting tells nothing.
 		_, err = w.AddUser(ctx, ada.Actor(here), 100042, account.NewUser{Address: "victim@example.com", Password: temp, Confirm: temp, EnforceExpiry: true})
@@ -250,6 +249,9 @@ func TestLastAdministratorAtOnce(t *testing.T) {
 		for first, one := range ways {
 			for second, two := range ways {
 				for _, self := range []bool{false, true} {
+					if self && first == "block" && second == "block" {
+						continue // nobody blocks themselves
+					}
 					number++
 					a, group := w.account(number, fmt.Sprintf("a%d@example.org", number))
 					n := account.NewUser{Address: fmt.Sprintf("b%d@example.org", number), Password: better, Confirm: better, GroupID: group}
@@ -332,8 +334,10 @@ func TestBlockAndSuspend(t *testing.T) {
 		w.ok(w.SuspendAccount(ctx, w.root, 100042))
 		w.dead(session)
 		w.dead(ada)
-		_, err = w.SignIn(ctx, nil, "lea@example.org", better, here, "")
+		_, err = w.SignIn(ctx, nil, "lea@example.org", "not the password", here, "")
 		w.fails(err, fault.Unauthenticated, "si.bad")
+		_, err = w.SignIn(ctx, nil, "lea@example.org", better, here, "")
+		w.fails(err, fault.Unauthenticated, "si.suspended")
 		w.ok(w.ResumeAccount(ctx, w.root, 100042))
 		w.dead(session)
 		w.signIn("lea@example.org", better)
@@ -423,14 +427,14 @@ func TestRequestAccess(t *testing.T) {
 		if len(r) != 1 || r[0].User.ID != lea.UserID {
 			t.Fatalf("requests %+v", r)
 		}
-		_, err := w.DecideRequest(ctx, lea.Actor(here), r[0].ID, true, "") // I2: nobody grants themselves
+		_, err := w.DecideRequest(ctx, lea.Actor(here), r[0].ID, true, "", "") // I2: nobody grants themselves
 		w.fails(err, fault.Denied, "err.forbidden")
-		get[store.User](w)(w.DecideRequest(ctx, ada.Actor(here), r[0].ID, false, ""))
-		_, err = w.DecideRequest(ctx, ada.Actor(here), r[0].ID, true, "")
+		get[account.Decision](w)(w.DecideRequest(ctx, ada.Actor(here), r[0].ID, false, "", ""))
+		_, err = w.DecideRequest(ctx, ada.Actor(here), r[0].ID, true, "", "")
 		w.fails(err, fault.NotFound, "e404.h1")
 		w.ok(w.RequestAccess(ctx, lea, 100042, store.RightAll, "please"))
 		r = get[[]account.Request](w)(w.Requests(ctx, ada.Actor(here), 100042))
-		get[store.User](w)(w.DecideRequest(ctx, ada.Actor(here), r[0].ID, true, ""))
+		get[account.Decision](w)(w.DecideRequest(ctx, ada.Actor(here), r[0].ID, true, "", ""))
 		if lea = get[*account.Session](w)(w.Session(ctx, lea.Token)); len(lea.AdminOf) != 1 {
 			t.Error("granted, and no administrator")
 		}
@@ -442,9 +446,9 @@ func TestRequestAccess(t *testing.T) {
 		}
 		w.ok(w.RequestAccess(ctx, zoe, 0, store.RightAll, ""))
 		r = get[[]account.Request](w)(w.Requests(ctx, w.root, 0))
-		_, err = w.DecideRequest(ctx, w.root, r[0].ID, true, "")
+		_, err = w.DecideRequest(ctx, w.root, r[0].ID, true, "", "")
 		w.fails(err, fault.Invalid, "people.namenumber")
-		_, err = w.DecideRequest(ctx, ada.Actor(here), r[0].ID, true, "")
+		_, err = w.DecideRequest(ctx, ada.Actor(here), r[0].ID, true, "", "")
 		w.fails(err, fault.NotFound, "e404.h1")
 		added := get[account.AdministratorAdded](w)(w.AddAdministrator(ctx, w.root, 100043, account.NewUser{Address: "zoe@example.net"}, false))
 		if added.Created || added.Already || added.User.AccountID != 100043 {
@@ -466,7 +470,8 @@ func TestRequestAccess(t *testing.T) {
 func TestResultsHoldNoSecret(t *testing.T) {
 	t.Parallel()
 	seen := map[reflect.Type]bool{}
-	shown := []string{"AdministratorAdded.TemporaryPassword", "ImportView.Job.TokenID", "TokenView.APIToken", "TokensPage.Tokens"} // the last three name tokens, and hold none
+	shown := []string{"AdministratorAdded.TemporaryPassword", "ArchiveView.Job.TokenID", "ImportView.Job.TokenID", "BulkView.Job.TokenID", "Job.TokenID", "TokenView.APIToken", "TokensPage.Tokens", // they name tokens, and hold none
+		"Settings.PasswordLength", "Settings.PasswordDays"}
 	var walk func(path string, r reflect.Type)
 	walk = func(path string, r reflect.Type) {
 		for r.Kind() == reflect.Pointer || r.Kind() == reflect.Slice || r.Kind() == reflect.Map {
@@ -526,6 +531,18 @@ func TestSentences(t *testing.T) {
 		} {
 			if tt.got != tt.want {
 				t.Errorf("got %q, want %q", tt.got, tt.want)
+			}
+		}
+		for action, tt := range map[string]struct { // what a record has in one word is said in the reader's language
+			detail map[string]string
+			want   string
+		}{
+			"token.make":          {map[string]string{"scopes": "users,send", "until": "2027-02-25"}, "ada a créé le jeton d'API x, jusqu'au 25 février 2027\u00a0: Gérer les personnes, Envoyer"},
+			"user.bulk":           {map[string]string{"do": "unblock"}, "ada a agi sur de nombreux utilisateurs (Débloquer)"},
+			"user.require_second": {map[string]string{"required": "yes"}, "ada a changé si x doit avoir un second facteur\u00a0: Oui"},
+		} {
+			if s := account.Sentence(c.Printer("fr", time.UTC), store.AuditRow{Actor: "user:ada", Action: action, Target: "x", Detail: tt.detail}); s != tt.want {
+				t.Errorf("%q, not %q", s, tt.want)
 			}
 		}
 		if s := account.Sentence(c.Printer("fr", nil), store.AuditRow{Actor: "system", Action: "new.act", Target: "x"}); s != "Pli\u00a0: new.act x" {

@@ -54,7 +54,11 @@ func (s *Service) SaveSending(ctx context.Context, sess *Session, in Sending) er
 	if strings.ContainsFunc(text, func(r rune) bool { return unicode.IsControl(r) && r != '\n' && r != '\t' }) || !utf8.ValidString(text) {
 		p.add("signature", "mail.seal.character", fault.Args{"field": "set.signature"})
 	}
-	switch most := sess.Account.ExpiryDays; {
+	settings, err := sess.Settings()
+	if err != nil {
+		return err
+	}
+	switch most := settings.ExpiryMax; {
 	case in.ExpiryDays < 0 || in.ExpiryDays > 3660:
 		p.add("days", "set.baddays", nil)
 	case most > 0 && in.ExpiryDays > most:

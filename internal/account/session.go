@@ -9,6 +9,7 @@ import (
 
 	"github.com/pli-mail/pli/internal/fault"
 	"github.com/pli-mail/pli/internal/id"
+	"github.com/pli-mail/pli/internal/policy"
 	"github.com/pli-mail/pli/internal/store"
 )
 
@@ -16,11 +17,12 @@ import (
 type Session struct {
 	Token     id.Token
 	Hash      string // of Token: what the database knows it by
-	Scope     string // store.ScopeVisitor, ScopeSecond, ScopeMailbox, ScopeSetPassword or ScopeFull
+	Scope     string // store.ScopeVisitor, ScopeSecond, ScopeMailbox, ScopeSetPassword, ScopeSetSecond or ScopeFull
 	Address   string // canonical, proven in this session by a code or a password of one's own; "" = none
 	UserID    string // "" for a visitor
 	User      *store.User
 	Account   *store.Account  // of the user, nil when they belong to none
+	groups    []string        // layers of the groups that the user is in
 	APIToken  *store.APIToken // by which it is known instead of by a session; nil in all others
 	AdminOf   []int64         // numbers of the accounts in which the user has some right
 	Operator  bool            // the user runs the service, once they have proved a second factor: see OperatorLimit
@@ -35,8 +37,29 @@ type Session struct {
 	ExpiresAt time.Time // absolute end
 }
 
+// Settings are what holds for what the session's user does as one of their
+// account, which they must have.
+func (s *Session) Settings() (policy.Settings, error) {
+	k, err := policy.ReadStack(s.Account.Settings)
+	if err == nil {
+		k.Groups, err = policy.ReadLayers(s.groups)
+	}
+	return k.Settings(), err
+}
+
 // SignedIn reports whether the session is a person's who may do what they have the right to.
 func (s *Session) SignedIn() bool { return s != nil && s.User != nil && s.Scope == store.ScopeFull }
+
+// SecondDue reports whether the session's person needs a second factor that they
+// do not have, and may still go without one.
+func (s *Session) SecondDue() bool {
+	return s.SignedIn() && !s.User.Second && !s.User.SecondDue.IsZero()
+}
+
+// setsSecond reports whether the session's person may do nothing but set up a second factor.
+func (s *Session) setsSecond() bool {
+	return s != nil && s.User != nil && s.Scope == store.ScopeSetSecond
+}
 
 func ended() *fault.Error {
 	return fault.New(fault.Unauthenticated, "sess.p").With("n", int(IdleLimit/time.Minute))
@@ -137,7 +160,16 @@ func view(tx *store.Tx, token id.Token, row store.Session) (*Session, error) {
 		return nil, ended()
 	}
 	out.User = &u
-	if row.Scope == store.ScopeFull {
+	if row.Scope == store.ScopeFull && row.Unproved(u) { // whoever has got rights since
+		more, err := tx.BeyondTypist(u)
+		if err != nil {
+			return nil, err
+		}
+		if more {
+			out.Scope = store.ScopeMailbox
+		}
+	}
+	if out.Scope == store.ScopeFull {
 		if out.Operator, err = tx.IsOperator(u.ID); err != nil {
 			return nil, err
 		}
@@ -154,11 +186,20 @@ func view(tx *store.Tx, token id.Token, row store.Session) (*Session, error) {
 	if err != nil {
 		return nil, err
 	}
-	if a.State != store.AccountActive {
-		return nil, ended()
+	if a.State != store.AccountActive { // in one that is closed a session asks for what is still to be proved
+		shut, err := closedTo(tx, u)
+		if err != nil {
+			return nil, err
+		}
+		if shut != nil && (row.Scope == store.ScopeFull || row.Scope == store.ScopeSetPassword) || a.State == store.AccountDeleted {
+			return nil, ended()
+		}
 	}
 	out.Account = &a
-	if row.Scope == store.ScopeFull {
+	if out.groups, err = tx.ListGroupLayers(a.ID, u.ID); err != nil {
+		return nil, err
+	}
+	if out.Scope == store.ScopeFull {
 		out.AdminOf, err = tx.ListHeldAccounts(u.ID)
 	}
 	return out, err
@@ -175,7 +216,8 @@ type proof struct {
 // signIn puts a new session of u in the place of prev (which may be nil): a
 // session never gains a right, another with another token does (AT-43). Who has
 // a second factor, and has not proved it in prev or just now, gets a session
-// that can do nothing else (AT-50).
+// that can do nothing else (AT-50). Whose account is closed gets none at the
+// end, and a *closed.
 func signIn(tx *store.Tx, prev *Session, u store.User, p proof, client string) (*Session, error) {
 	token, row := newSession(tx.Now, SessionLimit, client)
 	row.UserID, row.Scope, row.Method = u.ID, store.ScopeFull, p.method
@@ -227,19 +269,36 @@ func signIn(tx *store.Tx, prev *Session, u store.User, p proof, client string) (
 	if err != nil {
 		return nil, err
 	}
-	unproved := false
+	due, err := secondDue(tx, &u, ask)
+	if err != nil {
+		return nil, err
+	}
+	aged, err := tooOld(tx, u, row.Method)
+	if err != nil {
+		return nil, err
+	}
+	owes, setsUp := false, !trusted && !due.IsZero() && !due.After(tx.Now)
 	if !trusted {
-		if unproved, err = owesMailbox(tx, u, p); err != nil {
+		if owes, err = owesMailbox(tx, u, p, setsUp); err != nil {
 			return nil, err
 		}
 	}
 	switch {
 	case ask && !trusted && row.SecondAt.IsZero():
 		row.Scope, row.ExpiresAt = store.ScopeSecond, tx.Now.Add(SecondLimit)
-	case unproved:
+	case owes:
 		row.Scope, row.ExpiresAt = store.ScopeMailbox, tx.Now.Add(SecondLimit)
-	case u.Temporary:
+	case u.Temporary || aged && !trusted:
 		row.Scope, row.ExpiresAt = store.ScopeSetPassword, tx.Now.Add(time.Hour)
+	case setsUp:
+		row.Scope, row.ExpiresAt = store.ScopeSetSecond, tx.Now.Add(time.Hour)
+	}
+	if row.Scope == store.ScopeFull || row.Scope == store.ScopeSetPassword {
+		if shut, err := closedTo(tx, u); err != nil {
+			return nil, err
+		} else if shut != nil {
+			return nil, shut
+		}
 	}
 	if old != "" {
 		err = tx.RotateSession(old, row)
@@ -255,6 +314,16 @@ func signIn(tx *store.Tx, prev *Session, u store.User, p proof, client string) (
 		}
 	}
 	return view(tx, token, row)
+}
+
+// tooOld reports whether somebody signs in with a password that they set longer
+// ago than their account lets one work.
+func tooOld(tx *store.Tx, u store.User, method string) (bool, error) {
+	if method != store.MethodPassword {
+		return false, nil
+	}
+	set, err := settingsFor(tx, u)
+	return set.PasswordDays > 0 && !u.ChosenAt.AddDate(0, 0, set.PasswordDays).After(tx.Now), err
 }
 
 // SignOut ends the session.

@@ -107,8 +107,9 @@ func know(tx *store.Tx, t tries) error {
 func badPassword() *fault.Error { return fault.New(fault.Unauthenticated, "si.bad") }
 
 // SignIn signs a person in with a password, in place of prev, their visitor's
-// session (nil for none). Who is unknown, locked or of a suspended account gets
-// the same answer as who types a wrong password, after the same time.
+// session (nil for none). Who is unknown or locked gets the same answer as who types a
+// wrong password, after the same time. Whose account is closed is told so, by
+// any way to sign in, but only once all is proved that they are asked for.
 //
 // A temporary password gives a session of scope set-password. One that was not
 // used in time is refused, and says so, since whoever types it knows it.
@@ -165,7 +166,7 @@ func (s *Service) SignIn(ctx context.Context, prev *Session, address, password, 
 		if err != nil {
 			return nil, err
 		}
-		ok, err := mayEnter(tx, u)
+		ok, err := mayProve(tx, u)
 		if err != nil {
 			return nil, err
 		}
@@ -176,7 +177,7 @@ func (s *Service) SignIn(ctx context.Context, prev *Session, address, password, 
 			return fault.New(fault.Unauthenticated, "people.tempexpired"), refusePerson(tx, u, "session.signin", origin, "people.tempexpired")
 		}
 		if again != "" {
-			if err := tx.SetPassword(u.ID, store.Password{Hash: again, Temporary: was.Temporary, TemporaryUntil: was.TemporaryUntil, Given: was.Given}); err != nil {
+			if err := tx.SetPasswordHash(u.ID, again); err != nil {
 				return nil, err
 			}
 		}
@@ -186,8 +187,18 @@ func (s *Service) SignIn(ctx context.Context, prev *Session, address, password, 
 	return out, err
 }
 
-// mayEnter reports whether a person may sign in at all.
+// mayEnter reports whether a person may sign in.
 func mayEnter(tx *store.Tx, u store.User) (bool, error) {
+	if ok, err := mayProve(tx, u); err != nil || !ok {
+		return false, err
+	}
+	shut, err := closedTo(tx, u)
+	return shut == nil, err
+}
+
+// mayProve reports whether a person may try to: who may not is answered as if
+// there were nobody. An account that is closed they hear of at the end.
+func mayProve(tx *store.Tx, u store.User) (bool, error) {
 	if u.State != store.UserActive {
 		return false, nil
 	}
@@ -195,7 +206,39 @@ func mayEnter(tx *store.Tx, u store.User) (bool, error) {
 		return true, nil
 	}
 	a, err := tx.FindAccount(u.AccountID)
-	return a.State == store.AccountActive, err
+	return a.State != store.AccountDeleted, err
+}
+
+// closed is the answer to a person who has proved who they are, in an account
+// that lets nobody in.
+type closed struct {
+	user        store.User
+	origin, how string
+	fault       *fault.Error
+}
+
+func (c *closed) Error() string { return c.fault.Error() }
+func (c *closed) Unwrap() error { return c.fault }
+
+// closedTo is why a person's account does not let them in, nil when it does. One
+// that is being deleted lets its administrators in, who can cancel that, unless it
+// was suspended before.
+func closedTo(tx *store.Tx, u store.User) (*closed, error) {
+	if u.AccountID == 0 {
+		return nil, nil
+	}
+	a, err := tx.FindAccount(u.AccountID)
+	if err != nil || a.State == store.AccountActive {
+		return nil, err
+	}
+	key := "si.suspended"
+	if a.State == store.AccountDeleting && a.Deletion.Before == store.AccountActive {
+		if admin, err := tx.Administers(u.ID, a.ID); err != nil || admin {
+			return nil, err
+		}
+		key = "si.deleting"
+	}
+	return &closed{user: u, fault: fault.New(fault.Unauthenticated, key).With("org", a.Name)}, nil
 }
 
 // enter is the end of every way to sign in. What it makes may be a session that
@@ -205,7 +248,7 @@ func (s *Service) enter(tx *store.Tx, prev *Session, u store.User, p proof, t tr
 	if err := lift(tx, t); err != nil {
 		return nil, err
 	}
-	if u.Temporary || u.Given && p.mailbox { // one page, in one place; and whoever came in before its person did
+	if u.Temporary || u.TypedBy != "" && p.mailbox { // one page, in one place; and whoever came in before its person did
 		keep := ""
 		if prev != nil {
 			keep = prev.Hash // what was proved in it counts
@@ -220,6 +263,10 @@ func (s *Service) enter(tx *store.Tx, prev *Session, u store.User, p proof, t tr
 		}
 	}
 	out, err := signIn(tx, prev, u, p, client)
+	var shut *closed
+	if errors.As(err, &shut) {
+		shut.origin, shut.how = actor.Origin, how
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -228,6 +275,8 @@ func (s *Service) enter(tx *store.Tx, prev *Session, u store.User, p proof, t tr
 		return out, record(tx, actor, "session.first", u.AccountID, u.Address, "how", how)
 	case store.ScopeMailbox:
 		return out, record(tx, actor, "session.unproved", u.AccountID, u.Address, "how", how)
+	case store.ScopeSetSecond:
+		return out, record(tx, actor, "session.second_missing", u.AccountID, u.Address, "how", how)
 	}
 	if u.Given {
 		if err := s.tellGiven(tx, u, actor.Origin); err != nil {

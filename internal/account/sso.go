@@ -121,7 +121,7 @@ func (s *Service) vouched(tx *store.Tx, sess *Session, p *sso.Provider, who sso.
 		out, err = proveVisitor(tx, row, who.Address.Canonical())
 		return out, nil, err
 	}
-	if ok, err := mayEnter(tx, u); err != nil || !ok {
+	if ok, err := mayProve(tx, u); err != nil || !ok {
 		return nil, fault.New(fault.Denied, "sso.failed").With("label", p.Label), err
 	}
 	actor := Actor{Kind: KindUser, UserID: u.ID, Address: u.Address, Name: u.Name(), Origin: sess.Origin}

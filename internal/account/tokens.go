@@ -9,12 +9,22 @@ import (
 	"time"
 
 	"github.com/pli-mail/pli/internal/fault"
+	"github.com/pli-mail/pli/internal/i18n"
 	"github.com/pli-mail/pli/internal/id"
+	"github.com/pli-mail/pli/internal/keyset"
 	"github.com/pli-mail/pli/internal/store"
 )
 
 // Scopes are what an API token may have: the rights, and to send.
 var Scopes = append(slices.Clone(Rights), store.ScopeSend)
+
+// ScopeName is what a scope of a token is called.
+func ScopeName(p i18n.Printer, scope string) string {
+	if scope == store.ScopeSend {
+		return p.T("tok.send")
+	}
+	return p.T("rt." + scope)
+}
 
 const (
 	maxTokens     = 200 // of one account
@@ -103,7 +113,8 @@ func (s *Service) TokenSession(ctx context.Context, token id.Token) (*Session, e
 // MakeToken makes an API token, and returns it with what it is: the token itself
 // can never be read again. Its scopes are rights that its maker has now, or send;
 // made by another token, none that this does not have, nor does it live longer.
-// Faults: tok.noname, tok.noscope, tok.scope{scope}, tok.days{n}, tok.many{n}, rt.beyond.
+// A person who signed in must have proved lately that it is them. Faults: tok.noname,
+// tok.noscope, tok.scope{scope}, tok.days{n}, tok.many{n}, rt.beyond, second.again.
 func (s *Service) MakeToken(ctx context.Context, actor Actor, number int64, n NewToken) (TokenView, id.Token, error) {
 	n.Name = clean(n.Name)
 	if err := checkToken(n); err != nil {
@@ -125,6 +136,9 @@ func (s *Service) MakeToken(ctx context.Context, actor Actor, number int64, n Ne
 		if out.Maker.AccountID != a.ID {
 			return notFound()
 		}
+		if err := recentlyProved(tx, actor); err != nil {
+			return err
+		}
 		if have, err := tx.CountTokens(a.ID); err != nil {
 			return err
 		} else if have >= maxTokens {
@@ -143,7 +157,7 @@ func (s *Service) MakeToken(ctx context.Context, actor Actor, number int64, n Ne
 		if err := tx.InsertToken(out.APIToken, token.Hash()); err != nil {
 			return err
 		}
-		return record(tx, actor, tokenMake, a.ID, out.Name, "maker", out.Maker.Address, "scopes", strings.Join(out.Scopes, ","), "until", LastDay(a, out.ExpiresAt))
+		return record(tx, actor, tokenMake, a.ID, out.Name, "maker", out.Maker.Address, "scopes", strings.Join(out.Scopes, ","), "until", LastDay(ZoneOf(a.TimeZone), out.ExpiresAt))
 	})
 	if err != nil {
 		return TokenView{}, id.Token{}, err
@@ -206,22 +220,16 @@ func (s *Service) Tokens(ctx context.Context, actor Actor, number int64, after s
 	var out TokensPage
 	err := s.look(ctx, actor, tokenView, number, func(tx *store.Tx, a store.Account) error {
 		out = TokensPage{}
-		at, err := position(after)
+		list := keyset.Of("tokens", number)
+		ms, lastID, err := list.Numbered(after)
 		if err != nil {
 			return err
-		}
-		var ms int64
-		var lastID string
-		if at != "" {
-			if _, err := fmt.Sscanf(at, "%d %s", &ms, &lastID); err != nil {
-				return notFound().Because(err)
-			}
 		}
 		rows, err := tx.ListTokens(a.ID, time.UnixMilli(ms), lastID, limit+1)
 		if err != nil {
 			return err
 		}
-		rows, out.Next = page(rows, limit, func(t store.APIToken) string { return fmt.Sprintf("%d %s", t.CreatedAt.UnixMilli(), t.ID) })
+		rows, out.Next = keyset.Page(list, rows, limit, func(t store.APIToken) string { return keyset.Numbered(t.CreatedAt.UnixMilli(), t.ID) })
 		for _, t := range rows {
 			maker, err := tx.FindUser(t.UserID)
 			if err != nil {
@@ -259,6 +267,42 @@ func (s *Service) RevokeToken(ctx context.Context, actor Actor, number int64, to
 		return record(tx, actor, tokenRevoke, a.ID, t.Name)
 	})
 	return t, err
+}
+
+// TokensOf counts the API tokens that a user has made and that have not ended by time.
+func (s *Service) TokensOf(ctx context.Context, actor Actor, number int64, userID string) (n int, err error) {
+	err = s.lookWithin(ctx, actor, userView, number, func(tx *store.Tx, a store.Account, r reach) error {
+		u, err := r.user(tx, userID)
+		if err != nil {
+			return err
+		}
+		n, err = tx.CountTokensOf(u.ID)
+		return err
+	})
+	return n, err
+}
+
+// EndTokens ends all API tokens that a user has made, and returns how many those were.
+func (s *Service) EndTokens(ctx context.Context, actor Actor, number int64, userID string) (u store.User, n int64, err error) {
+	err = s.actWithin(ctx, actor, tokenEnd, number, func(tx *store.Tx, a store.Account, r reach) (err error) {
+		if u, err = r.subject(tx, userID); err != nil {
+			return err
+		}
+		n, err = endTokens(tx, actor, u)
+		return err
+	})
+	return u, n, err
+}
+
+// endTokens ends all API tokens of a person, and records that where there were
+// any: of somebody who is blocked, or whose password or second factor was
+// replaced because it was lost, perhaps to whoever made the tokens.
+func endTokens(tx *store.Tx, actor Actor, u store.User) (int64, error) {
+	n, err := tx.DeleteTokensOf(u.ID)
+	if err != nil || n == 0 {
+		return n, err
+	}
+	return n, record(tx, actor, tokenEnd, u.AccountID, u.Address, "n", fmt.Sprint(n))
 }
 
 // MaySend refuses an actor whose token does not name the scope send. Without a

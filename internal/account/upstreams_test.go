@@ -109,25 +109,27 @@ func TestRules(t *testing.T) {
 		if first.Version != 0 || first.Body != policy.DefaultText() {
 			t.Errorf("%+v", first)
 		}
-		if _, err := w.SetRules(ctx, actor, 100042, "default = \"perhaps\"\nnonsense = 1\n", -1); err == nil {
+		if _, err := w.SetRules(ctx, actor, 100042, "default = \"perhaps\"\nnonsense = 1\n"); err == nil {
 			t.Error("nonsense is in force")
 		}
-		one := get[store.RuleSet](w)(w.SetRules(ctx, actor, 100042, `default = "seal"`, 0))
-		two := get[store.RuleSet](w)(w.SetRules(ctx, actor, 100042, `default = "plain"`, 1))
+		one := get[store.RuleSet](w)(w.SetRules(ctx, actor, 100042, `default = "seal"`))
+		two := get[store.RuleSet](w)(w.SetRules(ctx, actor, 100042, `default = "plain"`))
 		if one.Version != 1 || two.Version != 2 {
 			t.Errorf("versions %d and %d", one.Version, two.Version)
 		}
-		_, err := w.SetRules(ctx, actor, 100042, `default = "seal"`, 1)
-		w.fails(err, fault.Conflict, "people.rulesmoved")
+		stale := actor
+		stale.IfMatch = account.RulesRevision(1)
+		_, err := w.SetRules(ctx, stale, 100042, `default = "seal"`)
+		w.fails(err, fault.Stale, "people.rulesmoved")
 		if old := get[store.RuleSet](w)(w.Rules(ctx, actor, 100042, 1)); old.Body != `default = "seal"` || old.Author != "user:ada@example.org" {
 			t.Errorf("%+v", old)
 		}
 		_, err = w.Rules(ctx, actor, 100042, 9)
 		w.fails(err, fault.NotFound, "e404.h1")
-		if list := get[[]store.RuleSet](w)(w.RulesHistory(ctx, actor, 100042, 0, 1)); len(list) != 1 || list[0].Version != 2 {
+		if list := get[account.RulesPage](w)(w.RulesHistory(ctx, actor, 100042, "", 1)); len(list.Versions) != 1 || list.Versions[0].Version != 2 {
 			t.Errorf("%+v", list)
 		}
-		if list := get[[]store.RuleSet](w)(w.RulesHistory(ctx, actor, 100042, 2, 10)); len(list) != 1 || list[0].Version != 1 {
+		if list := get[account.RulesPage](w)(w.RulesHistory(ctx, actor, 100042, get[account.RulesPage](w)(w.RulesHistory(ctx, actor, 100042, "", 1)).Next, 10)); len(list.Versions) != 1 || list.Versions[0].Version != 1 {
 			t.Errorf("%+v", list)
 		}
 		state := get[*account.Admission](w)(w.Admission(ctx))

@@ -31,6 +31,7 @@ type Config struct {
 	Keys     *keyserver.Service
 	Sealing  *sealing.Service
 	MaxFiles int64 // bytes of the files of a mail
+	Version  string
 	Now      func() time.Time
 }
 
@@ -76,8 +77,17 @@ func Register(c Config) error {
 	handle(a, client.MakeToken, a.makeToken)
 	handle(a, client.GetToken, a.getToken)
 	handle(a, client.RevokeToken, a.revokeToken)
+	a.registerWebhooks()
+	a.registerAccounts()
 	a.registerPeople()
 	a.registerSent()
+	a.registerSettings()
+	a.registerImports()
+	a.registerRequests()
+	a.registerAccountMessages()
+	a.registerAudit()
+	a.registerRules()
+	a.registerBranding()
 	handle(a, client.GetReport, a.report)
 	return a.document()
 }
@@ -85,7 +95,7 @@ func Register(c Config) error {
 // actorOf is who acts on the key server.
 func actorOf(r *web.Request) keyserver.Actor {
 	a := r.Actor()
-	return keyserver.Actor{UserID: a.UserID, Name: a.String(), Origin: a.Origin, Token: a.TokenID}
+	return keyserver.Actor{UserID: a.UserID, Session: a.SessionHash, Name: a.String(), Origin: a.Origin, Token: a.TokenID}
 }
 
 func b64(b []byte) string { return base64.RawURLEncoding.EncodeToString(b) }
@@ -103,6 +113,17 @@ func badField(field string, err error) error {
 	return fault.New(fault.Invalid, "api.badjson").In(field, "api.badfield", fault.Args{"name": field}).Because(err)
 }
 
+// badParameter refuses a parameter or a header.
+func badParameter(name, key string, err error) error {
+	return refusedParameter(name, key, fault.Args{"name": name}).Because(err)
+}
+
+func refusedParameter(name, key string, args fault.Args) *fault.Error {
+	f := fault.New(fault.Invalid, key).In(name, key, args)
+	f.Args = args
+	return f
+}
+
 func (a *api) server(r *web.Request, _ client.None) (out client.Server, err error) {
 	key, err := a.Keys.SealKey(r.Context())
 	if err != nil {
@@ -110,14 +131,12 @@ func (a *api) server(r *web.Request, _ client.None) (out client.Server, err erro
 	}
 	out = client.Server{Origin: a.Kit.Origin(), SealKey: b64(key), Attachments: a.MaxFiles, Large: a.Keys.MaxLarge()}
 	if r.Session.SignedIn() && r.Session.Account != nil {
-		settings, err := policy.ReadSettings(r.Session.Account.Settings)
+		settings, err := r.Session.Settings()
 		if err != nil {
 			return out, err
 		}
-		out.Online = !settings.NoOnline
-		if r.Session.Account.KeepDays == 0 {
-			out.Large = 0
-		}
+		out.Online = settings.Online
+		out.Large = a.Keys.LargestFor(settings)
 	}
 	return out, nil
 }
@@ -185,6 +204,10 @@ func (a *api) register(r *web.Request, in client.RegisterIn) (out client.Registe
 	if err != nil {
 		return out, err
 	}
+	settings, err := r.Session.Settings()
+	if err != nil {
+		return out, err
+	}
 	verified, err := a.Accounts.Verified(r.Context(), acc.ID, u.ID, sender)
 	if err != nil {
 		return out, err
@@ -192,14 +215,14 @@ func (a *api) register(r *web.Request, in client.RegisterIn) (out client.Registe
 	m := keyserver.NewMessage{
 		AccountID: acc.ID, Subject: in.Subject, Note: in.Note, PayloadSize: in.PayloadSize,
 		Sender:    keyserver.Sender{UserID: u.ID, Address: sender.Canonical(), Name: u.Name(), Verified: verified},
-		KeepUntil: a.Now().AddDate(0, 0, acc.KeepDays), Larges: in.Larges,
+		KeepUntil: a.Now().AddDate(0, 0, settings.KeepDays), Larges: in.Larges,
 		NotifyOpened: u.NotifyOpened, Carrier: keyserver.CarrierFile, Permissions: policy.Permissions{Level: in.Level, Passphrase: in.Passphrase},
 		Actor: actorOf(r),
 	}
 	if err := a.fill(&m, in); err != nil {
 		return out, err
 	}
-	if m.ExpiresAt, err = a.expiry(in.ExpiresAt, acc.ExpiryDays); err != nil {
+	if m.ExpiresAt, err = a.expiry(in.ExpiresAt, settings); err != nil {
 		return out, err
 	}
 	reg, err := a.Keys.Register(r.Context(), m)
@@ -213,19 +236,28 @@ func (a *api) register(r *web.Request, in client.RegisterIn) (out client.Registe
 	return out, nil
 }
 
-// expiry reads a time; without one the account's days count from now, 0 for no end.
-func (a *api) expiry(s string, days int) (time.Time, error) {
-	if s == "" && days == 0 {
-		return time.Time{}, nil
-	}
+// expiry reads an end, "" for none that is wished.
+func (a *api) expiry(s string, settings policy.Settings) (time.Time, error) {
 	if s == "" {
-		return a.Now().AddDate(0, 0, days), nil
+		return a.ends(time.Time{}, settings)
 	}
 	t, err := time.Parse(time.RFC3339, s)
 	if err != nil {
 		return t, badField("expires_at", err)
 	}
-	return t, nil
+	return a.ends(t, settings)
+}
+
+// ends is the wished end, if it may be; without a wish the usual one, zero for never.
+func (a *api) ends(wished time.Time, settings policy.Settings) (time.Time, error) {
+	if wished.IsZero() {
+		return settings.End(a.Now(), 0), nil
+	}
+	if !settings.AllowsEnd(wished, a.Now()) {
+		n := settings.ExpiryMax
+		return wished, fault.New(fault.Invalid, "exp.max").With("n", n).In("expires_at", "exp.max", fault.Args{"n": n})
+	}
+	return wished, nil
 }
 
 func (a *api) fill(m *keyserver.NewMessage, from client.RegisterIn) error {

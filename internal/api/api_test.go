@@ -52,7 +52,7 @@ func b64(b []byte) string { return base64.RawURLEncoding.EncodeToString(b) }
 type problem struct {
 	Title, Key, Detail string
 	Status             int
-	Fields             []struct{ Name, Detail string }
+	Fields             []struct{ Name, Key, Detail string }
 }
 
 func refused(t *testing.T, a webtest.Answer, status int, key string) {
@@ -285,6 +285,15 @@ func TestMalformed(t *testing.T) {
 			t.Errorf("%s: a key is repeated", name)
 		}
 	}
+	// An end that the account does not allow is refused: the envelope's header has promised it.
+	late := with("", "")
+	late["expires_at"] = time.Now().AddDate(0, 0, 32).Format(time.RFC3339)
+	var p problem
+	if a := claire.Do(t, "POST", "/api/v1/messages", late); a.Status != 422 {
+		t.Errorf("a late end: %d %s", a.Status, a.Body)
+	} else if a.JSON(t, &p); len(p.Fields) != 1 || p.Fields[0].Name != "expires_at" {
+		t.Errorf("a late end: %s", a.Body)
+	}
 	b := h.Browser(t)
 	for path, body := range map[string]any{
 		"/api/v1/open/challenge":  map[string]string{"slot": "0"},
@@ -302,4 +311,80 @@ func TestMalformed(t *testing.T) {
 	}
 	refused(t, b.Get(t, "/api/v1/open/envelope/nonsense"), 404, "e404.p")
 	refused(t, b.Get(t, "/api/v1/nothing"), 404, "e404.p")
+}
+
+// An act on all messages is asked for by that name: {"do":"lock"} alone is a
+// filter that was forgotten.
+func TestActOnAll(t *testing.T) {
+	t.Parallel()
+	h := house(t)
+	admin := bearer(t, h, webtest.Admin)
+	made(t, admin, "/api/v1/messages/send", map[string]any{"to": []string{"jean@example.net"}, "text": "x"})
+	act := func(in map[string]any) webtest.Answer {
+		in["do"] = "lock"
+		return admin.Do(t, "POST", at("messages/act"), in)
+	}
+	refused(t, act(map[string]any{}), 422, "api.needsall")
+	refused(t, act(map[string]any{"q": " ", "all": false}), 422, "api.needsall")
+	var done struct{ Changed int }
+	for _, step := range []struct {
+		in   map[string]any
+		want int
+	}{{map[string]any{"sender": "nobody@example.org"}, 0}, {map[string]any{"all": true}, 1}} {
+		a := act(step.in)
+		if a.JSON(t, &done); a.Status != 200 || done.Changed != step.want {
+			t.Errorf("%v: %d %s", step.in, a.Status, a.Body)
+		}
+	}
+}
+
+// A program is refused in the language that it asks for; without one in its person's.
+func TestLanguageOfRefusals(t *testing.T) {
+	t.Parallel()
+	h := house(t)
+	for _, b := range []*webtest.Browser{bearer(t, h, webtest.Admin), tokenOf(t, h, "users")} {
+		for lang, want := range map[string]string{"fr": "Page introuvable", "en": "Page not found", "de": "Page not found"} {
+			var p struct{ Title string }
+			b.Do(t, "GET", at("users/nobody"), nil, "Accept-Language", lang).JSON(t, &p)
+			if p.Title != want {
+				t.Errorf("%s: %q", lang, p.Title)
+			}
+		}
+	}
+}
+
+// A program's author reads in a refusal what was wrong with the call.
+func TestRefusalsSayWhat(t *testing.T) {
+	t.Parallel()
+	h := house(t)
+	admin := tokenOf(t, h, "users")
+	for path, key := range map[string]string{"users?no-such=1": "api.noparameter", "users?limit=0": "api.range", "users?limit=501": "api.range",
+		"users?limit=x": "api.badparameter", "users?status=zork": "api.badparameter", "users?after=!": "err.cursor"} {
+		refused(t, admin.Do(t, "GET", at(path), nil), 422, key)
+	}
+	if a := admin.Do(t, "GET", at("users?limit=500"), nil); a.Status != 200 {
+		t.Errorf("limit=500: %d %s", a.Status, a.Body)
+	}
+	for body, key := range map[string]string{`{}`: "api.missing", `{"name":"x","nmae":"y"}`: "api.nomember", `{"name":7}`: "api.badfield"} {
+		var p problem
+		a := admin.Do(t, "POST", at("groups"), body, "Content-Type", "application/json")
+		if a.JSON(t, &p); a.Status != 422 || len(p.Fields) != 1 || p.Fields[0].Key != key {
+			t.Errorf("%s: %d %s", body, a.Status, a.Body)
+		}
+	}
+	a := admin.Do(t, "PUT", at("users"), nil)
+	refused(t, a, 405, "api.method")
+	if !strings.Contains(a.Body, "GET") || a.Header.Get("Allow") == "" {
+		t.Errorf("405 says %s, and allows %q", a.Body, a.Header.Get("Allow"))
+	}
+	forged := h.Browser(t).Do(t, "GET", at("users"), nil, "Authorization", "Bearer pli_"+strings.Repeat("A", 43))
+	refused(t, forged, 401, "api.badtoken")
+	if got := forged.Header.Get("WWW-Authenticate"); got != `Bearer realm="Pli", error="invalid_token"` {
+		t.Errorf("a bad token is challenged with %q", got)
+	}
+	nobody := h.Browser(t).Do(t, "GET", at("users"), nil)
+	refused(t, nobody, 401, "sess.h1")
+	if got := nobody.Header.Get("WWW-Authenticate"); got != `Bearer realm="Pli"` {
+		t.Errorf("nobody is challenged with %q", got)
+	}
 }

@@ -74,7 +74,10 @@ type operation struct {
 	octets           string         // media type of a body that is not JSON
 	answers          []int
 	schemas          map[int]map[string]any // of JSON answers, by status
-	scope            string                 // that a token needs, "" none may, "any" whichever
+	tag              string
+	waits            bool   // answers 409 only while the first call with its idempotency key runs
+	most             int    // bytes of a body
+	scope            string // that a token needs, "" none may, "any" whichever
 }
 
 func operations(doc map[string]any) (out []operation) {
@@ -83,6 +86,7 @@ func operations(doc map[string]any) (out []operation) {
 			m := x.(map[string]any)
 			o := operation{id: m["operationId"].(string), method: strings.ToUpper(method), path: path, schemas: map[int]map[string]any{}}
 			o.parameters, _ = m["parameters"].([]any)
+			o.tag = m["tags"].([]any)[0].(string)
 			note, _ := m["description"].(string)
 			if _, scope, ok := strings.Cut(note, "An API token needs the scope "); ok {
 				o.scope = strings.TrimSuffix(scope, ".")
@@ -90,6 +94,9 @@ func operations(doc map[string]any) (out []operation) {
 				o.scope = "any"
 			}
 			if b, ok := m["requestBody"].(map[string]any); ok {
+				unit := ""
+				fmt.Sscanf(b["description"].(string), "at most %d %s", &o.most, &unit)
+				o.most <<= map[string]int{"KiB": 10, "MiB": 20}[unit]
 				for media, c := range b["content"].(map[string]any) {
 					if media == "application/json" {
 						o.body = c.(map[string]any)["schema"].(map[string]any)
@@ -100,6 +107,7 @@ func operations(doc map[string]any) (out []operation) {
 			}
 			for status, answer := range m["responses"].(map[string]any) {
 				n, _ := strconv.Atoi(status)
+				o.waits = o.waits || n == 409 && answer.(map[string]any)["description"] != "Conflict"
 				o.answers = append(o.answers, n)
 				for media, c := range answer.(map[string]any)["content"].(map[string]any) {
 					if strings.HasSuffix(media, "json") {

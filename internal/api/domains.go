@@ -28,7 +28,7 @@ func (a *api) listDomains(r *web.Request, in client.Account) (out client.Page[cl
 
 // domainOf is a domain as it is told, with records if they are known.
 func domainOf(d account.DomainView) client.Domain {
-	out := client.Domain{Domain: d.Name, State: "verified", CreatedAt: client.Time{Time: d.CreatedAt}, CheckedAt: client.Time{Time: d.CheckedAt}, Senders: d.SendersGroup}
+	out := client.Domain{Domain: d.Name, State: "verified", CreatedAt: client.Time{Time: d.CreatedAt}, CheckedAt: client.Time{Time: d.CheckedAt}, Senders: d.SendersGroup, ETag: quoted(d.Revision())}
 	add := func(what string, r account.DNSRecord, c store.DNSCheck) {
 		if r.Name != "" {
 			out.Records = append(out.Records, client.DNSRecord{For: what, Name: r.Name, Value: r.Value, State: c.State, Found: c.Found})
@@ -41,7 +41,7 @@ func domainOf(d account.DomainView) client.Domain {
 	}
 	add("spf", d.Expects.SPF, d.Checks.SPF)
 	for _, r := range d.Expects.DKIM {
-		add("dkim", r, d.Checks.DKIM)
+		add("dkim", r, d.KeyCheck(r))
 	}
 	add("dmarc", d.Expects.DMARC, d.Checks.DMARC)
 	for _, k := range d.Keys {
@@ -66,21 +66,21 @@ func (a *api) checkDomain(r *web.Request, in client.DomainPath) (client.Domain, 
 }
 
 func (a *api) changeDomain(r *web.Request, in client.DomainChange) (client.Domain, error) {
-	if err := a.Accounts.SetDomainSenders(r.Context(), r.Actor(), in.Account, in.Domain, in.Senders); err != nil {
+	if err := a.Accounts.SetDomainSenders(r.Context(), matching(r, in.IfMatch), in.Account, in.Domain, in.Senders); err != nil {
 		return client.Domain{}, err
 	}
 	return a.getDomain(r, client.DomainPath{Account: in.Account, Domain: in.Domain})
 }
 
-func (a *api) removeDomain(r *web.Request, in client.DomainPath) (client.None, error) {
-	return client.None{}, a.Accounts.RemoveDomain(r.Context(), r.Actor(), in.Account, in.Domain)
+func (a *api) removeDomain(r *web.Request, in client.DomainAct) (client.None, error) {
+	return client.None{}, a.Accounts.RemoveDomain(r.Context(), matching(r, in.IfMatch), in.Account, in.Domain)
 }
 
-func (a *api) makeKey(r *web.Request, in client.DomainPath) (client.Domain, error) {
-	d, err := a.Accounts.MakeDKIMKey(r.Context(), r.Actor(), in.Account, in.Domain)
+func (a *api) makeKey(r *web.Request, in client.DomainAct) (client.Domain, error) {
+	d, err := a.Accounts.MakeDKIMKey(r.Context(), matching(r, in.IfMatch), in.Account, in.Domain)
 	return domainOf(d), err
 }
 
 func (a *api) removeKey(r *web.Request, in client.DKIMKeyPath) (client.None, error) {
-	return client.None{}, a.Accounts.RemoveDKIMKey(r.Context(), r.Actor(), in.Account, in.Domain, in.Selector)
+	return client.None{}, a.Accounts.RemoveDKIMKey(r.Context(), matching(r, in.IfMatch), in.Account, in.Domain, in.Selector)
 }

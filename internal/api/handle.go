@@ -45,12 +45,15 @@ func handle[In, Out any](a *api, o client.Operation[In, Out], fn func(*web.Reque
 				return err
 			}
 		}
+		if r.OnHost() && o.Right == client.ScopeSend { // who has no address sends nothing
+			return fault.New(fault.Denied, "api.noaccount")
+		}
 		var in In
 		if err := bind(r, params, reflect.ValueOf(&in).Elem()); err != nil {
 			return err
 		}
 		if key := r.Header.Get("Idempotency-Key"); o.Retry && key != "" {
-			return once(a, r, o.Spec, key, in, fn)
+			return once(a, r, o.Spec, key, in, etag, fn)
 		}
 		out, err := fn(r, in)
 		if err != nil {
@@ -58,22 +61,61 @@ func handle[In, Out any](a *api, o client.Operation[In, Out], fn func(*web.Reque
 		}
 		if s, ok := any(out).(*client.Stream); ok {
 			defer s.Close()
+			if s.Size < 0 {
+				return r.Download(s.Name, func(w io.Writer) error {
+					_, err := io.Copy(w, s)
+					return err
+				})
+			}
 			return r.Stream(s, s.Size)
 		}
-		if etag >= 0 {
-			r.W.Header().Set("ETag", reflect.ValueOf(out).Field(etag).String())
+		if next := nextOf(reflect.ValueOf(out)); next != "" {
+			u := *r.URL
+			query := u.Query()
+			query.Set("after", next)
+			u.RawQuery = query.Encode()
+			r.W.Header().Set("Link", "<"+u.RequestURI()+`>; rel="next"`)
 		}
-		return r.JSONStatus(o.Success(), out)
+		return respond(r, o.Success(), revision(out, etag), out)
 	}, access, opts...)
+}
+
+// revision is an output's ETag, the field of that index; "" where it has none.
+func revision(out any, field int) string {
+	if field < 0 {
+		return ""
+	}
+	return reflect.ValueOf(out).Field(field).String()
+}
+
+func respond(r *web.Request, status int, etag string, body any) error {
+	if etag != "" {
+		r.W.Header().Set("ETag", etag)
+	}
+	return r.JSONStatus(status, body)
+}
+
+// nextOf is the cursor of a page's next one, "" where there is none.
+func nextOf(out reflect.Value) string {
+	if f := out.FieldByName("Next"); out.NumField() == 2 && f.IsValid() {
+		return f.String()
+	}
+	return ""
 }
 
 // maxKey is the most characters of an idempotency key.
 const maxKey = 64
 
+// kept is an answer as it is kept for whoever asks again.
+type kept struct {
+	ETag string          `json:"etag,omitempty"`
+	Body json.RawMessage `json:"body"`
+}
+
 // once is fn for a call with an idempotency key.
-func once[In, Out any](a *api, r *web.Request, o client.Spec, key string, in In, fn func(*web.Request, In) (Out, error)) error {
+func once[In, Out any](a *api, r *web.Request, o client.Spec, key string, in In, etag int, fn func(*web.Request, In) (Out, error)) error {
 	if len(key) > maxKey {
-		return badField("Idempotency-Key", nil)
+		return badParameter("Idempotency-Key", "api.badparameter", nil)
 	}
 	input, err := json.Marshal(in)
 	if err != nil {
@@ -84,7 +126,14 @@ func once[In, Out any](a *api, r *web.Request, o client.Spec, key string, in In,
 		return err
 	}
 	if call.Status != 0 {
-		return r.JSONStatus(call.Status, json.RawMessage(call.Answer))
+		var was kept
+		if err := json.Unmarshal(call.Answer, &was); err != nil {
+			return err
+		}
+		if was.Body == nil { // kept by a program from before
+			was.Body = call.Answer
+		}
+		return respond(r, call.Status, was.ETag, was.Body)
 	}
 	out, err := fn(r, in)
 	if err != nil {
@@ -94,14 +143,18 @@ func once[In, Out any](a *api, r *web.Request, o client.Spec, key string, in In,
 		}
 		return err
 	}
-	raw, err := json.Marshal(out)
+	is := kept{ETag: revision(out, etag)}
+	if is.Body, err = json.Marshal(out); err != nil {
+		return err
+	}
+	answer, err := json.Marshal(is)
 	if err != nil {
 		return err
 	}
-	if err := a.Accounts.Answered(r.Context(), call, o.Success(), raw); err != nil {
+	if err := a.Accounts.Answered(r.Context(), call, o.Success(), answer); err != nil {
 		return err
 	}
-	return r.JSONStatus(o.Success(), json.RawMessage(raw))
+	return respond(r, o.Success(), is.ETag, is.Body)
 }
 
 // bind reads the request into the fields of an input. What the operation does
@@ -110,7 +163,7 @@ func bind(r *web.Request, params []client.Param, in reflect.Value) error {
 	query := r.URL.Query()
 	for name := range query {
 		if !slices.ContainsFunc(params, func(p client.Param) bool { return p.Place == client.InQuery && p.Name == name }) {
-			return badField(name, nil)
+			return badParameter(name, "api.noparameter", nil)
 		}
 	}
 	members := map[string]client.Param{}
@@ -132,7 +185,7 @@ func bind(r *web.Request, params []client.Param, in reflect.Value) error {
 		case client.InQuery:
 			text = query.Get(p.Name)
 			if len(query[p.Name]) > 1 {
-				return badField(p.Name, nil)
+				return badParameter(p.Name, "api.badparameter", nil)
 			}
 		case client.InHeader:
 			text = r.Header.Get(p.Name)
@@ -144,7 +197,10 @@ func bind(r *web.Request, params []client.Param, in reflect.Value) error {
 			if p.Place == client.InPath {
 				return fault.New(fault.NotFound, "e404.p").Because(err)
 			}
-			return badField(p.Name, err)
+			return badParameter(p.Name, "api.badparameter", err)
+		}
+		if p.Max > 0 && (v.Int() < 1 || v.Int() > int64(p.Max)) {
+			return refusedParameter(p.Name, "api.range", fault.Args{"name": p.Name, "n": p.Max})
 		}
 	}
 	octets := slices.ContainsFunc(params, func(p client.Param) bool { return p.Place == client.IsBody })
@@ -162,7 +218,7 @@ func bindBody(r *web.Request, members map[string]client.Param, in reflect.Value)
 	for name, raw := range body {
 		p, ok := members[name]
 		if !ok {
-			return badField(name, nil)
+			return wrongMember(name, "api.nomember")
 		}
 		dec := json.NewDecoder(strings.NewReader(string(raw)))
 		dec.DisallowUnknownFields()
@@ -181,10 +237,14 @@ func bindBody(r *web.Request, members map[string]client.Param, in reflect.Value)
 	}
 	for name, p := range members {
 		if _, ok := body[name]; p.Required && !ok {
-			return badField(name, nil)
+			return wrongMember(name, "api.missing")
 		}
 	}
 	return nil
+}
+
+func wrongMember(name, key string) error {
+	return fault.New(fault.Invalid, "api.badjson").In(name, key, fault.Args{"name": name})
 }
 
 // allowed reports whether text is one of the values of p, or empty where it need not be there.

@@ -133,6 +133,9 @@ func operation(types schemas, o declared) object {
 	var required []string
 	for _, p := range client.Params(o.in) {
 		schema := withEnum(types.of(p.Type), p.Enum)
+		if p.Max > 0 {
+			schema = append(slices.Clip(schema), member{"minimum", 1}, member{"maximum", p.Max})
+		}
 		switch p.Place {
 		case client.InBody:
 			properties = append(properties, member{p.Name, described(schema, p.Doc)})
@@ -164,7 +167,15 @@ func operation(types schemas, o declared) object {
 		body = object{{"application/json", object{{"schema", schema}}}}
 	}
 	if body != nil {
-		out = append(out, member{"requestBody", object{{"required", true}, {"content", body}}})
+		most := o.MaxBody
+		if most == 0 {
+			most = 1 << 20
+		}
+		size := fmt.Sprintf("at most %d KiB", most>>10)
+		if most>>20 > 0 {
+			size = fmt.Sprintf("at most %d MiB", most>>20)
+		}
+		out = append(out, member{"requestBody", object{{"description", size}, {"required", true}, {"content", body}}})
 	}
 	media, answer := "application/json", types.of(o.out)
 	if o.out == reflect.TypeFor[*client.Stream]() {
@@ -176,7 +187,11 @@ func operation(types schemas, o declared) object {
 	}
 	responses := object{{strconv.Itoa(o.Success()), done}}
 	for _, status := range client.Failures(o.Spec, o.in) {
-		responses = append(responses, member{strconv.Itoa(status), object{{"description", http.StatusText(status)},
+		what := http.StatusText(status)
+		if status == http.StatusConflict && !slices.Contains(o.Fails, status) {
+			what = "the first call with the same Idempotency-Key still runs"
+		}
+		responses = append(responses, member{strconv.Itoa(status), object{{"description", what},
 			{"content", object{{"application/problem+json", object{{"schema", types.of(reflect.TypeFor[client.Problem]())}}}}}}})
 	}
 	return append(out, member{"responses", responses})

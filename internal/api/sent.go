@@ -4,7 +4,6 @@ import (
 	"encoding/base64"
 	"io"
 	"strings"
-	"time"
 
 	"github.com/pli-mail/pli/client"
 	"github.com/pli-mail/pli/internal/fault"
@@ -56,7 +55,7 @@ func (a *api) send(r *web.Request, in client.SendIn) (out client.SentRef, err er
 	req := sealing.Request{
 		Sender: sealing.Sender{UserID: u.ID, Address: u.DisplayAddress, Name: u.Name(), Language: u.Language}, AccountID: acc.ID,
 		Subject: in.Subject, Note: in.Note, Text: in.Text, Notify: in.Notify, NoticeLang: in.Language, Origin: r.Client(), Token: r.Actor().TokenID,
-		ExpiresAt: in.Expires.Time, Permissions: policy.Permissions{Level: in.Level}, Files: filesOf(in.Files),
+		Permissions: policy.Permissions{Level: in.Level}, Files: filesOf(in.Files),
 	}
 	if req.NoticeLang == "" {
 		req.NoticeLang = "en"
@@ -74,14 +73,12 @@ func (a *api) send(r *web.Request, in client.SendIn) (out client.SentRef, err er
 			*list.into = append(*list.into, address)
 		}
 	}
-	if acc.ExpiryDays > 0 {
-		last := a.Now().AddDate(0, 0, acc.ExpiryDays)
-		if req.ExpiresAt.IsZero() {
-			req.ExpiresAt = last
-		} else if req.ExpiresAt.After(last.Add(time.Minute)) {
-			args := fault.Args{"n": acc.ExpiryDays}
-			return out, fault.New(fault.Invalid, "exp.max").With("n", acc.ExpiryDays).In("expires_at", "exp.max", args)
-		}
+	settings, err := r.Session.Settings()
+	if err != nil {
+		return out, err
+	}
+	if req.ExpiresAt, err = a.ends(in.Expires.Time, settings); err != nil {
+		return out, err
 	}
 	sent, err := a.Sealing.Seal(r.Context(), req)
 	if err != nil {

@@ -26,7 +26,7 @@ func pageOf[From, To any](from []From, next string, one func(From) To) client.Pa
 }
 
 func (a *api) makeToken(r *web.Request, in client.TokenIn) (client.NewToken, error) {
-	t, secret, err := a.Accounts.MakeToken(r.Context(), r.Actor(), in.Account, account.NewToken{Name: in.Name, Scopes: in.Scopes, Days: in.Days})
+	t, secret, err := a.Accounts.MakeToken(r.Context(), r.Actor(), in.Account, account.NewToken{UserID: in.User, Name: in.Name, Scopes: in.Scopes, Days: in.Days})
 	return client.NewToken{Token: tokenOf(t), Secret: secret.Reveal()}, err
 }
 

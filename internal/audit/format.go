@@ -17,6 +17,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/pli-mail/pli/internal/roster"
 	"github.com/pli-mail/pli/internal/store"
 )
 
@@ -158,8 +159,8 @@ func (w *Writer) Write(rows []store.AuditRow) error {
 			if len(r.Detail) > 0 {
 				detail = string(marshal(r.Detail))
 			}
-			w.csv.Write([]string{r.At.UTC().Format(timeForm), cell(w.say(r)), cell(r.Actor), cell(r.Action), cell(r.Target), r.Outcome, cell(r.Origin),
-				cell(detail), strconv.FormatInt(r.AccountID, 10), strconv.FormatInt(r.Seq, 10), r.ID, hex.EncodeToString(r.Digest)})
+			w.csv.Write([]string{r.At.UTC().Format(timeForm), roster.Inert(w.say(r)), roster.Inert(r.Actor), roster.Inert(r.Action), roster.Inert(r.Target), r.Outcome, roster.Inert(r.Origin),
+				roster.Inert(detail), strconv.FormatInt(r.AccountID, 10), strconv.FormatInt(r.Seq, 10), r.ID, hex.EncodeToString(r.Digest)})
 		case "jsonl":
 			w.b.Write(append(JSON(r, w.say), '\n'))
 		default:
@@ -178,14 +179,6 @@ func (w *Writer) End(head Checkpoint) error {
 		w.b.Write(append(head.JSON(), '\n'))
 	}
 	return w.b.Flush()
-}
-
-// cell keeps a spreadsheet from running a text as a formula.
-func cell(s string) string {
-	if s != "" && strings.ContainsRune("=+-@\t\r\n", rune(s[0])) {
-		return "'" + s
-	}
-	return s
 }
 
 // ErrForm is a file that is no export in JSON lines.

@@ -76,7 +76,7 @@ func (w *Writer) Commit() (name string, err error) {
 		err = os.Rename(temporary, filepath.Join(w.s.dir, name))
 	}
 	if err == nil {
-		err = syncDir(w.s.dir)
+		err = SyncDir(w.s.dir)
 	}
 	if err != nil {
 		os.Remove(temporary)
@@ -171,8 +171,8 @@ func (s *Store) path(name string) (string, error) {
 
 func isName(s string) bool { return len(s) == 32 && strings.Trim(s, "0123456789abcdef") == "" }
 
-// syncDir makes a new name durable.
-func syncDir(dir string) error {
+// SyncDir makes the names in a directory durable, for whoever else keeps ciphertext as files.
+func SyncDir(dir string) error {
 	d, err := os.Open(dir)
 	if err != nil {
 		return err

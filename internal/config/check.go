@@ -12,6 +12,7 @@ import (
 
 	"github.com/pli-mail/pli/envelope"
 	"github.com/pli-mail/pli/internal/mailaddr"
+	"github.com/pli-mail/pli/internal/webhook"
 )
 
 // check finds what is wrong with values that have the right type, and with
@@ -35,6 +36,13 @@ func (r *reading) check() {
 	r.checkGateway()
 	r.checkProviders()
 	r.checkAudit()
+	if _, err := time.Parse("15:04", r.Backup.At); err != nil && r.ok("backup.at") {
+		r.add("backup.at", "config.clock", "value", r.Backup.At)
+	}
+	if r.Metrics.Listen != "" && r.ok("metrics.listen") && !isHostPort(r.Metrics.Listen, true) {
+		r.add("metrics.listen", "config.hostport", "value", r.Metrics.Listen)
+	}
+	r.checkWebhooks()
 	r.checkLimits()
 }
 
@@ -271,6 +279,19 @@ func (r *reading) checkAudit() {
 	}
 }
 
+func (r *reading) checkWebhooks() {
+	w := &r.Webhooks
+	w.Private = r.networks("webhooks.private_networks", w.private)
+	for _, s := range w.ports {
+		p, err := webhook.ParsePorts(s)
+		if err != nil {
+			r.add("webhooks.ports", "config.ports", "value", s)
+			continue
+		}
+		w.Ports = append(w.Ports, p)
+	}
+}
+
 func (r *reading) checkLimits() {
 	for _, l := range []struct {
 		key      string
@@ -281,6 +302,7 @@ func (r *reading) checkLimits() {
 		{"limits.undo_seconds", r.Limits.UndoSeconds, 0, 300},
 		{"limits.large_gib", r.Limits.LargeGiB, 0, 1024},
 		{"limits.password_checks", r.Limits.PasswordChecks, 0, 1024},
+		{"backup.keep", r.Backup.Keep, 1, 3660},
 		{"gateway.message_mib", r.Gateway.MessageMiB, 1, 1024},
 		{"gateway.connections", r.Gateway.Connections, 1, 10000},
 		{"gateway.connections_per_network", r.Gateway.PerNetwork, 1, 10000},

@@ -15,6 +15,7 @@ import (
 	"strings"
 
 	"github.com/pli-mail/pli/internal/mailaddr"
+	"github.com/pli-mail/pli/internal/webhook"
 )
 
 // Config is a checked configuration. Paths are absolute, or relative to the
@@ -37,12 +38,15 @@ type Config struct {
 	MasterKeyFile        string
 	BreachedPasswords    string // file; empty: the built-in list alone
 
-	Mail    Mail
-	Gateway Gateway
-	OIDC    []OIDC
-	Audit   Audit
-	Log     Log
-	Limits  Limits
+	Mail     Mail
+	Gateway  Gateway
+	OIDC     []OIDC
+	Audit    Audit
+	Backup   Backup
+	Metrics  Metrics
+	Webhooks Webhooks
+	Log      Log
+	Limits   Limits
 
 	oidc OIDC // one while it is read, or shown
 
@@ -114,6 +118,28 @@ type Audit struct {
 	TokenFile string // of HTTP
 	CAFile    string // of both; empty: the system's
 	Format    string // json, cef
+}
+
+// Backup is where the server itself makes backups. Without To it makes none.
+type Backup struct {
+	To   string // directory
+	At   string // hh:mm on its host's clock
+	Keep int64  // how many
+}
+
+// Metrics are figures about the service for a monitoring system.
+type Metrics struct {
+	Listen string // host:port; empty: nowhere
+}
+
+// Webhooks is what the accounts' webhooks may reach beside https on port 443 of
+// public addresses.
+type Webhooks struct {
+	Ports   []webhook.PortRange
+	Private []netip.Prefix // of the operator's own network, also over http
+	CAFile  string         // beside the system's certificates; empty: none
+
+	ports, private []string // as written
 }
 
 // Log is what is logged, and how.

@@ -26,12 +26,12 @@ type accountsPage struct {
 type accountRow struct {
 	Number        int64
 	Name, Domains string
-	Users         string // "–" for who may not know
+	Users, Sealed string // "–" for who may not know
 	Status        personStatus
 }
 
 // accountStates are what the list of accounts can be filtered by.
-var accountStates = []struct{ value, text string }{{"", "adm.all"}, {store.AccountActive, "st.active"}, {store.AccountSuspended, "st.suspended"}}
+var accountStates = []struct{ value, text string }{{"", "adm.all"}, {store.AccountActive, "st.active"}, {store.AccountSuspended, "st.suspended"}, {store.AccountDeleting, "st.deleting"}}
 
 func (c *Console) list(r *web.Request) error {
 	page := &accountsPage{siteHead: siteHeadOf(r, r.T("seed.accounts")), Query: strings.TrimSpace(r.FormValue("q"))}
@@ -56,9 +56,9 @@ func (c *Console) list(r *web.Request) error {
 	}
 	page.Alone = !factors.Any()
 	for _, a := range list.Accounts {
-		row := accountRow{a.ID, a.Name, "–", "–", accountStatus(r.Printer, a.Account)}
+		row := accountRow{a.ID, a.Name, "–", "–", "–", accountStatus(r.Printer, a.Account)}
 		if a.Counted {
-			row.Users = strconv.Itoa(a.Users)
+			row.Users, row.Sealed = counted(r.Printer, a.Users), strconv.FormatInt(a.Recent.Sealed, 10)
 			row.Domains = cmp.Or(strings.Join(a.Domains[:min(3, len(a.Domains))], ", "), "–")
 		}
 		page.Rows = append(page.Rows, row)
@@ -66,9 +66,22 @@ func (c *Console) list(r *web.Request) error {
 	return r.Render(c.pages, "accounts", page)
 }
 
+// counted is a number that is counted up to store.MaxCount.
+func counted(p i18n.Printer, n int) string {
+	if n > store.MaxCount {
+		return p.T("c.many")
+	}
+	return strconv.Itoa(n)
+}
+
 func accountStatus(p i18n.Printer, a store.Account) personStatus {
-	if a.State == store.AccountSuspended {
+	switch a.State {
+	case store.AccountSuspended:
 		return personStatus{"warn", p.T("st.suspended")}
+	case store.AccountDeleting:
+		return personStatus{"bad", p.T("st.deleting")}
+	case store.AccountDeleted:
+		return personStatus{"", p.T("st.deleted")}
 	}
 	return personStatus{"ok", p.T("st.active")}
 }
@@ -76,32 +89,69 @@ func accountStatus(p i18n.Printer, a store.Account) personStatus {
 // overviewPage is A4.
 type overviewPage struct {
 	head
-	OneAdmin                        bool
-	Requests, Users, Admins, Groups int
-	AdminsID                        string // of the built-in group, "" where the reader does not see it
-	Counted, Audits                 bool   // what the reader may know
-	Mine                            []reason
-	Operates, Suspended             bool
-	CreatedAt                       time.Time
-	Recent                          []event
+	OneAdmin            bool
+	Requests, Admins    int
+	Users, Groups       string
+	AdminsID            string // of the built-in group, "" where the reader does not see it
+	Counted, Audits     bool   // what the reader may know
+	Mine                []reason
+	Operates, Suspended bool
+	Lack                string // how many have no second factor, "" = none
+	CreatedAt           time.Time
+	Leaving, Gone, Shut bool // it is being deleted, is deleted, was suspended before
+	Administers         bool // the reader may cancel that
+	DeleteAt            time.Time
+	Claims              []string // domains that wait for their record
+	account.RecentFigures
+	Recent []event
+
+	Near []string // of the quotas of which 80 % are used
 }
 
 func (c *Console) overview(r *web.Request) error {
-	a, err := c.accountOf(r)
+	n, err := numberOf(r)
+	if err != nil {
+		return err
+	}
+	a, err := c.accounts.Account(r.Context(), r.Actor(), n)
 	if err != nil {
 		return err
 	}
 	page := &overviewPage{
-		head: headOf(r, a, ""), OneAdmin: a.Administrators < 2, Requests: a.Requests, Users: a.Users, Admins: a.Administrators,
-		Groups: a.Groups, CreatedAt: a.CreatedAt, Counted: a.Counted, Audits: a.Held.Has(store.RightAudit),
+		head: headOf(r, a.AccountHead, ""), OneAdmin: a.Administrators < 2, Requests: a.Requests, Users: counted(r.Printer, a.Users), Admins: a.Administrators,
+		Groups: counted(r.Printer, a.Groups), CreatedAt: a.CreatedAt, Counted: a.Counted, Audits: a.Held.Has(store.RightAudit),
+	}
+	for _, q := range a.Quotas {
+		if q.Near() {
+			page.Near = append(page.Near, r.T("po.todo."+q.Name, "n", q.Used, "max", q.Max))
+		}
 	}
 	page.Operates, page.Suspended = r.Operates(), a.State == store.AccountSuspended
+	page.Leaving, page.Gone, page.Administers, page.DeleteAt = a.State == store.AccountDeleting, a.State == store.AccountDeleted, a.Held.Everything(), a.Deletion.At
+	page.Shut = a.Deletion.Before == store.AccountSuspended
+	page.RecentFigures = a.Recent
+	if page.Settles {
+		page.Claims = a.Claims[:min(3, len(a.Claims))]
+	}
 	if page.Manages || page.Audits {
-		groups, err := c.accounts.Groups(r.Context(), r.Actor(), a.ID, "", "", 1) // the built-in one comes first
+		groups, err := c.accounts.GroupChoices(r.Context(), r.Actor(), a.ID, 1) // the built-in one comes first
 		if err != nil {
 			return err
 		}
-		page.AdminsID = groups.Groups[0].ID
+		if len(groups) > 0 { // of an account that is deleted nothing is left
+			page.AdminsID = groups[0].ID
+		}
+	}
+	if a.State == store.AccountActive && page.Counted && (page.Manages || page.Audits) {
+		lack, err := c.accounts.Users(r.Context(), r.Actor(), a.ID, "", store.OnlyNoSecond, "", 1)
+		if err != nil {
+			return err
+		}
+		if page.Lack = r.T("fa.lack", "n", lack.Total); lack.Total > store.MaxCount {
+			page.Lack = r.T("fa.lackmany")
+		} else if lack.Total == 0 {
+			page.Lack = ""
+		}
 	}
 	if page.Audits {
 		log, err := c.accounts.Audit(r.Context(), r.Actor(), a.ID, "", 5)
@@ -115,16 +165,16 @@ func (c *Console) overview(r *web.Request) error {
 		if err != nil {
 			return err
 		}
-		page.Mine = reasonsOf(r, a, mine)
+		page.Mine = reasonsOf(r, a.AccountHead, mine)
 	}
 	return r.Render(c.pages, "account", page)
 }
 
 // accountOf reads the account in the address.
-func (c *Console) accountOf(r *web.Request) (account.AccountView, error) {
+func (c *Console) accountOf(r *web.Request) (account.AccountHead, error) {
 	n, err := numberOf(r)
 	if err != nil {
-		return account.AccountView{}, err
+		return account.AccountHead{}, err
 	}
-	return c.accounts.Account(r.Context(), r.Actor(), n)
+	return c.accounts.AccountHead(r.Context(), r.Actor(), n)
 }

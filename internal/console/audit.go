@@ -2,6 +2,7 @@ package console
 
 import (
 	"bytes"
+	"context"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	"net/url"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/pli-mail/pli/internal/account"
@@ -47,42 +49,48 @@ func eventOf(p i18n.Printer, row store.AuditRow) event {
 // auditPage is A16.
 type auditPage struct {
 	head
-	Chain   account.AuditChain
-	Filter  auditFilter
-	Actions []account.AuditAction
-	Rows    []event
-	Pager   web.Pager
+	auditForm
+	Chain account.AuditChain
+	Rows  []event
+	Pager web.Pager
+}
+
+// auditForm is the form with the filters of a log.
+type auditForm struct {
+	Filter           auditFilter
+	Actions, Results []web.Option
 }
 
 // auditFilter is what the address of the page says, as it was typed.
-type auditFilter struct{ Actor, Action, Target, Result, From, To string }
+type auditFilter struct{ Actor, Action, Target, Result, From, To, IP string }
 
 // Some reports whether anything is filtered.
 func (f auditFilter) Some() bool { return f != auditFilter{} }
 
-// auditFilterOf reads the filters of a page or a form. A day that is none is left out.
-func auditFilterOf(r *web.Request, get func(string) string) (auditFilter, account.AuditQuery) {
-	f := auditFilter{get("actor"), get("action"), get("target"), get("result"), get("from"), get("to")}
-	if f.Result != store.Done && f.Result != store.Refused {
-		f.Result = ""
+// Fields are the filters, for forms that pass them on.
+func (f auditFilter) Fields() [][2]string {
+	return [][2]string{{"actor", f.Actor}, {"action", f.Action}, {"target", f.Target}, {"result", f.Result}, {"from", f.From}, {"to", f.To}, {"ip", f.IP}}
+}
+
+// auditFormOf reads the filters of a page or a form; wrong says what of them means nothing.
+func auditFormOf(r *web.Request, get func(string) string) (form auditForm, q account.AuditQuery, wrong error) {
+	f := auditFilter{get("actor"), get("action"), get("target"), get("result"), get("from"), get("to"), strings.TrimSpace(get("ip"))}
+	q = account.AuditQuery{Actor: f.Actor, Action: f.Action, Target: f.Target, Outcome: f.Result, Origin: f.IP}
+	var m mistakes
+	form = auditForm{Filter: f, Actions: []web.Option{{Text: r.T("au.any")}}}
+	for _, act := range account.AuditActions(r.Printer) {
+		form.Actions = append(form.Actions, web.Option{Value: act.Name, Text: act.Text})
 	}
-	q := account.AuditQuery{Actor: f.Actor, Action: f.Action, Target: f.Target, Outcome: f.Result}
-	var err error
-	if q.From, err = time.ParseInLocation(time.DateOnly, f.From, r.Printer.Zone); err != nil {
-		f.From = ""
-	}
-	if q.To, err = time.ParseInLocation(time.DateOnly, f.To, r.Printer.Zone); err != nil {
-		f.To = ""
-	} else {
-		q.To = q.To.AddDate(0, 0, 1) // the day is in it
-	}
-	return f, q
+	form.Actions = m.choose("action", f.Action, form.Actions)
+	form.Results = m.choose("result", f.Result, []web.Option{{Text: r.T("au.any")}, {Value: store.Done, Text: r.T("au.done")}, {Value: store.Refused, Text: r.T("au.refused")}})
+	q.From, q.To = m.period(r, day{"from", f.From}, day{"to", f.To})
+	return form, q, m.err()
 }
 
 // values are the filters as the address has them.
 func (f auditFilter) values() url.Values {
 	out := url.Values{}
-	for _, v := range [][2]string{{"actor", f.Actor}, {"action", f.Action}, {"target", f.Target}, {"result", f.Result}, {"from", f.From}, {"to", f.To}} {
+	for _, v := range f.Fields() {
 		if v[1] != "" {
 			out.Set(v[0], v[1])
 		}
@@ -91,19 +99,36 @@ func (f auditFilter) values() url.Values {
 }
 
 func (c *Console) audit(r *web.Request) error {
-	a, err := c.accountOf(r)
+	page, wrong, err := c.auditPage(r, r.URL.Query().Get)
 	if err != nil {
 		return err
 	}
-	get := r.URL.Query().Get
-	filter, q := auditFilterOf(r, get)
+	if wrong != nil {
+		return r.Again(c.pages, "audit", page, wrong)
+	}
+	return r.Render(c.pages, "audit", page)
+}
+
+// auditPage reads the page that the filters ask for. Where they are wrong, nothing is listed.
+func (c *Console) auditPage(r *web.Request, get func(string) string) (page *auditPage, wrong, err error) {
+	a, err := c.accountOf(r)
+	if err != nil {
+		return nil, nil, err
+	}
+	form, q, wrong := auditFormOf(r, get)
 	q.Older, q.Newer = get("after"), get("before")
 	log, err := c.accounts.ReadAudit(r.Context(), r.Actor(), a.ID, q, pageSize)
 	if err != nil {
-		return err
+		return nil, nil, err
 	}
-	page := &auditPage{headOf(r, a, r.T("au.h1")), log.Chain, filter, account.AuditActions(r.Printer), eventsOf(r.Printer, log.Records), timedPager(r, filter, log)}
-	return r.Render(c.pages, "audit", page)
+	page = &auditPage{head: headOf(r, a, r.T("au.h1")), auditForm: form, Chain: log.Chain}
+	page.Path = accountPath(a.ID) + "/audit"
+	if wrong != nil {
+		r.Self = page.Path + "?" + form.Filter.values().Encode()
+		return page, wrong, nil
+	}
+	page.Rows, page.Pager = eventsOf(r.Printer, log.Records), timedPager(r, form.Filter, log)
+	return page, nil, nil
 }
 
 // eventPage is one event, whole.
@@ -163,21 +188,38 @@ func (c *Console) exportAudit(r *web.Request) error {
 	if err != nil {
 		return err
 	}
-	_, q := auditFilterOf(r, r.FormValue)
-	format := r.FormValue("format")
-	if !slices.Contains(audit.Formats, format) {
-		format = audit.Formats[0]
+	q, format, wrong := exportOf(r)
+	if wrong != nil {
+		page, wrong, err := c.auditPage(r, r.PostFormValue)
+		if err != nil {
+			return err
+		}
+		return r.Again(c.pages, "audit", page, wrong)
 	}
 	next, end, err := c.accounts.ExportAudit(r.Context(), r.Actor(), a.ID, q, format)
 	if err != nil {
 		return err
 	}
+	return writeAudit(r, fmt.Sprintf("pli-audit-%d", a.ID), format, end, next)
+}
+
+// exportOf is what somebody wants exported, and in which format.
+func exportOf(r *web.Request) (q account.AuditQuery, format string, wrong error) {
+	_, q, wrong = auditFormOf(r, r.PostFormValue)
+	format = r.PostFormValue("format")
+	if !slices.Contains(audit.Formats, format) {
+		format = audit.Formats[0]
+	}
+	return q, format, wrong
+}
+
+// writeAudit answers with the events that next gives, as a file of that name.
+func writeAudit(r *web.Request, name, format string, end store.AuditHead, next func(context.Context) ([]store.AuditRow, error)) error {
 	rows, err := next(r.Context())
 	if err != nil {
 		return err
 	}
-	name := fmt.Sprintf("pli-audit-%d.%s", a.ID, map[string]string{"csv": "csv", "jsonl": "jsonl", "cef": "cef.txt"}[format])
-	return r.Download(name, func(to io.Writer) error {
+	return r.Download(name+"."+map[string]string{"csv": "csv", "jsonl": "jsonl", "cef": "cef.txt"}[format], func(to io.Writer) error {
 		w, err := audit.NewWriter(to, format, r.Base().Version, sayer(r.Printer))
 		for ; err == nil && len(rows) > 0; rows, err = next(r.Context()) {
 			if err := w.Write(rows); err != nil {

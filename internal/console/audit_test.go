@@ -65,14 +65,13 @@ func TestAuditPage(t *testing.T) {
 		"target=nobody":                         0,
 		"result=refused":                        0,
 		"result=done&action=group.add":          50,
-		"actor=" + webtest.Admin + "&result=x":  -1,
 		"actor=operator%3Aroot&to=2001-01-01":   0,
 		"actor=operator%3Aroot&from=2001-01-01": 50,
-		"from=yesterday":                        50,
+		"from=yesterday":                        0, // no day: nothing is listed
 	} {
 		p := b.Visit(t, at+"?"+query)
 		rows := strings.Count(p.Body, `class="sentence"`)
-		if want >= 0 && rows != want {
+		if rows != want {
 			t.Errorf("%s: %d rows, want %d", query, rows, want)
 		}
 	}

@@ -5,16 +5,18 @@
 package console
 
 import (
-	"context"
 	"embed"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/pli-mail/pli/internal/account"
+	"github.com/pli-mail/pli/internal/brand"
 	"github.com/pli-mail/pli/internal/fault"
 	"github.com/pli-mail/pli/internal/i18n"
 	"github.com/pli-mail/pli/internal/keyserver"
+	"github.com/pli-mail/pli/internal/notice"
 	"github.com/pli-mail/pli/internal/store"
 	"github.com/pli-mail/pli/internal/web"
 )
@@ -27,21 +29,28 @@ const pageSize = 50
 
 // Console answers the addresses under /admin.
 type Console struct {
-	pages    *web.Pages
-	accounts *account.Service
-	keys     *keyserver.Service
-	checks   func(context.Context, account.Actor, i18n.Printer) []Check
+	pages     *web.Pages
+	accounts  *account.Service
+	keys      *keyserver.Service
+	words     *notice.Writer // for previews
+	origin    string
+	catalogue *i18n.Catalogue
+	host      Host
 }
 
-// New registers the administration pages on kit; checks looks at the state of
-// the service, for an operator. The sign-in page of
+// New registers the administration pages on kit; host tells operators how the
+// service is. The sign-in page of
 // administrators is with the other sign-in pages, in people.
-func New(kit *web.Kit, accounts *account.Service, keys *keyserver.Service, checks func(context.Context, account.Actor, i18n.Printer) []Check) error {
+func New(kit *web.Kit, accounts *account.Service, keys *keyserver.Service, host Host) error {
 	pages, err := kit.Parse(files)
 	if err != nil {
 		return err
 	}
-	c := &Console{pages, accounts, keys, checks}
+	words, err := notice.New(kit.Catalogue(), kit.Origin())
+	if err != nil {
+		return err
+	}
+	c := &Console{pages, accounts, keys, words, kit.Origin(), kit.Catalogue(), host}
 
 	kit.Handle("GET /admin", c.home, web.Admin)
 	kit.Handle("GET /admin/{$}", c.home, web.Admin)
@@ -51,8 +60,23 @@ func New(kit *web.Kit, accounts *account.Service, keys *keyserver.Service, check
 	kit.Handle("GET /admin/accounts/new", c.newAccount, web.Admin)
 	kit.Handle("POST /admin/accounts/new", c.openAccount, web.Admin)
 	kit.Handle("GET /admin/audit", c.siteAudit, web.Admin)
+	kit.Handle("GET /admin/audit/chains", c.chains, web.Admin)
+	kit.Handle("POST /admin/audit/export", c.exportSiteAudit, web.Admin)
 	kit.Handle("GET /admin/audit/{event}", c.siteEvent, web.Admin)
 	kit.Handle("GET /admin/system", c.system, web.Admin)
+	kit.Handle("GET /admin/system/mail", c.systemMail, web.Admin)
+	kit.Handle("POST /admin/system/mail", c.testMail, web.Admin)
+	kit.Handle("GET /admin/system/signin", c.systemSignIn, web.Admin)
+	kit.Handle("POST /admin/system/signin", c.testSignIn, web.Admin)
+	kit.Handle("GET /admin/system/legal", c.legal, web.Admin)
+	kit.Handle("POST /admin/system/legal", c.setLegal, web.Admin)
+	kit.Handle("GET /admin/support", c.support, web.Admin)
+	kit.Handle("POST /admin/support", c.lookUp, web.Admin)
+	kit.Handle("GET /admin/jobs", c.jobs, web.Admin)
+	kit.Handle("GET /admin/jobs/{id}", c.anyJob, web.Admin)
+	kit.Handle("POST /admin/jobs/{id}/cancel", c.cancelJob, web.Admin)
+	kit.Handle("GET /admin/system/settings", c.siteSettings, web.Admin)
+	kit.Handle("POST /admin/system/settings", c.setSiteSettings, web.Admin)
 
 	const account = "/admin/accounts/{n}"
 	kit.Handle("GET "+account, c.overview, web.Admin)
@@ -60,6 +84,7 @@ func New(kit *web.Kit, accounts *account.Service, keys *keyserver.Service, check
 		kit.Handle("GET "+account+act, c.confirmState, web.Admin)
 		kit.Handle("POST "+account+act, c.setState, web.Admin)
 	}
+	c.life(kit, account)
 	kit.Handle("GET "+account+"/suggest", c.suggest, web.Admin)
 	kit.Handle("GET "+account+"/audit", c.audit, web.Admin)
 	kit.Handle("GET "+account+"/audit/{event}", c.auditEvent, web.Admin)
@@ -82,7 +107,7 @@ func New(kit *web.Kit, accounts *account.Service, keys *keyserver.Service, check
 	kit.Handle("GET "+account+"/groups/{group}/delete", c.confirmDeleteGroup, web.Admin)
 	kit.Handle("POST "+account+"/groups/{group}/delete", c.deleteGroup, web.Admin)
 	kit.Handle("GET "+account+"/groups/{group}/members", c.members, web.Admin)
-	kit.Handle("POST "+account+"/groups/{group}/members", c.addMembers, web.Admin)
+	kit.Handle("POST "+account+"/groups/{group}/members", c.addMembers, web.Admin, web.Body(maxMembers))
 	kit.Handle("GET "+account+"/groups/{group}/members/remove", c.confirmRemoveMembers, web.Admin)
 	kit.Handle("POST "+account+"/groups/{group}/members/remove", c.removeMembers, web.Admin)
 	kit.Handle("GET "+account+"/groups/{group}/members/{user}/end", c.memberEnd, web.Admin)
@@ -105,8 +130,45 @@ func New(kit *web.Kit, accounts *account.Service, keys *keyserver.Service, check
 	kit.Handle("GET "+account+"/domains/{domain}/remove", c.confirmRemoveDomain, web.Admin)
 	kit.Handle("POST "+account+"/domains/{domain}/remove", c.removeDomain, web.Admin)
 
+	kit.Handle("GET "+account+"/rules", c.rules, web.Admin)
+	kit.Handle("POST "+account+"/rules", c.changeRules, web.Admin)
+	kit.Handle("GET "+account+"/rules/edit", c.editRules, web.Admin)
+	kit.Handle("POST "+account+"/rules/edit", c.workOnRules, web.Admin, web.Body(maxTried))
+	kit.Handle("GET "+account+"/rules/add", c.newRule, web.Admin)
+	kit.Handle("POST "+account+"/rules/add", c.addRule, web.Admin)
+	kit.Handle("GET "+account+"/rules/compare", c.compareRules, web.Admin)
+	kit.Handle("GET "+account+"/rules/versions/{version}", c.rulesVersion, web.Admin)
+	kit.Handle("POST "+account+"/rules/versions/{version}/undo", c.undoRules, web.Admin)
+
+	kit.Handle("GET "+account+"/branding", c.branding, web.Admin)
+	kit.Handle("POST "+account+"/branding", c.setBranding, web.Admin)
+	kit.Handle("GET "+account+"/branding/contrast", c.brandContrast, web.Admin)
+	kit.Handle("GET "+account+"/branding/preview", c.previewBranding, web.Admin)
+	kit.Handle("POST "+account+"/branding/logo", c.setLogo, web.Admin, web.Body(brand.MaxLogo+64<<10))
+	kit.Handle("POST "+account+"/branding/logo/remove", c.removeLogo, web.Admin)
+	kit.Handle("POST "+account+"/branding/reset", c.resetBranding, web.Admin)
+	kit.Handle("GET "+account+"/policies", c.settings(policiesOf), web.Admin)
+	kit.Handle("POST "+account+"/policies", c.setSettings(policiesOf), web.Admin)
+	kit.Handle("GET "+account+"/limits", c.settings(limitsOf), web.Admin)
+	kit.Handle("POST "+account+"/limits", c.setSettings(limitsOf), web.Admin)
+	kit.Handle("GET "+account+"/groups/{group}/policies", c.settings(policiesOfGroup), web.Admin)
+	kit.Handle("POST "+account+"/groups/{group}/policies", c.setSettings(policiesOfGroup), web.Admin)
+
 	kit.Handle("GET "+account+"/integrations", c.integrations, web.Admin)
 	kit.Handle("POST "+account+"/integrations", c.makeToken, web.Admin)
+	const hook = account + "/integrations/webhooks/{hook}"
+	kit.Handle("GET "+account+"/integrations/webhooks/new", c.newWebhook, web.Admin)
+	kit.Handle("POST "+account+"/integrations/webhooks/new", c.makeWebhook, web.Admin)
+	kit.Handle("GET "+hook, c.webhook, web.Admin)
+	kit.Handle("POST "+hook, c.changeWebhook, web.Admin)
+	kit.Handle("POST "+hook+"/test", c.testWebhook, web.Admin)
+	kit.Handle("POST "+hook+"/pause", c.pauseWebhook, web.Admin)
+	kit.Handle("POST "+hook+"/resume", c.resumeWebhook, web.Admin)
+	kit.Handle("POST "+hook+"/resend", c.redeliver, web.Admin)
+	kit.Handle("GET "+hook+"/rotate", c.confirmWebhook, web.Admin)
+	kit.Handle("POST "+hook+"/rotate", c.rotateWebhook, web.Admin)
+	kit.Handle("GET "+hook+"/delete", c.confirmWebhook, web.Admin)
+	kit.Handle("POST "+hook+"/delete", c.removeWebhook, web.Admin)
 	kit.Handle("GET "+account+"/integrations/tokens/{token}/revoke", c.confirmRevokeToken, web.Admin)
 	kit.Handle("POST "+account+"/integrations/tokens/{token}/revoke", c.revokeToken, web.Admin)
 
@@ -124,10 +186,16 @@ func New(kit *web.Kit, accounts *account.Service, keys *keyserver.Service, check
 	kit.Handle("GET "+account+"/imports/{job}/rejected", c.rejected, web.Admin)
 	kit.Handle("POST "+account+"/imports/{job}/start", c.startImport, web.Admin)
 	kit.Handle("POST "+account+"/imports/{job}/cancel", c.cancelImport, web.Admin)
+	kit.Handle("POST "+account+"/users/bulk", c.actOnUsers, web.Admin)
+	kit.Handle("GET "+account+"/bulk/{job}", c.bulk, web.Admin)
+	kit.Handle("POST "+account+"/bulk/{job}/stop", c.stopBulk, web.Admin)
 	kit.Handle("GET "+account+"/users/{user}", c.user, web.Admin)
+	kit.Handle("POST "+account+"/users/{user}/second", c.requireSecond, web.Admin)
+	kit.Handle("POST "+account+"/users/{user}/merge", c.mergeUser, web.Admin)
 	kit.Handle("POST "+account+"/users/{user}/groups", c.addUserToGroup, web.Admin)
 	kit.Handle("POST "+account+"/users/{user}/edit", c.editUser, web.Admin)
 	kit.Handle("POST "+account+"/users/{user}/sessions", c.endSessions, web.Admin)
+	kit.Handle("POST "+account+"/users/{user}/tokens", c.endTokens, web.Admin)
 	kit.Handle("POST "+account+"/users/{user}/block", c.blockUser, web.Admin)
 	kit.Handle("POST "+account+"/users/{user}/unblock", c.unblockUser, web.Admin)
 	kit.Handle("POST "+account+"/users/{user}/lift", c.decideLift, web.Admin)
@@ -163,7 +231,7 @@ type head struct {
 
 // headOf begins a page of an account: its title is page, then the account. The
 // breadcrumb leads over the links in between. Tabs are those that the reader can use.
-func headOf(r *web.Request, a account.AccountView, page string, between ...web.Link) head {
+func headOf(r *web.Request, a account.AccountHead, page string, between ...web.Link) head {
 	root := accountPath(a.ID)
 	name := r.T("adm.account", "number", a.ID)
 	h := head{Number: a.ID, Organisation: a.Name, Path: r.URL.Path, Manages: a.Held.Has(store.RightUsers), Settles: a.Held.Has(store.RightSettings)}
@@ -185,12 +253,18 @@ func headOf(r *web.Request, a account.AccountView, page string, between ...web.L
 		{"", "ov.tab", true}, {"/groups", "seed.groups", people}, {"/users", "seed.users", people},
 		{"/messages", "msg.h1", a.Held.HasSome(store.RightMessages) && !r.Operates()},
 		{"/domains", "d.h1", a.Held.Has(store.RightSettings) || a.Held.Has(store.RightAudit)},
+		{"/rules", "rules.tab", a.Held.Has(store.RightSettings) || a.Held.Has(store.RightAudit)},
+		{"/branding", "b.h1", !a.Unbranded && (a.Held.Has(store.RightSettings) || a.Held.Has(store.RightAudit))},
+		{"/policies", "po.h1", a.Held.Has(store.RightSettings) || a.Held.Has(store.RightAudit)},
+		{"/limits", "po.limits.h1", r.Operates()},
 		{"/integrations", "it.h1", a.Held.Has(store.RightIntegrations)}, {"/reports", "rp.h1", a.Held.Has(store.RightReports)}, {"/requests", "adm.requests", h.Manages}, {"/audit", "au.h1", a.Held.Has(store.RightAudit)},
+		{"/settings", "life.settings", h.Settles || a.Held.Has(store.RightAudit)},
 	} {
 		if !t.may {
 			continue
 		}
-		below := t.at != "" && strings.HasPrefix(r.URL.Path, root+t.at+"/") || t.at == "/users" && strings.HasPrefix(r.URL.Path, root+"/imports")
+		below := t.at != "" && strings.HasPrefix(r.URL.Path, root+t.at+"/") || t.at == "/users" && (strings.HasPrefix(r.URL.Path, root+"/imports") || strings.HasPrefix(r.URL.Path, root+"/bulk")) ||
+			t.at == "/settings" && slices.ContainsFunc([]string{"/delete", "/export"}, func(at string) bool { return strings.HasPrefix(r.URL.Path, root+at) })
 		h.Tabs = append(h.Tabs, web.Link{URL: root + t.at, Text: r.T(t.key), Current: below || r.URL.Path == root+t.at, Below: below})
 	}
 	return h
@@ -206,12 +280,12 @@ func usersLink(r *web.Request, number int64) web.Link {
 	return web.Link{URL: accountPath(number) + "/users", Text: r.T("seed.users")}
 }
 
-// groupName is the name of a group for people: the built-in one's is translated.
-func groupName(p i18n.Printer, g store.Group) string {
-	if g.Builtin {
-		return p.T("seed.admins")
-	}
-	return g.Name
+// asSeen is who acts on what a form of theirs showed: what has changed since then
+// is not overwritten.
+func asSeen(r *web.Request) account.Actor {
+	actor := r.Actor()
+	actor.IfMatch = r.PostFormValue("revision")
+	return actor
 }
 
 // personStatus is a coloured word; the word says it all.

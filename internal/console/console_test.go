@@ -17,16 +17,21 @@ import (
 
 func house(t *testing.T) *webtest.House {
 	t.Helper()
-	h := webtest.New(t)
+	h := furnished(t, webtest.New(t))
 	t.Cleanup(func() {
 		if log := h.Logged(); strings.Contains(log, "level=ERROR") {
 			t.Error(log)
 		}
 	})
+	return h
+}
+
+func furnished(t testing.TB, h *webtest.House) *webtest.House {
+	t.Helper()
 	if err := people.New(h.Kit, h.Accounts, h.Keys); err != nil {
 		t.Fatal(err)
 	}
-	if err := console.New(h.Kit, h.Accounts, h.Keys, nil); err != nil {
+	if err := console.New(h.Kit, h.Accounts, h.Keys, console.Host{}); err != nil {
 		t.Fatal(err)
 	}
 	return h
@@ -321,8 +326,8 @@ func TestLastAdministrator(t *testing.T) {
 	ask := members.Follow(t, "Remove from group – Ana Silva")
 	stopped(ask.Path)
 	user := b.Visit(t, "/admin/accounts/100042/users").Follow(t, "Ana Silva")
-	if p := user.Press(t, "Block"); p.Status != 409 || !p.Has(last) {
-		t.Errorf("blocking the last one: %d", p.Status)
+	if p := b.Post(t, user.Path+"/block"); p.Status != 409 || slices.Contains(user.Texts("button"), "Block") {
+		t.Errorf("blocking oneself: %d", p.Status)
 	}
 	stopped(user.Follow(t, "Delete").Path)
 
@@ -406,6 +411,80 @@ func TestRequest(t *testing.T) {
 	}
 	if got := claire.Visit(t, "/admin"); got.Status != 200 || got.Path != "/admin/accounts" {
 		t.Errorf("after the grant: %d", got.Status)
+	}
+}
+
+// Who grants a right sees into which group that puts the person and what else it
+// gives; who asked is told at the same address.
+func TestRequestOfARight(t *testing.T) {
+	t.Parallel()
+	h := house(t)
+	ctx, op := t.Context(), account.Operator("test")
+	g := must[store.Group](t)(h.Accounts.AddGroup(ctx, op, webtest.Account, "Auditors"))
+	must[account.GroupRights](t)(h.Accounts.SetGroupRights(ctx, op, webtest.Account, g.ID, []store.Grant{{Right: store.RightAudit}, {Right: store.RightReports}}))
+	claire, ana := h.Browser(t), h.Browser(t)
+	claire.SignIn(t, webtest.User)
+	ana.SignIn(t, webtest.Admin)
+	ask := func() webtest.Page {
+		claire.Visit(t, "/admin/request").Press(t, "Send a request", "What is asked for", "See the reports")
+		return ana.Visit(t, "/admin/accounts/100042/requests")
+	}
+	ask().Press(t, "Refuse – Claire Roux")
+	if p := claire.Visit(t, "/admin/request"); !strings.Contains(p.Body, "(“See the reports”) was refused on ") {
+		t.Errorf("%q", p.Texts("p"))
+	}
+	p := ask()
+	if !p.Has("This also gives: Read the audit log (the whole account)") {
+		t.Errorf("%q", p.Texts("td"))
+	}
+	p = p.Press(t, "Put into the group Auditors – Claire Roux")
+	if !p.Has("Claire Roux has been put into the group Auditors. It also gives: Read the audit log (the whole account).") {
+		t.Errorf("%q", p.Texts("p"))
+	}
+}
+
+// Each request has a word of its own; a wrong one is kept in its field and decides nothing.
+func TestRequestWord(t *testing.T) {
+	t.Parallel()
+	h := house(t)
+	claire, marc, ana := h.Browser(t), h.Browser(t), h.Browser(t)
+	claire.SignIn(t, webtest.User)
+	must[account.Added](t)(h.Accounts.AddUser(t.Context(), account.Operator("test"), webtest.Account,
+		account.NewUser{Address: "marc.roy@example.org", FirstName: "Marc", LastName: "Roy", Password: webtest.Password, Confirm: webtest.Password, Own: true}))
+	marc.SignIn(t, "marc.roy@example.org")
+	ana.SignIn(t, webtest.Admin)
+	claire.Visit(t, "/admin/request").Press(t, "Send a request")
+	marc.Visit(t, "/admin/request").Press(t, "Send a request")
+	path := "/admin/accounts/100042/requests"
+	hers, his := "A word to them (optional) – Claire Roux", "A word to them (optional) – Marc Roy"
+
+	long := "<b>" + strings.Repeat("x", 300)
+	p := ana.Visit(t, path).Press(t, "Refuse – Claire Roux", hers, long, his, "not his")
+	if p.Status != 422 || p.Value(t, hers) != long || p.Value(t, his) != "" || strings.Count(p.Body, `class="err"`) != 1 {
+		t.Fatalf("%d, hers %q, his %q", p.Status, p.Value(t, hers), p.Value(t, his))
+	}
+	if to := p.Href(t, "Use 300 characters at most."); !strings.Contains(p.Body, `<textarea id="`+strings.TrimPrefix(to, "#")+`"`) {
+		t.Errorf("the summary leads to %q", to)
+	}
+	if p = ana.Visit(t, path).Press(t, "Refuse – Claire Roux", hers, "\u202eevil"); p.Status != 422 || !p.Has("A word to them (optional) contains a character that cannot be used here.") {
+		t.Errorf("%d %q", p.Status, p.Texts("span"))
+	}
+	if p := claire.Visit(t, "/admin/request"); strings.Contains(p.Body, "refused") {
+		t.Error("a bad word decided")
+	}
+	// Who may not decide is refused whatever they say.
+	if a := marc.Post(t, path, "id", "x", "do", "grant", "word-x", "I may"); a.Status != 403 {
+		t.Errorf("%d", a.Status)
+	}
+
+	ana.Visit(t, path).Press(t, "Refuse – Claire Roux", hers, "Not <script>alert(1)</script>\r\nbefore March")
+	p = claire.Visit(t, "/admin/request")
+	if !strings.Contains(p.Body, "<blockquote>Not &lt;script&gt;alert(1)&lt;/script&gt;\nbefore March</blockquote>") || !p.Has("Whoever decided wrote to you:") {
+		t.Errorf("%s", p.Body)
+	}
+	ana.Visit(t, path).Press(t, "Refuse – Marc Roy")
+	if p := marc.Visit(t, "/admin/request"); strings.Contains(p.Body, "wrote to you") || !strings.Contains(p.Body, "was refused on ") {
+		t.Errorf("without a word: %q", p.Texts("p"))
 	}
 }
 

@@ -151,21 +151,21 @@ func (c *Console) domainPage(r *web.Request) (*domainPage, error) {
 	add("proof", "dom.proof", "dom.proof.keep", d.Expects.Proof, d.Checks.Proof)
 	add("spf", "dom.spf", "dom.spf.what", d.Expects.SPF, d.Checks.SPF)
 	for _, want := range d.Expects.DKIM {
-		add("dkim-"+want.Name, "dom.dkim", "dom.dkim.what", want, d.Checks.DKIM)
+		add("dkim-"+want.Name, "dom.dkim", "dom.dkim.what", want, d.KeyCheck(want))
 	}
 	add("dmarc", "dom.dmarc", "dom.dmarc.what", d.Expects.DMARC, d.Checks.DMARC)
 	for _, k := range d.Keys {
 		class := map[string]string{store.KeyActive: "ok", store.KeyWaiting: "warn"}[k.State]
 		page.Keys = append(page.Keys, keyRow{k.Selector, personStatus{class, r.T("dom.key." + k.State)}, k.ChangedAt, page.Path + "/keys/" + k.Selector + "/remove"})
 	}
-	groups, err := c.accounts.Groups(r.Context(), r.Actor(), a.ID, "", "", 200)
+	groups, err := c.accounts.GroupChoices(r.Context(), r.Actor(), a.ID, 200)
 	if err != nil {
 		return nil, err
 	}
 	page.Groups = []web.Option{{Value: "", Text: r.T("dom.senders.all"), Selected: d.SendersGroup == ""}}
 	known := d.SendersGroup == ""
-	for _, g := range groups.Groups {
-		page.Groups = append(page.Groups, web.Option{Value: g.ID, Text: r.T("dom.senders.group", "group", groupName(r.Printer, g)), Selected: d.SendersGroup == g.ID})
+	for _, g := range groups {
+		page.Groups = append(page.Groups, web.Option{Value: g.ID, Text: r.T("dom.senders.group", "group", account.GroupName(r.Printer, g)), Selected: d.SendersGroup == g.ID})
 		known = known || d.SendersGroup == g.ID
 	}
 	if !known {
@@ -216,7 +216,7 @@ func (c *Console) checkDomain(r *web.Request) error {
 
 func (c *Console) setDomainSenders(r *web.Request) error {
 	return c.onDomain(r, func(n int64, name string) (string, error) {
-		return "dom.saved", c.accounts.SetDomainSenders(r.Context(), r.Actor(), n, name, r.PostFormValue("group"))
+		return "dom.saved", c.accounts.SetDomainSenders(r.Context(), asSeen(r), n, name, r.PostFormValue("group"))
 	})
 }
 

@@ -25,7 +25,7 @@ type groupRow struct {
 	Name    string
 	URL     string
 	Builtin bool
-	Members int
+	Members string
 	May     bool // the reader may change who is in it
 }
 
@@ -40,14 +40,14 @@ func (c *Console) groupsPage(r *web.Request) (*groupsPage, error) {
 		return nil, err
 	}
 	page := &groupsPage{
-		head: headOf(r, a, r.T("seed.groups")), Query: query.Get("q"), Many: a.Groups > 5, OnlyBuiltin: a.Groups == 1,
+		head: headOf(r, a, r.T("seed.groups")), Query: query.Get("q"), Many: list.Total > 5, OnlyBuiltin: list.Total == 1 && query.Get("q") == "",
 		Pager: pager(r, list.Next),
 	}
 	page.ReadOnly = !page.Manages
 	for _, g := range list.Groups {
 		page.Builtin = page.Builtin || g.Builtin
 		page.ReadOnly = page.ReadOnly && !a.Held.Over(store.RightUsers, g.ID)
-		page.Rows = append(page.Rows, groupRow{groupName(r.Printer, g), accountPath(a.ID) + "/groups/" + g.ID, g.Builtin, g.Members, a.Held.Over(store.RightUsers, g.ID)})
+		page.Rows = append(page.Rows, groupRow{account.GroupName(r.Printer, g), accountPath(a.ID) + "/groups/" + g.ID, g.Builtin, counted(r.Printer, g.Members), a.Held.Over(store.RightUsers, g.ID)})
 	}
 	return page, nil
 }
@@ -74,7 +74,7 @@ func (c *Console) addGroup(r *web.Request) error {
 }
 
 // groupOf reads the account and the group in the address.
-func (c *Console) groupOf(r *web.Request) (account.AccountView, store.Group, error) {
+func (c *Console) groupOf(r *web.Request) (account.AccountHead, store.Group, error) {
 	a, err := c.accountOf(r)
 	if err != nil {
 		return a, store.Group{}, err
@@ -91,6 +91,8 @@ type groupPage struct {
 	Builtin bool
 	Rights  []rightRow
 	May     bool // the reader may change some of it
+
+	Revision, RightsRevision string
 }
 
 func (c *Console) groupPage(r *web.Request) (*groupPage, error) {
@@ -98,8 +100,8 @@ func (c *Console) groupPage(r *web.Request) (*groupPage, error) {
 	if err != nil {
 		return nil, err
 	}
-	name := groupName(r.Printer, g)
-	page := &groupPage{head: headOf(r, a, name, groupsLink(r, a.ID)), Group: name, GroupID: g.ID, Builtin: g.Builtin}
+	name := account.GroupName(r.Printer, g)
+	page := &groupPage{head: headOf(r, a, name, groupsLink(r, a.ID)), Group: name, GroupID: g.ID, Builtin: g.Builtin, Revision: account.GroupRevision(g)}
 	return page, c.rightRows(r, a, g, page)
 }
 
@@ -116,7 +118,7 @@ func (c *Console) renameGroup(r *web.Request) error {
 	if err != nil {
 		return err
 	}
-	g, err := c.accounts.RenameGroup(r.Context(), r.Actor(), n, r.PathValue("group"), r.PostFormValue("name"))
+	g, err := c.accounts.RenameGroup(r.Context(), asSeen(r), n, r.PathValue("group"), r.PostFormValue("name"))
 	if err != nil {
 		return web.Retry(r, c.pages, "group", c.groupPage, err)
 	}
@@ -140,7 +142,7 @@ type confirmPage struct {
 
 // confirm begins a confirm page about something of an account; act names it in
 // the breadcrumb.
-func confirm(r *web.Request, a account.AccountView, act, question, back string, between ...web.Link) *confirmPage {
+func confirm(r *web.Request, a account.AccountHead, act, question, back string, between ...web.Link) *confirmPage {
 	page := &confirmPage{
 		head: headOf(r, a, question, between...), Question: question, Back: back,
 		Sub: r.T("adm.account", "number", a.ID) + " · " + a.Name,
@@ -151,14 +153,14 @@ func confirm(r *web.Request, a account.AccountView, act, question, back string, 
 
 // lastAdministrator is the confirm page of an act that would leave the account
 // without an administrator: it asks nothing, and leads to where one is added.
-func (c *Console) lastAdministrator(r *web.Request, a account.AccountView, name, act string, between ...web.Link) (*confirmPage, error) {
-	groups, err := c.accounts.Groups(r.Context(), r.Actor(), a.ID, "", "", 1) // the built-in one comes first
+func (c *Console) lastAdministrator(r *web.Request, a account.AccountHead, name, act string, between ...web.Link) (*confirmPage, error) {
+	groups, err := c.accounts.GroupChoices(r.Context(), r.Actor(), a.ID, 1) // the built-in one comes first
 	if err != nil {
 		return nil, err
 	}
 	page := confirm(r, a, act, act, "", between...)
 	page.Stopped = r.T("m.last", "name", name)
-	for _, g := range groups.Groups {
+	for _, g := range groups {
 		page.Instead = web.Link{URL: accountPath(a.ID) + "/groups/" + g.ID + "/members#f-user", Text: r.T("adm.addadmin")}
 	}
 	return page, nil
@@ -178,10 +180,16 @@ func (c *Console) deletePage(r *web.Request) (*confirmPage, error) {
 	if g.Builtin {
 		return nil, fault.New(fault.Conflict, "g.nodelete")
 	}
+	if !a.Held.Has(store.RightUsers) {
+		return nil, fault.New(fault.Denied, "err.forbidden")
+	}
 	page := confirm(r, a, r.T("c.delete"), r.T("adm.groupdelq", "group", g.Name), accountPath(a.ID)+"/groups", groupsLink(r, a.ID))
 	page.Lines = []string{r.T("adm.groupdelwhat", "n", g.Members)}
-	if g.Members == 0 {
+	switch {
+	case g.Members == 0:
 		page.Lines = []string{r.T("adm.groupdel0")}
+	case g.Members > store.MaxCount:
+		page.Lines = []string{r.T("adm.groupdelmany")}
 	}
 	page.Keep, page.Button = r.T("adm.groupkeep"), r.T("adm.groupdel")
 	return page, nil
@@ -204,9 +212,12 @@ func (c *Console) deleteGroup(r *web.Request) error {
 	if err != nil {
 		return err
 	}
-	if g.Members == 0 {
+	switch {
+	case g.Members == 0:
 		r.Flash("ok", "adm.groupdeleted0", "name", g.Name)
-	} else {
+	case g.Members > store.MaxCount:
+		r.Flash("ok", "adm.groupdeletedmany", "name", g.Name)
+	default:
 		r.Flash("ok", "adm.groupdeleted", "name", g.Name, "n", g.Members)
 	}
 	return r.Redirect(accountPath(n) + "/groups")

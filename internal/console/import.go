@@ -6,7 +6,6 @@ import (
 	"mime/multipart"
 	"net/http"
 	"net/url"
-	"strconv"
 	"strings"
 	"time"
 
@@ -39,14 +38,14 @@ func (c *Console) importPage(r *web.Request) (*importPage, error) {
 	if err != nil {
 		return nil, err
 	}
-	before, err := c.accounts.Imports(r.Context(), r.Actor(), a.ID)
+	before, err := c.accounts.Imports(r.Context(), r.Actor(), a.ID, "", 1)
 	if err != nil {
 		return nil, err
 	}
-	groups, err := c.groupOptions(r, a.ID, "")
+	groups, err := c.groupOptions(r, a, "")
 	return &importPage{headOf(r, a, r.T("im.h1"), usersLink(r, a.ID)), []web.Option{
 		{Value: "invite", Text: r.T("im.new.invite"), Selected: true}, {Value: "plain", Text: r.T("im.new.plain")},
-	}, groups, len(before) > 0}, err
+	}, groups, len(before.Imports) > 0}, err
 }
 
 func (c *Console) newImport(r *web.Request) error {
@@ -131,7 +130,7 @@ func (c *Console) importTemplate(r *web.Request) error {
 	if err != nil {
 		return err
 	}
-	if _, err := c.accounts.Imports(r.Context(), r.Actor(), a.ID); err != nil {
+	if _, err := c.accounts.Imports(r.Context(), r.Actor(), a.ID, "", 1); err != nil {
 		return err
 	}
 	return r.Download(r.T("im.templatename"), func(to io.Writer) error {
@@ -144,7 +143,8 @@ func (c *Console) importTemplate(r *web.Request) error {
 // importsPage lists what was imported in the last month.
 type importsPage struct {
 	head
-	Rows []importRow
+	Rows  []importRow
+	Pager web.Pager
 }
 
 type importRow struct {
@@ -159,12 +159,13 @@ func (c *Console) imports(r *web.Request) error {
 	if err != nil {
 		return err
 	}
-	list, err := c.accounts.Imports(r.Context(), r.Actor(), a.ID)
+	list, err := c.accounts.Imports(r.Context(), r.Actor(), a.ID, r.URL.Query().Get("after"), pageSize)
 	if err != nil {
 		return err
 	}
-	page := &importsPage{head: headOf(r, a, r.T("im.list"), usersLink(r, a.ID))}
-	for _, v := range list {
+	page := &importsPage{head: headOf(r, a, r.T("im.list"), usersLink(r, a.ID)), Pager: pager(r, list.Next)}
+	page.Pager.Timed = true
+	for _, v := range list.Imports {
 		page.Rows = append(page.Rows, importRow{r.URL.Path + "/" + v.ID, v.File, v.ActorName, v.CreatedAt, jobStatus(r, v.Job), v.Done, v.Total})
 	}
 	return r.Render(c.pages, "imports", page)
@@ -229,7 +230,7 @@ func (c *Console) jobPage(r *web.Request) (*jobPage, error) {
 		page.Verdict = store.RowError // errors first
 	}
 	chosen := false
-	for _, verdict := range []string{store.RowError, store.RowFailed, store.RowCreate, store.RowUpdate, store.RowSame} {
+	for _, verdict := range []string{store.RowError, store.RowFailed, store.RowCreate, store.RowUpdate, store.RowSame, store.RowExists} {
 		if n := v.Counts[verdict]; n > 0 {
 			page.Chips = append(page.Chips, web.Link{URL: page.Path + "?verdict=" + verdict, Text: r.T("ic.chip."+verdict, "n", n), Current: verdict == page.Verdict})
 			chosen = chosen || verdict == page.Verdict
@@ -240,32 +241,22 @@ func (c *Console) jobPage(r *web.Request) (*jobPage, error) {
 	}
 	page.Chips = append(page.Chips, web.Link{URL: page.Path + "?verdict=", Text: r.T("ic.chip.all", "n", rows), Current: !chosen})
 
-	after, _ := strconv.Atoi(get.Get("after"))
-	list, err := c.accounts.ImportRows(r.Context(), r.Actor(), a.ID, v.ID, page.Verdict, after, pageSize+1)
+	list, err := c.accounts.ImportRows(r.Context(), r.Actor(), a.ID, v.ID, page.Verdict, get.Get("after"), pageSize)
 	if err != nil {
 		return nil, err
 	}
 	page.Pager = web.Pager{Printer: r.Printer}
-	if len(list) > pageSize {
-		list = list[:pageSize]
-		page.Pager.Next = page.Path + "?verdict=" + page.Verdict + "&after=" + strconv.Itoa(list[pageSize-1].Line)
+	if list.Next != "" {
+		page.Pager.Next = page.Path + "?verdict=" + page.Verdict + "&after=" + list.Next
 	}
-	if after > 0 {
+	if get.Get("after") != "" {
 		page.Pager.Prev = page.Path + "?verdict=" + page.Verdict
 	}
-	for _, row := range list {
+	for _, row := range list.Rows {
 		name := strings.TrimSpace(row.FirstName + " " + row.LastName)
-		page.Rows = append(page.Rows, verdictRow{row.Line, short(row.Address), short(name), saysOf(r, v, row)})
+		page.Rows = append(page.Rows, verdictRow{row.Line, account.Cited(row.Address), account.Cited(name), saysOf(r, v, row)})
 	}
 	return page, nil
-}
-
-// short is what of a row that nothing can be made of is shown.
-func short(s string) string {
-	if r := []rune(s); len(r) > 80 {
-		return string(r[:80]) + "…"
-	}
-	return s
 }
 
 // saysOf says what will happen, happened, or is wrong with a row.
@@ -278,16 +269,11 @@ func saysOf(r *web.Request, v account.ImportView, row account.ImportRow) personS
 	}
 	switch {
 	case row.Verdict == store.RowError || row.Verdict == store.RowFailed:
-		args := map[string]any{}
-		for k, x := range row.Args {
-			args[k] = short(x)
-		}
-		if key := row.Args["field"]; key != "" {
-			args["field"] = strings.TrimSuffix(r.T(key), "*")
-		}
-		return personStatus{"bad", r.Printer.Say(row.Key, args)}
+		return personStatus{"bad", row.Wrong(r.Printer)}
 	case row.Verdict == store.RowSame:
 		return personStatus{"", r.T("ic.same")}
+	case row.Verdict == store.RowExists:
+		return personStatus{"", r.T("ic.exists")}
 	case left:
 		return personStatus{"warn", r.T("ic.left")}
 	case row.Verdict == store.RowCreate && done:
@@ -343,40 +329,15 @@ func (c *Console) steerImport(r *web.Request, do func(n int64, job string) error
 	return r.Redirect(accountPath(n) + "/imports/" + r.PathValue("job"))
 }
 
-// rejected is a file of the rows that were left out, as they were, with what is
-// wrong with each in a column more.
+// rejected is a file of the rows with errors.
 func (c *Console) rejected(r *web.Request) error {
 	n, err := numberOf(r)
 	if err != nil {
 		return err
 	}
-	v, err := c.accounts.Import(r.Context(), r.Actor(), n, r.PathValue("job"))
+	write, err := c.accounts.Rejected(r.Context(), r.Actor(), n, r.PathValue("job"), r.Printer)
 	if err != nil {
 		return err
 	}
-	return r.Download(r.T("ic.rejectedname"), func(to io.Writer) error {
-		w := roster.NewWriter(to)
-		w.Write(append(append([]string{}, v.Headings...), r.T("ic.errorcolumn"))...)
-		for _, verdict := range []string{store.RowError, store.RowFailed} {
-			for after := 0; ; {
-				rows, err := c.accounts.ImportRows(r.Context(), r.Actor(), n, v.ID, verdict, after, 1000)
-				if err != nil {
-					return err
-				}
-				for _, row := range rows {
-					cells := make([]string, max(len(v.Headings), len(row.Cells)), len(row.Cells)+len(v.Headings)+1)
-					copy(cells, row.Cells)
-					w.Write(append(cells, saysOf(r, v, row).Text)...)
-					after = row.Line
-				}
-				if err := w.Flush(); err != nil || len(rows) == 0 {
-					if err != nil {
-						return err
-					}
-					break
-				}
-			}
-		}
-		return w.Flush()
-	})
+	return r.Download(r.T("ic.rejectedname"), write)
 }

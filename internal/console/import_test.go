@@ -5,14 +5,22 @@ import (
 	"fmt"
 	"mime/multipart"
 	"net/http"
+	"regexp"
 	"strings"
 	"testing"
 
+	"github.com/pli-mail/pli/internal/account"
+	"github.com/pli-mail/pli/internal/store"
 	"github.com/pli-mail/pli/internal/web/webtest"
 )
 
 // sendFile posts the form of an import as a browser does.
 func sendFile(t *testing.T, b *webtest.Browser, name string, file []byte, fields ...string) webtest.Answer {
+	t.Helper()
+	return sendFileTo(t, b, "/admin/accounts/100042/users/import", name, file, fields...)
+}
+
+func sendFileTo(t *testing.T, b *webtest.Browser, path, name string, file []byte, fields ...string) webtest.Answer {
 	t.Helper()
 	var body bytes.Buffer
 	w := multipart.NewWriter(&body)
@@ -25,7 +33,7 @@ func sendFile(t *testing.T, b *webtest.Browser, name string, file []byte, fields
 	}
 	p.Write(file)
 	w.Close()
-	return b.Do(t, http.MethodPost, "/admin/accounts/100042/users/import", body.String(), "Content-Type", w.FormDataContentType())
+	return b.Do(t, http.MethodPost, path, body.String(), "Content-Type", w.FormDataContentType())
 }
 
 // A file may be anything. What cannot be read says so, 422 or 413; what can be
@@ -100,11 +108,50 @@ func TestExportOfUsers(t *testing.T) {
 		t.Errorf("%q", p.Texts("strong"))
 	}
 	a := b.Post(t, "/admin/accounts/100042/users/export", "q", "p")
-	if n := strings.Count(a.Body, "\r\np"); n < 1203 || !strings.Contains(a.Body, "p1202@example.org,'=Paul 1202,Petit,,en,Active,,2") {
+	if n := strings.Count(a.Body, "\r\np"); n < 1203 || !strings.Contains(a.Body, "p1202@example.org,'=Paul 1202,Petit,,en,active,,2") {
 		t.Errorf("%d rows", n)
+	}
+	left := sendFile(t, b, "users.csv", []byte(a.Body), "allor", "1")
+	p := b.Visit(t, left.Header.Get("Location"))
+	for _, want := range []string{"No row has an error.", "People who are users already, and are left out: 1204.", "Users already (1204)", "Already exists: left out"} {
+		if !strings.Contains(p.Body, want) {
+			t.Errorf("the preview lacks %q", want)
+		}
 	}
 	again := sendFile(t, b, "users.csv", []byte(a.Body), "update", "1")
 	if p := b.Visit(t, again.Header.Get("Location")); !strings.Contains(p.Body, "(0 new, 0 updates). No row has an error.") {
 		t.Errorf("an export is no import: %q %q", p.Texts("strong"), p.Texts("td"))
+	}
+}
+
+// The list of imports leads on to those before, and back.
+func TestImportsLeadOn(t *testing.T) {
+	t.Parallel()
+	h := house(t)
+	b := h.Browser(t)
+	b.SignIn(t, webtest.Admin)
+	for i := range 60 {
+		if err := h.DB.Update(t.Context(), func(tx *store.Tx) error {
+			return tx.InsertJob(store.Job{ID: fmt.Sprintf("m%02d", i), AccountID: webtest.Account, Kind: account.KindImport, State: store.JobDone, Params: `{"file":"staff.csv"}`})
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	path := fmt.Sprintf("/admin/accounts/%d/imports", webtest.Account)
+	first := b.Get(t, path)
+	next := regexp.MustCompile(`href="([^"]*after=[^"]*)" rel="next"`).FindStringSubmatch(first.Body)
+	if n := strings.Count(first.Body, `<th scope="row">`); n != 50 || next == nil {
+		t.Fatalf("%d: %d rows, on to %q", first.Status, n, next)
+	}
+	url := strings.ReplaceAll(next[1], "&amp;", "&")
+	if strings.HasPrefix(url, "?") {
+		url = path + url
+	}
+	last := b.Get(t, url)
+	if n := strings.Count(last.Body, `<th scope="row">`); n != 10 || strings.Contains(last.Body, `rel="next"`) {
+		t.Errorf("%d: %d rows on the last page", last.Status, n)
+	}
+	if a := b.Get(t, path+"?after=x"); a.Status != 422 && a.Status != 400 {
+		t.Errorf("a place that was not given out: %d", a.Status)
 	}
 }

@@ -6,7 +6,8 @@ import (
 	"strings"
 
 	"github.com/pli-mail/pli/internal/account"
-	"github.com/pli-mail/pli/internal/i18n"
+	"github.com/pli-mail/pli/internal/fault"
+	"github.com/pli-mail/pli/internal/id"
 	"github.com/pli-mail/pli/internal/store"
 	"github.com/pli-mail/pli/internal/web"
 )
@@ -20,6 +21,8 @@ type integrationsPage struct {
 	Days   []web.Option
 	Secret string // of the token that was just made, "" at all other times
 	Made   string // its name
+	Hooks  []webhookRow
+	Fresh  bool // the person has proved lately that it is them
 }
 
 type tokenRow struct {
@@ -38,14 +41,6 @@ func integrationsLink(r *web.Request, number int64) web.Link {
 	return web.Link{URL: accountPath(number) + "/integrations", Text: r.T("it.h1")}
 }
 
-// scopeName is what a scope of a token is called.
-func scopeName(p i18n.Printer, scope string) string {
-	if scope == store.ScopeSend {
-		return p.T("tok.send")
-	}
-	return p.T("rt." + scope)
-}
-
 func (c *Console) integrationsPage(r *web.Request) (*integrationsPage, error) {
 	a, err := c.accountOf(r)
 	if err != nil {
@@ -55,11 +50,17 @@ func (c *Console) integrationsPage(r *web.Request) (*integrationsPage, error) {
 	if err != nil {
 		return nil, err
 	}
-	held, err := c.accounts.Holds(r.Context(), r.Actor(), a.ID)
+	page := &integrationsPage{head: headOf(r, a, r.T("it.h1")), Pager: pager(r, tokens.Next)}
+	if page.Fresh, err = c.provedLately(r); err != nil {
+		return nil, err
+	}
+	hooks, err := c.accounts.Webhooks(r.Context(), r.Actor(), a.ID)
 	if err != nil {
 		return nil, err
 	}
-	page := &integrationsPage{head: headOf(r, a, r.T("it.h1")), Pager: pager(r, tokens.Next)}
+	for _, v := range hooks {
+		page.Hooks = append(page.Hooks, webhookRowOf(r, a.ID, v))
+	}
 	for _, t := range tokens.Tokens {
 		row := tokenRow{TokenView: t, Holder: nameOf(t.Maker), URL: page.Path + "/tokens/" + t.ID + "/revoke", Status: personStatus{"ok", r.T("st.active")}}
 		switch {
@@ -70,16 +71,16 @@ func (c *Console) integrationsPage(r *web.Request) (*integrationsPage, error) {
 		}
 		var names []string
 		for _, scope := range t.Scopes {
-			names = append(names, scopeName(r.Printer, scope))
+			names = append(names, account.ScopeName(r.Printer, scope))
 		}
 		row.What = strings.Join(names, ", ")
 		page.Rows = append(page.Rows, row)
 	}
 	for _, scope := range account.Scopes {
-		if scope != store.ScopeSend && !held.HasSome(scope) {
+		if scope != store.ScopeSend && !a.Held.HasSome(scope) {
 			continue
 		}
-		row := scopeRow{Name: scope, Text: scopeName(r.Printer, scope), Hint: r.T("rt." + scope + ".hint"), Chosen: r.PostFormValue("scope-"+scope) != ""}
+		row := scopeRow{Name: scope, Text: account.ScopeName(r.Printer, scope), Hint: r.T("rt." + scope + ".hint"), Chosen: r.PostFormValue("scope-"+scope) != ""}
 		if scope == store.ScopeSend {
 			row.Hint = r.T("tok.send.hint")
 		}
@@ -113,7 +114,15 @@ func (c *Console) makeToken(r *web.Request) error {
 			in.Scopes = append(in.Scopes, scope)
 		}
 	}
-	t, secret, err := c.accounts.MakeToken(r.Context(), r.Actor(), n, in)
+	var t account.TokenView
+	var secret id.Token
+	err = r.Once(func() (err error) {
+		t, secret, err = c.accounts.MakeToken(r.Context(), r.Actor(), n, in)
+		return err
+	})
+	if fault.HasKey(err, "second.again") {
+		return r.Redirect(confirmFirst(r.URL.Path))
+	}
 	if err != nil && !web.Mendable(err) {
 		return err
 	}

@@ -1,6 +1,8 @@
 package console
 
 import (
+	"errors"
+	"net/http"
 	"net/url"
 	"slices"
 	"strings"
@@ -11,6 +13,9 @@ import (
 	"github.com/pli-mail/pli/internal/store"
 	"github.com/pli-mail/pli/internal/web"
 )
+
+// maxMembers is how many bytes the form with a file of members may have.
+const maxMembers = 4 << 20
 
 // membersPage is A6: the seed's User ID and Add to Group, and what became of
 // the addresses that were typed.
@@ -63,7 +68,7 @@ func (c *Console) membersPage(r *web.Request) (*membersPage, error) {
 	if err != nil {
 		return nil, err
 	}
-	name := groupName(r.Printer, list.Group)
+	name := account.GroupName(r.Printer, list.Group)
 	page := &membersPage{
 		head: headOf(r, a, name, groupsLink(r, a.ID)), Group: name, GroupID: list.Group.ID,
 		Typed: r.URL.Query().Get("user"), Until: r.FormValue("until"), Query: r.URL.Query().Get("q"), Pager: pager(r, list.Next),
@@ -76,19 +81,19 @@ func (c *Console) membersPage(r *web.Request) (*membersPage, error) {
 		page.Rows = append(page.Rows, memberRow{
 			Name: nameOf(u), Address: u.DisplayAddress, URL: accountPath(a.ID) + "/users/" + u.ID, Status: statusOf(r.Printer, u),
 			LastSignIn: u.LastSignInAt, You: u.ID == r.Session.UserID, Marked: u.ID == mark, Remove: page.Path + "/" + u.ID,
-			ID: u.ID, Ends: untilText(r, m.Until), Ended: m.Ended,
+			ID: u.ID, Ends: untilText(r, a, m.Until), Ended: m.Ended,
 		})
 	}
 	for _, i := range list.Pending {
-		page.Rows = append(page.Rows, pendingRow(r, a.ID, i, mark))
+		page.Rows = append(page.Rows, pendingRow(r, a, i, mark))
 	}
 	return page, nil
 }
 
-func pendingRow(r *web.Request, number int64, i account.Pending, mark string) memberRow {
+func pendingRow(r *web.Request, a account.AccountHead, i account.Pending, mark string) memberRow {
 	row := memberRow{
 		Name: i.Address, Address: i.Address, Status: personStatus{"warn", r.T("st.invited")}, Marked: i.ID == mark,
-		Invitation: accountPath(number) + "/invitations/" + i.ID, Until: i.ExpiresAt, Ends: untilText(r, i.Until),
+		Invitation: accountPath(a.ID) + "/invitations/" + i.ID, Until: i.ExpiresAt, Ends: untilText(r, a, i.Until),
 	}
 	if i.Expired {
 		row.Status = personStatus{"bad", r.T("adm.invexpired")}
@@ -112,6 +117,10 @@ func (c *Console) addMembers(r *web.Request) error {
 		return err
 	}
 	group := r.PathValue("group")
+	typed, err := c.typedMembers(r)
+	if err != nil {
+		return c.notAdded(r, n, r.PostFormValue("user"), account.AddResult{}, nil, err)
+	}
 	switch r.PostFormValue("do") {
 	case "invite":
 		return c.inviteMember(r, n, group)
@@ -124,7 +133,29 @@ func (c *Console) addMembers(r *web.Request) error {
 		}
 		return r.Redirect(accountPath(n) + "/users/new?" + q.Encode())
 	}
-	return c.add(r, n, group, r.PostFormValue("user"), nil)
+	return c.add(r, n, group, typed, nil)
+}
+
+// typedMembers are the addresses of the form: those of its field, and those of its file.
+func (c *Console) typedMembers(r *web.Request) (string, error) {
+	typed := r.PostFormValue("user")
+	f, _, err := r.FormFile("file") // in memory: what the address takes is less than what would go to the disk
+	switch {
+	case errors.Is(err, http.ErrMissingFile), errors.Is(err, http.ErrNotMultipart):
+		return typed, nil
+	case err != nil:
+		var big *http.MaxBytesError
+		if errors.As(err, &big) {
+			return typed, fault.New(fault.TooLarge, "im.toolarge").With("n", maxMembers>>20).In("file", "im.toolarge", fault.Args{"n": maxMembers >> 20}).Because(err)
+		}
+		return typed, fault.New(fault.Invalid, "im.broken").In("file", "im.broken", nil).Because(err)
+	}
+	defer f.Close()
+	list, err := account.AddressesIn(f)
+	if strings.TrimSpace(typed) != "" {
+		list = append([]string{typed}, list...)
+	}
+	return strings.Join(list, ", "), err
 }
 
 // add adds the people of the addresses in raw. before is what has been done
@@ -136,26 +167,15 @@ func (c *Console) add(r *web.Request, n int64, group, raw string, before *web.Fl
 		result, err = c.accounts.AddMembers(r.Context(), r.Actor(), n, group, raw, until)
 	}
 	if err != nil {
-		if !web.Mendable(err) {
-			return err
-		}
-		page, perr := c.membersPage(r)
-		if perr != nil {
-			return perr
-		}
-		if page.Typed = raw; !fault.HasKey(err, "rt.day") && !fault.HasKey(err, "rt.past") {
-			page.tried(r, n, raw, result)
-		}
-		page.Flash = before
-		return r.Again(c.pages, "members", page, err)
+		return c.notAdded(r, n, raw, result, before, err)
 	}
-	name := groupName(r.Printer, result.Group)
+	name := account.GroupName(r.Printer, result.Group)
 	path := accountPath(n) + "/groups/" + group + "/members"
 	switch {
 	case len(result.Added) == 1 && len(result.Already)+len(result.Invited) == 0:
 		r.Flash("ok", "m.added", "email", result.Added[0].DisplayAddress, "group", name)
 	case len(result.Already) == 1 && len(result.Added)+len(result.Invited) == 0:
-		r.Flash("info", "m.already", "email", result.Already[0].DisplayAddress)
+		flashAlready(r, result.Already[0])
 		path += "?mark=" + result.Already[0].ID
 	case len(result.Invited) == 1 && len(result.Added)+len(result.Already) == 0:
 		r.Flash("info", "adm.pending", "email", result.Invited[0].Address, "group", name)
@@ -164,6 +184,31 @@ func (c *Console) add(r *web.Request, n int64, group, raw string, before *web.Fl
 		r.Flash("ok", "adm.mixed", "list", mixed(r, len(result.Added), len(result.Already), len(result.Invited), 0))
 	}
 	return r.Redirect(path)
+}
+
+// flashAlready says that somebody was in a group before, and the end that was given now.
+func flashAlready(r *web.Request, u store.User) {
+	if day := r.PostFormValue("until"); day != "" {
+		r.Flash("ok", "m.alreadyuntil", "email", u.DisplayAddress, "date", dayText(r.Printer, day))
+		return
+	}
+	r.Flash("info", "m.already", "email", u.DisplayAddress)
+}
+
+// notAdded shows the form again, with what became of the addresses where they were looked at.
+func (c *Console) notAdded(r *web.Request, n int64, raw string, result account.AddResult, before *web.Flash, err error) error {
+	if !web.Mendable(err) {
+		return err
+	}
+	page, perr := c.membersPage(r)
+	if perr != nil {
+		return perr
+	}
+	if page.Typed = raw; result.Group.ID != "" {
+		page.tried(r, n, raw, result)
+	}
+	page.Flash = before
+	return r.Again(c.pages, "members", page, err)
 }
 
 // mixed counts what became of several addresses; what happened to none is left out.
@@ -227,11 +272,11 @@ func (c *Console) lastDay(r *web.Request, n int64) (time.Time, error) {
 	if r.PostFormValue("until") == "" {
 		return time.Time{}, nil
 	}
-	a, err := c.accounts.Account(r.Context(), r.Actor(), n)
+	a, err := c.accounts.AccountHead(r.Context(), r.Actor(), n)
 	if err != nil {
 		return time.Time{}, err
 	}
-	return account.EndOfDay(a.Account, r.PostFormValue("until"))
+	return account.EndOfDay(account.ZoneOf(a.TimeZone), r.PostFormValue("until"))
 }
 
 // endPage changes until when somebody is in a group.
@@ -249,10 +294,10 @@ func (c *Console) endPage(r *web.Request) (*endPage, error) {
 	if err != nil {
 		return nil, err
 	}
-	group, name := groupName(r.Printer, g), nameOf(m.User)
+	group, name := account.GroupName(r.Printer, g), nameOf(m.User)
 	back := accountPath(a.ID) + "/groups/" + g.ID + "/members"
 	page := &endPage{head: headOf(r, a, r.T("rt.endq", "name", name, "group", group), groupsLink(r, a.ID), web.Link{URL: back, Text: group}),
-		Name: name, Group: group, Until: account.LastDay(a.Account, m.Until), Back: back}
+		Name: name, Group: group, Until: account.LastDay(account.ZoneOf(a.TimeZone), m.Until), Back: back}
 	page.Crumbs[len(page.Crumbs)-1].Text = r.T("rt.end")
 	return page, nil
 }
@@ -280,9 +325,9 @@ func (c *Console) setMemberEnd(r *web.Request) error {
 		return web.Retry(r, c.pages, "member-end", c.endPage, err)
 	}
 	if until.IsZero() {
-		r.Flash("ok", "rt.noend", "name", nameOf(m.User), "group", groupName(r.Printer, g))
+		r.Flash("ok", "rt.noend", "name", nameOf(m.User), "group", account.GroupName(r.Printer, g))
 	} else {
-		r.Flash("ok", "rt.ends", "name", nameOf(m.User), "group", groupName(r.Printer, g), "date", r.Printer.Date(until.Add(-time.Millisecond)))
+		r.Flash("ok", "rt.ends", "name", nameOf(m.User), "group", account.GroupName(r.Printer, g), "date", dayText(r.Printer, r.PostFormValue("until")))
 	}
 	return r.Redirect(accountPath(n) + "/groups/" + g.ID + "/members?mark=" + m.ID)
 }
@@ -294,7 +339,7 @@ func (c *Console) removeManyPage(r *web.Request) (*confirmPage, error) {
 		return nil, err
 	}
 	ids := r.URL.Query()["who"]
-	group, back := groupName(r.Printer, g), accountPath(a.ID)+"/groups/"+g.ID+"/members"
+	group, back := account.GroupName(r.Printer, g), accountPath(a.ID)+"/groups/"+g.ID+"/members"
 	page := confirm(r, a, r.T("m.remove"), r.T("rt.manyq", "n", len(ids), "group", group), back, groupsLink(r, a.ID), web.Link{URL: back, Text: group})
 	for _, id := range ids {
 		m, err := c.accounts.Member(r.Context(), r.Actor(), a.ID, g.ID, id)
@@ -337,7 +382,7 @@ func (c *Console) removeMembers(r *web.Request) error {
 		}
 		return c.refuse(r, page, err)
 	}
-	r.Flash("ok", "rt.removed", "n", len(users), "group", groupName(r.Printer, g))
+	r.Flash("ok", "rt.removed", "n", len(users), "group", account.GroupName(r.Printer, g))
 	if g.Builtin && slices.ContainsFunc(users, func(u store.User) bool { return u.ID == r.Session.UserID }) {
 		return r.Redirect("/") // no longer theirs to see
 	}
@@ -357,7 +402,7 @@ func (c *Console) removePage(r *web.Request) (*confirmPage, error) {
 	if err != nil {
 		return nil, err
 	}
-	group, name := groupName(r.Printer, g), nameOf(u.User)
+	group, name := account.GroupName(r.Printer, g), nameOf(u.User)
 	back := accountPath(a.ID) + "/groups/" + g.ID + "/members"
 	between := []web.Link{groupsLink(r, a.ID), {URL: back, Text: group}}
 	if g.Builtin && u.LastAdmin {
@@ -400,7 +445,7 @@ func (c *Console) removeMember(r *web.Request) error {
 		}
 		return c.refuse(r, page, err)
 	}
-	r.Flash("ok", "adm.removed", "name", nameOf(u), "group", groupName(r.Printer, g))
+	r.Flash("ok", "adm.removed", "name", nameOf(u), "group", account.GroupName(r.Printer, g))
 	if g.Builtin && u.ID == r.Session.UserID {
 		return r.Redirect("/") // no longer theirs to see
 	}

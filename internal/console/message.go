@@ -4,8 +4,10 @@ import (
 	"net/url"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
+	"github.com/pli-mail/pli/internal/account"
 	"github.com/pli-mail/pli/internal/fault"
 	"github.com/pli-mail/pli/internal/id"
 	"github.com/pli-mail/pli/internal/keyserver"
@@ -15,40 +17,31 @@ import (
 // messagesView is what the address of the list says.
 type messagesView struct {
 	Status            keyserver.Filter
-	Query             string
+	Query             string // what was typed; what it means is in the next three, once that is decided
+	Message           string // id
 	Sender, Recipient string
 	From, Until       string // days, as 2006-01-02
 }
 
 func messagesViewOf(v url.Values) messagesView {
-	return messagesView{keyserver.Filter(v.Get("status")), v.Get("q"), v.Get("sender"), v.Get("recipient"), v.Get("from"), v.Get("until")}
+	return messagesView{keyserver.Filter(v.Get("status")), v.Get("q"), v.Get("message"), v.Get("sender"), v.Get("recipient"), v.Get("from"), v.Get("until")}
 }
 
-// readable reports whether each filter means something: one that does not would
-// narrow nothing, and an act on all that match would reach more than was meant.
-func (v messagesView) readable() bool {
-	for _, day := range []string{v.From, v.Until} {
-		if _, err := time.Parse(time.DateOnly, day); day != "" && err != nil {
-			return false
-		}
+// search is what the view asks for; err says what of it means nothing.
+func (v messagesView) search(r *web.Request) (find keyserver.MessageSearch, err error) {
+	var wrong mistakes
+	find = keyserver.MessageSearch{Filter: v.Status, MessageID: v.Message, Sender: strings.TrimSpace(v.Sender), Recipient: strings.TrimSpace(v.Recipient)}
+	find.From, find.Until = wrong.period(r, day{"from", v.From}, day{"until", v.Until})
+	if !slices.ContainsFunc(messageFilters, func(f messageFilter) bool { return f.filter == v.Status }) {
+		wrong.add("status", "people.choice")
+		find.Filter = keyserver.FilterAll
 	}
-	return slices.ContainsFunc(messageFilters, func(f messageFilter) bool { return f.filter == v.Status })
-}
-
-func (v messagesView) search(r *web.Request) keyserver.MessageSearch {
-	day := func(text string, after int) time.Time {
-		at, err := time.ParseInLocation(time.DateOnly, text, r.Printer.Zone)
-		if err != nil {
-			return time.Time{}
-		}
-		return at.AddDate(0, 0, after)
-	}
-	return keyserver.MessageSearch{Filter: v.Status, Text: v.Query, Sender: v.Sender, Recipient: v.Recipient, From: day(v.From, 0), Until: day(v.Until, 1)}
+	return find, wrong.err()
 }
 
 // Fields are the view's, for forms that pass it on.
 func (v messagesView) Fields() [][2]string {
-	return [][2]string{{"status", string(v.Status)}, {"q", v.Query}, {"sender", v.Sender}, {"recipient", v.Recipient}, {"from", v.From}, {"until", v.Until}}
+	return [][2]string{{"status", string(v.Status)}, {"q", v.Query}, {"message", v.Message}, {"sender", v.Sender}, {"recipient", v.Recipient}, {"from", v.From}, {"until", v.Until}}
 }
 
 func (v messagesView) url(path, after string) string {
@@ -68,6 +61,7 @@ func (v messagesView) url(path, after string) string {
 type messagesPage struct {
 	head
 	View  messagesView
+	Meant messagesView // View with its query resolved: what is shown, and what an act or the list as a file is of
 	Chips []web.Link
 	Rows  []messageRow
 	Pager web.Pager
@@ -95,7 +89,7 @@ var messageFilters = []messageFilter{
 
 // sender is who acts on messages.
 func (c *Console) sender(r *web.Request) keyserver.Actor {
-	return keyserver.Actor{UserID: r.Session.UserID, Name: r.Session.Actor(r.Client()).String(), Origin: r.Client()} // an operator is a user here
+	return keyserver.Actor{UserID: r.Session.UserID, Session: r.Session.Hash, Name: r.Session.Actor(r.Client()).String(), Origin: r.Client()} // an operator is a user here
 }
 
 // nameOfMessage is what stands for a message where its subject may not.
@@ -107,22 +101,46 @@ func nameOfMessage(r *web.Request, m keyserver.SentRow, from string) string {
 }
 
 func (c *Console) messages(r *web.Request) error {
+	page, wrong, err := c.messagesPage(r, r.URL.Query())
+	if err != nil {
+		return err
+	}
+	if wrong != nil {
+		return r.Again(c.pages, "messages", page, wrong)
+	}
+	return r.Render(c.pages, "messages", page)
+}
+
+// messagesPage reads the list that q asks for. Where that is wrong, nothing is listed.
+func (c *Console) messagesPage(r *web.Request, q url.Values) (page *messagesPage, wrong, err error) {
 	a, err := c.accountOf(r)
 	if err != nil {
-		return err
+		return nil, nil, err
 	}
-	q := r.URL.Query()
 	v := messagesViewOf(q)
-	rows, next, err := c.keys.Messages(r.Context(), c.sender(r), a.ID, v.search(r), q.Get("after"), pageSize)
+	find, wrong := v.search(r)
+	after := q.Get("after")
+	meant, err := c.meant(r, a.ID, v, find, after) // where it is wrong, too: who may not is refused
 	if err != nil {
-		return err
+		return nil, nil, err
 	}
-	page := &messagesPage{head: headOf(r, a, r.T("msg.h1")), View: v, Pager: web.Pager{Printer: r.Printer, Timed: true}}
+	find.MessageID, find.Sender, find.Recipient = meant.Message, meant.Sender, meant.Recipient
+	rows, next, err := c.keys.Messages(r.Context(), c.sender(r), a.ID, find, after, pageSize)
+	if err != nil {
+		return nil, nil, err
+	}
+	page = &messagesPage{head: headOf(r, a, r.T("msg.h1")), View: v, Meant: meant, Pager: web.Pager{Printer: r.Printer, Timed: true}}
+	page.Path = accountPath(a.ID) + "/messages"
 	page.Here = v.url(page.Path, "")
 	for _, f := range messageFilters {
 		chip := v
 		chip.Status = f.filter
 		page.Chips = append(page.Chips, web.Link{URL: chip.url(page.Path, ""), Text: r.T(f.key), Current: f.filter == v.Status})
+	}
+	if wrong != nil {
+		r.Self = page.Here
+		page.View.Status = find.Filter // one that there is not is mended by choosing another
+		return page, wrong, nil
 	}
 	for _, row := range rows {
 		to := r.T("desk.recipients", "n", len(row.Recipients))
@@ -132,12 +150,28 @@ func (c *Console) messages(r *web.Request) error {
 		page.Rows = append(page.Rows, messageRow{row, page.Path + "/" + row.MessageID, nameOfMessage(r, row.SentRow, row.SenderAddress), to, row.Status(r.Printer)})
 	}
 	if next != "" {
-		page.Pager.Next = v.url(page.Path, next)
+		page.Pager.Next = meant.url(page.Path, next)
 	}
-	if q.Get("after") != "" {
-		page.Pager.Prev = page.Here
+	if after != "" {
+		page.Pager.Prev = meant.url(page.Path, "")
 	}
-	return r.Render(c.pages, "messages", page)
+	return page, nil, nil
+}
+
+// meant is a view in which its query is resolved.
+func (c *Console) meant(r *web.Request, number int64, v messagesView, find keyserver.MessageSearch, after string) (messagesView, error) {
+	find, err := c.keys.Means(r.Context(), c.sender(r), number, find, v.Query, after)
+	v.Query, v.Message, v.Sender, v.Recipient = "", find.MessageID, find.Sender, find.Recipient
+	return v, err
+}
+
+// messagesAgain answers to a form that passes wrong filters on.
+func (c *Console) messagesAgain(r *web.Request) error {
+	page, wrong, err := c.messagesPage(r, r.PostForm)
+	if err != nil {
+		return err
+	}
+	return r.Again(c.pages, "messages", page, wrong)
 }
 
 // messagePage is one message with what can be done to it.
@@ -207,59 +241,72 @@ func (c *Console) message(r *web.Request) error {
 	return r.Render(c.pages, "message", page)
 }
 
-// messageActs are what an administrator may do to a message, by the form's value.
-var messageActs = map[string]struct{ kind, done, button, what string }{
-	"lock":   {keyserver.ActLock, "msg.locked", "sent.lock", ""},
-	"unlock": {keyserver.ActUnlock, "msg.unlocked", "sent.unlock", ""},
-	"end":    {keyserver.ActEnd, "msg.ended", "sent.expire", ""},
-	"resend": {keyserver.ActResend, "msg.resent", "sent.resend", ""},
-	"expire": {keyserver.ActExpire, "msg.expired", "sent.expirenow", "sent.expirewhat"},
-	"recall": {keyserver.ActRecall, "msg.recalled", "sent.recall", "sent.recallwhat"},
+// messageTexts are how the page says what an administrator may do to a message.
+var messageTexts = map[string]struct{ done, button, what string }{
+	keyserver.ActLock:   {"msg.locked", "sent.lock", ""},
+	keyserver.ActUnlock: {"msg.unlocked", "sent.unlock", ""},
+	keyserver.ActEnd:    {"msg.ended", "sent.expire", ""},
+	keyserver.ActResend: {"msg.resent", "sent.resend", ""},
+	keyserver.ActExpire: {"msg.expired", "sent.expirenow", "sent.expirewhat"},
+	keyserver.ActRecall: {"msg.recalled", "sent.recall", "sent.recallwhat"},
 }
 
 func (c *Console) actOnMessage(r *web.Request) error {
-	n, err := numberOf(r)
+	a, err := c.accountOf(r)
 	if err != nil {
 		return err
 	}
-	name := r.PostFormValue("do")
-	what, ok := messageActs[name]
-	page, err := c.messagePage(r) // of this account, and this administrator's to act on
-	if err != nil {
-		return err
-	}
+	n := a.ID
+	name, slot := r.PostFormValue("do"), r.PostFormValue("slot")
+	kind, ok := keyserver.Named(name)
 	if !ok {
 		return fault.New(fault.NotFound, "e404.p")
 	}
-	slot := r.PostFormValue("slot")
-	act := keyserver.Act{Kind: what.kind, Reason: r.PostFormValue("reason")}
-	if what.what != "" && r.PostFormValue("sure") == "" {
-		return r.Render(c.pages, "message-sure", &surePage{head: page.head, Question: r.T("msg.sure", "act", r.T(what.button), "name", page.Name), What: r.T(what.what),
-			Opened: page.Opened, Fields: [][2]string{{"do", name}, {"slot", slot}, {"sure", "1"}}, Button: r.T(what.button), Action: page.Path, Back: page.Path})
-	}
-	if act.Kind == keyserver.ActEnd {
-		day, err := time.ParseInLocation(time.DateOnly, r.PostFormValue("until"), r.Printer.Zone)
+	texts := messageTexts[kind]
+	if texts.what != "" && r.PostFormValue("sure") == "" {
+		page, err := c.messagePage(r)
 		if err != nil {
-			return r.Again(c.pages, "message", page, fault.New(fault.Invalid, "err.title").In("until", "exp.past", nil).Because(err))
+			return err
 		}
-		act.Until = day.AddDate(0, 0, 1).Add(-time.Second)
+		return r.Render(c.pages, "message-sure", &surePage{head: page.head, Question: r.T("msg.sure", "act", r.T(texts.button), "name", page.Name), What: r.T(texts.what),
+			Opened: page.Opened, Fields: [][2]string{{"do", name}, {"slot", slot}, {"sure", "1"}}, Button: r.T(texts.button), Action: page.Path, Back: page.Path})
 	}
-	done, err := c.keys.Act(r.Context(), c.sender(r), act, page.MessageID, slot)
+	act := keyserver.Act{Kind: kind, Account: n, Reason: r.PostFormValue("reason")}
+	var done keyserver.Acted
+	if act.Until, err = lastDay(r, kind); err == nil {
+		done, err = c.keys.Act(r.Context(), c.sender(r), act, r.PathValue("message"), slot)
+	}
 	if err != nil {
 		if !web.Mendable(err) {
 			return err
+		}
+		page, unread := c.messagePage(r)
+		if unread != nil {
+			return unread
 		}
 		return r.Again(c.pages, "message", page, err)
 	}
 	switch {
 	case !done.Changed:
 		r.Flash("ok", "sent.wasso")
-	case name == "lock" && done.Opened > 0:
+	case kind == keyserver.ActLock && done.Opened > 0:
 		r.Flash("warn", "msg.lockedopened", "n", done.Opened)
 	default:
-		r.Flash("ok", what.done)
+		r.Flash("ok", texts.done)
 	}
-	return r.Redirect(accountPath(n) + "/messages/" + page.MessageID)
+	return r.Redirect(accountPath(n) + "/messages/" + r.PathValue("message"))
+}
+
+// lastDay is the end that the form of ActEnd names, zero: never. Fault: exp.bad.
+func lastDay(r *web.Request, kind string) (time.Time, error) {
+	if kind != keyserver.ActEnd || r.PostFormValue("never") != "" {
+		return time.Time{}, nil
+	}
+	day, err := time.ParseInLocation(time.DateOnly, strings.TrimSpace(r.PostFormValue("until")), r.Printer.Zone)
+	if err != nil {
+		return day, fault.New(fault.Invalid, "err.title").In("until", "exp.bad", nil).Because(err)
+	}
+	return day.AddDate(0, 0, 1).Add(-time.Second), nil
 }
 
 // surePage asks before what cannot be undone, and passes the form on.
@@ -273,15 +320,6 @@ type surePage struct {
 	Action, Back   string
 }
 
-// manyPage tells what an act on many came to.
-type manyPage struct {
-	head
-	Lines  []string
-	Fields [][2]string // to go on
-	More   bool
-	Back   string
-}
-
 // actOnMessages acts on those that are ticked, or on all that the view finds,
 // up to a thousand in one request.
 func (c *Console) actOnMessages(r *web.Request) error {
@@ -293,61 +331,78 @@ func (c *Console) actOnMessages(r *web.Request) error {
 		return fault.New(fault.Invalid, "err.title").Because(err)
 	}
 	v, name := messagesViewOf(r.PostForm), r.PostFormValue("do")
-	what, ok := messageActs[name]
-	if !ok || name != "lock" && name != "unlock" && name != "expire" || !v.readable() {
+	kind, _ := keyserver.Named(name)
+	if !keyserver.ForMany(kind) {
 		return fault.New(fault.NotFound, "e404.p")
+	}
+	find, wrong := v.search(r)
+	if wrong != nil {
+		return c.messagesAgain(r)
 	}
 	matching, ids := r.PostFormValue("which") == "matching", r.PostForm["id"]
 	path := accountPath(a.ID) + "/messages"
-	back := v.url(path, "")
 	if !matching && len(ids) == 0 {
 		r.Flash("bad", "sent.nothing")
-		return r.Redirect(back)
-	}
-	fields := append(v.Fields(), [2]string{"do", name}, [2]string{"sure", "1"})
-	if matching {
-		fields = append(fields, [2]string{"which", "matching"})
+		return r.Redirect(v.url(path, ""))
 	}
 	if r.PostFormValue("sure") == "" {
-		page := &surePage{head: headOf(r, a, r.T(what.button), messagesLink(r, a.ID)), Question: r.T("msg.suremany", "n", len(ids), "act", r.T(what.button)), Fields: fields, IDs: ids,
-			Button: r.T(what.button), Action: path, Back: back}
-		if matching {
-			page.Question, page.IDs = r.T("msg.surematching", "act", r.T(what.button)), nil
-		}
-		if what.what != "" {
-			page.What = r.T(what.what)
-		}
-		return r.Render(c.pages, "message-sure", page)
+		return c.askOnMessages(r, a, v, find, kind)
 	}
+	if v.Query != "" { // what it means was decided before anybody was asked
+		return fault.New(fault.Invalid, "err.title")
+	}
+	fields := append(v.Fields(), [2]string{"do", name}, [2]string{"sure", "1"})
+	act := keyserver.Act{Kind: kind, Account: a.ID}
 	var done keyserver.Many
-	if act := (keyserver.Act{Kind: what.kind}); matching {
-		done, err = c.keys.ActOnMessages(r.Context(), c.sender(r), act, a.ID, v.search(r), r.PostFormValue("after"))
+	if matching {
+		done, err = c.keys.ActOnMessages(r.Context(), c.sender(r), act, a.ID, find, r.PostFormValue("all") != "", r.PostFormValue("after"))
+		fields = append(fields, [2]string{"which", "matching"}, [2]string{"all", r.PostFormValue("all")}, [2]string{"after", done.Next})
 	} else {
-		if ids, err = c.mine(r, a.ID, ids); err == nil {
-			done, err = c.keys.ActOnMany(r.Context(), c.sender(r), act, ids)
-		}
+		done, err = c.keys.ActOnMany(r.Context(), c.sender(r), act, ids)
 	}
 	if err != nil {
 		return err
 	}
-	page := &manyPage{head: headOf(r, a, r.T("sent.result"), messagesLink(r, a.ID)), Back: back, More: matching && done.Next != ""}
-	page.Fields = append(fields, [2]string{"after", done.Next})
-	page.Lines = []string{r.T("sent.changed", "n", done.Changed), r.T("sent.same", "n", done.Same), r.T("sent.refused", "n", done.Refused)}
-	return r.Render(c.pages, "message-many", page)
+	for _, left := range done.Left {
+		fields = append(fields, [2]string{"id", left})
+	}
+	says := strings.Join([]string{r.T("sent.changed", "n", done.Changed), r.T("sent.same", "n", done.Same), r.T("sent.refused", "n", done.Refused)}, " · ")
+	var more *web.Undo
+	if done.Next != "" || len(done.Left) > 0 {
+		more = &web.Undo{Key: "msg.goon", Action: path, Fields: fields}
+	}
+	switch {
+	case done.Broken != nil:
+		r.FlashUndo("bad", more, "msg.broken", "lines", says)
+	case more != nil:
+		r.FlashUndo("info", more, "msg.more", "lines", says)
+	default:
+		r.Flash("ok", "msg.result", "lines", says)
+	}
+	return r.Redirect(v.url(path, "")) // which acts on nothing when it is loaded again
 }
 
-// mine keeps the messages that are of the account in the address: an
-// administrator of two is not to act on the other's here.
-func (c *Console) mine(r *web.Request, number int64, ids []string) (out []string, err error) {
-	for _, m := range ids {
-		if _, err := c.keys.Message(r.Context(), c.sender(r), number, m); fault.Is(err, fault.NotFound) {
-			continue
-		} else if err != nil {
-			return nil, err
-		}
-		out = append(out, m)
+// askOnMessages asks before an act on several messages. What the query means is
+// decided here and is in the form, so that it does not change under the question.
+func (c *Console) askOnMessages(r *web.Request, a account.AccountHead, v messagesView, find keyserver.MessageSearch, kind string) error {
+	meant, err := c.meant(r, a.ID, v, find, "")
+	if err != nil {
+		return err
 	}
-	return out, nil
+	texts, ids, path := messageTexts[kind], r.PostForm["id"], accountPath(a.ID)+"/messages"
+	page := &surePage{head: headOf(r, a, r.T(texts.button), messagesLink(r, a.ID)), Question: r.T("msg.suremany", "n", len(ids), "act", r.T(texts.button)), IDs: ids,
+		Fields: append(meant.Fields(), [2]string{"do", r.PostFormValue("do")}, [2]string{"sure", "1"}), Button: r.T(texts.button), Action: path, Back: meant.url(path, "")}
+	if r.PostFormValue("which") == "matching" {
+		page.Question, page.IDs = r.T("msg.surematching", "act", r.T(texts.button)), nil
+		page.Fields = append(page.Fields, [2]string{"which", "matching"})
+		if find == (keyserver.MessageSearch{}) && strings.TrimSpace(v.Query) == "" { // the question is about all
+			page.Fields = append(page.Fields, [2]string{"all", "1"})
+		}
+	}
+	if texts.what != "" {
+		page.What = r.T(texts.what)
+	}
+	return r.Render(c.pages, "message-sure", page)
 }
 
 // exportMessages is the list as CSV, all that the view finds.
@@ -360,10 +415,17 @@ func (c *Console) exportMessages(r *web.Request) error {
 		return fault.New(fault.Invalid, "err.title").Because(err)
 	}
 	v := messagesViewOf(r.PostForm)
+	find, wrong := v.search(r)
+	if wrong != nil {
+		return c.messagesAgain(r)
+	}
 	if err := c.keys.RecordExport(r.Context(), c.sender(r), a.ID); err != nil {
 		return err
 	}
-	rows, next, err := c.keys.Messages(r.Context(), c.sender(r), a.ID, v.search(r), "", pageSize)
+	if find, err = c.keys.Means(r.Context(), c.sender(r), a.ID, find, v.Query, ""); err != nil {
+		return err
+	}
+	rows, next, err := c.keys.Messages(r.Context(), c.sender(r), a.ID, find, "", pageSize)
 	if err != nil {
 		return err
 	}
@@ -384,7 +446,7 @@ func (c *Console) exportMessages(r *web.Request) error {
 				if next == "" {
 					return nil
 				}
-				if rows, next, err = c.keys.Messages(r.Context(), c.sender(r), a.ID, v.search(r), next, pageSize); err != nil {
+				if rows, next, err = c.keys.Messages(r.Context(), c.sender(r), a.ID, find, next, pageSize); err != nil {
 					return err
 				}
 			}

@@ -60,3 +60,21 @@ func TestLeave(t *testing.T) {
 		t.Errorf("%d %q", done.Status, done.Texts("p"))
 	}
 }
+
+// A page of several forms, one of which is refused, shows the others as they were.
+func TestOtherForms(t *testing.T) {
+	t.Parallel()
+	h := house(t)
+	b := h.Browser(t)
+	b.SignIn(t, webtest.Admin)
+	user := b.Visit(t, "/admin/accounts/100042/users?lang=en").Follow(t, "Ana Silva")
+	refused := user.Press(t, "Propose to merge", "Address of the user who goes", "nobody@example.org")
+	if refused.Status != 422 {
+		t.Fatalf("%d %q", refused.Status, refused.Texts("p"))
+	}
+	for label, want := range map[string]string{"Address of the user who goes": "nobody@example.org", "First Name": "Ana", "Last Name": "Silva"} {
+		if got := refused.Value(t, label); got != want {
+			t.Errorf("%s: %q, not %q", label, got, want)
+		}
+	}
+}

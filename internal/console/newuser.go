@@ -7,6 +7,8 @@ import (
 
 	"github.com/pli-mail/pli/internal/account"
 	"github.com/pli-mail/pli/internal/id"
+	"github.com/pli-mail/pli/internal/policy"
+	"github.com/pli-mail/pli/internal/store"
 	"github.com/pli-mail/pli/internal/web"
 )
 
@@ -18,6 +20,8 @@ type newUserPage struct {
 	Rest         string // other addresses that wait for a decision on the members page
 	Generated    string // password that was made here, shown until the form is saved
 	Enforce      bool
+	Lasts        string // how long a temporary password works, in words
+	Least        int    // characters of a password that is not temporary
 	Languages    []web.Option
 	GroupOptions []web.Option
 }
@@ -27,7 +31,7 @@ type newUserPage struct {
 func (p *newUserPage) Secret(name, label, hint string) (secret, error) {
 	pairs := []any{"type", "password", "required", true}
 	if hint != "" {
-		pairs = append(pairs, "hint", hint)
+		pairs = append(pairs, "hinttext", p.T(hint, "n", p.Least))
 	}
 	f, err := p.Field(name, label, pairs...)
 	if p.Generated != "" {
@@ -43,9 +47,17 @@ func (c *Console) newUserPage(r *web.Request, from url.Values) (*newUserPage, er
 	if err != nil {
 		return nil, err
 	}
-	groups, err := c.groupOptions(r, a.ID, from.Get("group"))
+	groups, err := c.groupOptions(r, a, from.Get("group"))
+	if err != nil {
+		return nil, err
+	}
+	set, err := policy.ReadSettings(a.Settings)
+	lasts := r.T("po.unit.hours", "n", set.TemporaryHours)
+	if set.TemporaryHours%24 == 0 {
+		lasts = r.T("po.unit.days", "n", set.TemporaryHours/24)
+	}
 	return &newUserPage{
-		head: headOf(r, a, r.T("seed.add_user"), usersLink(r, a.ID)), Prefill: from.Get("user"), Rest: from.Get("rest"), Until: from.Get("until"), Enforce: true,
+		head: headOf(r, a, r.T("seed.add_user"), usersLink(r, a.ID)), Prefill: from.Get("user"), Rest: from.Get("rest"), Until: from.Get("until"), Enforce: true, Lasts: lasts, Least: set.PasswordLength,
 		Languages: r.Languages(r.Printer.Lang), GroupOptions: groups,
 	}, err
 }
@@ -75,7 +87,7 @@ func (c *Console) addUser(r *web.Request) error {
 		page.Input, page.Generated, page.Enforce = r.PostForm, id.NewPassword(), form("enforce") != ""
 		return r.Render(c.pages, "user-new", page)
 	}
-	added, err := account.Added{}, r.Required("first_name", "seed.first_name", "last_name", "seed.last_name")
+	added, err := account.Added{}, r.Required("address", "seed.username", "first_name", "seed.first_name", "last_name", "seed.last_name", "password", "seed.password")
 	var until time.Time
 	if err == nil {
 		until, err = c.lastDay(r, n)
@@ -103,7 +115,7 @@ func (c *Console) addUser(r *web.Request) error {
 	done := []string{r.T("seed.user_added", "email", added.User.DisplayAddress)}
 	back := accountPath(n) + "/users"
 	if added.Group.ID != "" {
-		done = append(done, r.T("m.added", "email", added.User.DisplayAddress, "group", groupName(r.Printer, added.Group)))
+		done = append(done, r.T("m.added", "email", added.User.DisplayAddress, "group", account.GroupName(r.Printer, added.Group)))
 		back = accountPath(n) + "/groups/" + added.Group.ID + "/members"
 		if rest := form("rest"); rest != "" {
 			back += "?user=" + url.QueryEscape(rest)
@@ -144,19 +156,24 @@ func (c *Console) showPassword(r *web.Request, heading string, done []string, wh
 	return r.RenderStatus(http.StatusOK, c.pages, "password", page)
 }
 
-// resetPage asks whether to give a user a temporary password in the place of theirs.
-func (c *Console) resetPage(r *web.Request) (*confirmPage, error) {
+// resetPage asks how a user is to get another password: by a link that is mailed
+// to them, or by a temporary one that whoever asks for it passes on.
+type resetPage struct {
+	head
+	Name, Email, Back, Question string
+	Temporary                   bool // they may be given one
+	Self                        bool
+}
+
+func (c *Console) resetPage(r *web.Request) (*resetPage, error) {
 	a, u, err := c.subjectOf(r)
 	if err != nil {
 		return nil, err
 	}
 	name, back := nameOf(u.User), userPath(a.ID, u.ID)
-	page := confirm(r, a, r.T("u.reset"), r.T("adm.resetq", "name", name), back, usersLink(r, a.ID), web.Link{URL: back, Text: name})
-	page.Lines = []string{r.T("adm.resetwhat")}
-	if !u.Managed {
-		page.Lines = []string{r.T("adm.resetno")}
-	}
-	page.Keep, page.Button = r.T("c.cancel"), r.T("u.reset")
+	page := &resetPage{head: headOf(r, a, r.T("u.reset"), usersLink(r, a.ID), web.Link{URL: back, Text: name}), Name: name, Email: u.DisplayAddress, Back: back,
+		Question: r.T("adm.resetq", "name", name), Self: u.ID == r.Session.UserID}
+	page.Temporary = u.Managed && !page.Self
 	return page, nil
 }
 
@@ -165,7 +182,7 @@ func (c *Console) confirmReset(r *web.Request) error {
 	if err != nil {
 		return err
 	}
-	return r.Render(c.pages, "confirm", page)
+	return r.Render(c.pages, "user-reset", page)
 }
 
 func (c *Console) resetPassword(r *web.Request) error {
@@ -173,17 +190,22 @@ func (c *Console) resetPassword(r *web.Request) error {
 	if err != nil {
 		return err
 	}
+	if r.PostFormValue("do") == "link" {
+		u, err := c.accounts.SendPasswordLink(r.Context(), r.Actor(), n, r.PathValue("user"))
+		if err != nil {
+			return web.Retry(r, c.pages, "user-reset", c.resetPage, err)
+		}
+		r.Flash("ok", "reset.link.done", "name", nameOf(u))
+		return r.Redirect(userPath(n, u.ID))
+	}
 	made := id.NewPassword()
-	u, err := c.accounts.ResetPassword(r.Context(), r.Actor(), n, r.PathValue("user"), made, made)
+	var u store.User
+	err = r.Once(func() (err error) {
+		u, err = c.accounts.ResetPassword(r.Context(), r.Actor(), n, r.PathValue("user"), made, made)
+		return err
+	})
 	if err != nil {
-		if !web.Mendable(err) {
-			return err
-		}
-		page, perr := c.resetPage(r)
-		if perr != nil {
-			return perr
-		}
-		return c.refuse(r, page, err)
+		return web.Retry(r, c.pages, "user-reset", c.resetPage, err)
 	}
 	done := []string{r.T("adm.resetdone", "name", nameOf(u))}
 	return c.showPassword(r, r.T("u.reset"), done, u.DisplayAddress, made, u.TemporaryUntil, userPath(n, u.ID))

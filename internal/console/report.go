@@ -1,6 +1,7 @@
 package console
 
 import (
+	"cmp"
 	"strconv"
 	"time"
 
@@ -78,35 +79,37 @@ func sharesOf(counts []store.ReportCount) []share {
 	return out
 }
 
-// reported reads the period in the address: days, or a month. One that is none is
+// reported reads the report of the period in the address: days, or a month. query
+// is that period in an address; wrong says why it is none, and the report is of
 // the usual one.
-func (c *Console) reported(r *web.Request, names int) (account.AccountView, account.Report, int, string, error) {
-	a, err := c.accountOf(r)
-	if err != nil {
-		return a, account.Report{}, 0, "", err
+func (c *Console) reported(r *web.Request, names int) (a account.AccountHead, report account.Report, query string, wrong, err error) {
+	if a, err = c.accountOf(r); err != nil {
+		return a, report, "", nil, err
 	}
-	days, err := strconv.Atoi(r.URL.Query().Get("days"))
-	if err != nil || days < 1 || days > account.MaxReportDays {
-		days = reportDays
+	q, days, month := r.URL.Query(), reportDays, time.Time{}
+	switch name := q.Get("month"); {
+	case name != "":
+		month, wrong = account.ReportMonth(name)
+		query = "?month=" + name
+	case q.Get("days") != "":
+		days, wrong = account.ReportPeriod(q.Get("days"))
 	}
-	name := r.URL.Query().Get("month")
-	month, err := account.ReportMonth(name)
-	if err != nil {
-		name, month = "", time.Time{}
+	if query == "" {
+		query = "?days=" + strconv.Itoa(days)
 	}
-	report, err := c.accounts.Report(r.Context(), r.Actor(), a.ID, days, month, names)
-	return a, report, days, name, err
+	if wrong != nil {
+		days, month, query = reportDays, time.Time{}, ""
+	}
+	report, err = c.accounts.Report(r.Context(), r.Actor(), a.ID, days, month, names)
+	return a, report, query, wrong, err
 }
 
 func (c *Console) report(r *web.Request) error {
-	a, report, days, month, err := c.reported(r, reportTop)
+	a, report, query, wrong, err := c.reported(r, reportTop)
 	if err != nil {
 		return err
 	}
-	page := &reportPage{head: headOf(r, a, r.T("rp.h1")), Report: report, Senders: sharesOf(report.Senders), Domains: sharesOf(report.Domains), Query: "?days=" + strconv.Itoa(days)}
-	if month != "" {
-		page.Query = "?month=" + month
-	}
+	page := &reportPage{head: headOf(r, a, r.T("rp.h1")), Report: report, Senders: sharesOf(report.Senders), Domains: sharesOf(report.Domains), Query: query}
 	for _, n := range []int{7, 30, 90} {
 		page.Periods = append(page.Periods, web.Link{URL: "?days=" + strconv.Itoa(n), Text: r.T("rp.days", "n", n)})
 	}
@@ -117,6 +120,9 @@ func (c *Console) report(r *web.Request) error {
 	for i, p := range page.Periods {
 		page.Periods[i].URL, page.Periods[i].Current = r.URL.Path+p.URL, p.URL == page.Query
 	}
+	if wrong != nil {
+		return r.Again(c.pages, "reports", page, wrong)
+	}
 	page.Mail = chartOf(report.Days, func(d account.ReportDay) int64 { return d.Opened }, account.ReportDay.Unopened)
 	page.Failed = chartOf(report.Days, func(d account.ReportDay) int64 { return d.Failed }, nil)
 	page.People = chartOf(report.Days, func(d account.ReportDay) int64 { return d.Added }, func(d account.ReportDay) int64 { return d.Activated })
@@ -125,8 +131,8 @@ func (c *Console) report(r *web.Request) error {
 
 // exportReport answers with a table of the report as a file.
 func (c *Console) exportReport(r *web.Request) error {
-	a, report, _, _, err := c.reported(r, account.MaxReportNames)
-	if err != nil {
+	a, report, _, wrong, err := c.reported(r, account.MaxReportNames)
+	if err = cmp.Or(err, wrong); err != nil {
 		return err
 	}
 	by := r.PathValue("by")

@@ -2,6 +2,8 @@ package console
 
 import (
 	"net/http"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/pli-mail/pli/internal/account"
@@ -15,14 +17,19 @@ import (
 type requestPage struct {
 	web.Base
 	Crumbs   []web.Link // none: they stand outside
+	More     bool       // they hold some right already
 	Contacts []account.Contact
-	Operator bool      // the contact is of whoever runs the service
-	Asked    time.Time // when they asked already, zero if they have not
+	Operator bool // the contact is of whoever runs the service
 	Rights   []web.Option
+	Last     store.AccessRequest // their newest, zero if they never asked
+	Right    string              // that it was for, in words
 }
 
 func (c *Console) requestPage(r *web.Request) (*requestPage, error) {
-	page := &requestPage{Base: r.Base(r.T("e403.h1"))}
+	page := &requestPage{Base: r.Base(r.T("e403.h1")), More: len(r.Session.AdminOf) > 0}
+	if page.More {
+		page.Base = r.Base(r.T("rt.askmore"))
+	}
 	for _, right := range append([]string{store.RightAll}, account.Rights...) {
 		page.Rights = append(page.Rights, web.Option{Value: right, Text: r.T("rt." + right), Selected: right == store.RightAll})
 	}
@@ -31,7 +38,8 @@ func (c *Console) requestPage(r *web.Request) (*requestPage, error) {
 		return nil, err
 	}
 	page.Operator = r.User().AccountID == 0
-	page.Asked, err = c.accounts.AskedAt(r.Context(), r.Session)
+	page.Last, err = c.accounts.LastRequest(r.Context(), r.Session)
+	page.Right = r.T("rt." + page.Last.Right)
 	return page, err
 }
 
@@ -55,7 +63,7 @@ func (c *Console) request(r *web.Request) error {
 		return err
 	}
 	status := http.StatusForbidden
-	if len(r.Session.AdminOf) > 0 {
+	if page.More {
 		status = http.StatusOK // they are in, and ask for more
 	}
 	return r.RenderStatus(status, c.pages, "request", page)
@@ -85,8 +93,23 @@ type requestsPage struct {
 type requestRow struct {
 	ID, Name, Address, Right, Reason string
 	CreatedAt                        time.Time
-	Groups                           []web.Option // that give it, where there is a choice
-	May                              bool         // the reader may grant it
+	Groups                           []givingGroup // that give it
+	Admin                            bool          // it is to be an administrator
+}
+
+// givingGroup is a group that a grant puts somebody into.
+type givingGroup struct {
+	ID, Name string
+	Also     string // what else that gives, in words
+}
+
+// alsoText says what a group gives beside what was asked for.
+func alsoText(r *web.Request, also []account.Given) string {
+	var out []string
+	for _, x := range also {
+		out = append(out, r.T("rt."+x.Right)+" ("+overText(r, x.Over)+")")
+	}
+	return strings.Join(out, ", ")
 }
 
 func (c *Console) requests(r *web.Request) error {
@@ -108,9 +131,9 @@ func (c *Console) requestsPage(r *web.Request) (*requestsPage, error) {
 	}
 	page := &requestsPage{head: headOf(r, a, r.T("adm.requests"))}
 	for _, q := range list {
-		row := requestRow{ID: q.ID, Name: nameOf(q.User), Address: q.User.DisplayAddress, Right: r.T("rt." + q.Right), Reason: q.Reason, CreatedAt: q.CreatedAt, May: len(q.Groups) > 0}
+		row := requestRow{ID: q.ID, Name: nameOf(q.User), Address: q.User.DisplayAddress, Right: r.T("rt." + q.Right), Reason: q.Reason, CreatedAt: q.CreatedAt, Admin: q.Right == store.RightAll}
 		for _, g := range q.Groups {
-			row.Groups = append(row.Groups, web.Option{Value: g.ID, Text: groupName(r.Printer, g)})
+			row.Groups = append(row.Groups, givingGroup{g.ID, account.GroupName(r.Printer, g.Group), alsoText(r, g.Also)})
 		}
 		page.Rows = append(page.Rows, row)
 	}
@@ -126,14 +149,34 @@ func (c *Console) decide(r *web.Request) error {
 	if !grant && r.PostFormValue("do") != "refuse" {
 		return fault.New(fault.NotFound, "e404.p")
 	}
-	u, err := c.accounts.DecideRequest(r.Context(), r.Actor(), r.PostFormValue("id"), grant, r.PostFormValue("group"))
+	id := r.PostFormValue("id")
+	d, err := c.accounts.DecideRequest(r.Context(), r.Actor(), id, grant, r.PostFormValue("group"), r.PostFormValue("word-"+id))
 	if err != nil {
-		return r.Again(c.pages, "requests", page, err)
+		return r.Again(c.pages, "requests", page, wordIn(id, err))
 	}
-	if grant {
-		r.Flash("ok", "adm.granted", "name", nameOf(u))
-	} else {
-		r.Flash("ok", "adm.refused", "name", nameOf(u))
+	also := alsoText(r, d.Also)
+	switch {
+	case !grant:
+		r.Flash("ok", "adm.refused", "name", nameOf(d.User))
+	case d.Right == store.RightAll:
+		r.Flash("ok", "adm.granted", "name", nameOf(d.User))
+	case also == "":
+		r.Flash("ok", "adm.grantedgroup", "name", nameOf(d.User), "group", d.Group.Name)
+	default:
+		r.Flash("ok", "adm.grantedalso", "name", nameOf(d.User), "group", d.Group.Name, "rights", also)
 	}
 	return r.Redirect(accountPath(page.Number) + "/requests")
+}
+
+// wordIn says of which row's word err is: each request has its own field.
+func wordIn(id string, err error) error {
+	if f := fault.Of(err); len(f.Fields) > 0 {
+		out := *f
+		out.Fields = slices.Clone(f.Fields)
+		for i := range out.Fields {
+			out.Fields[i].Name += "-" + id
+		}
+		return &out
+	}
+	return err
 }

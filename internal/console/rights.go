@@ -6,6 +6,7 @@ import (
 
 	"github.com/pli-mail/pli/internal/account"
 	"github.com/pli-mail/pli/internal/fault"
+	"github.com/pli-mail/pli/internal/i18n"
 	"github.com/pli-mail/pli/internal/store"
 	"github.com/pli-mail/pli/internal/web"
 )
@@ -36,11 +37,16 @@ func overText(r *web.Request, scope string) string {
 }
 
 // reasonsOf says rights in words.
-func reasonsOf(r *web.Request, a account.AccountView, rights []account.Effective) []reason {
+func reasonsOf(r *web.Request, a account.AccountHead, rights []account.Effective) []reason {
 	var out []reason
 	for _, e := range rights {
-		x := reason{Text: r.T("rt." + e.Right), Over: overText(r, e.Scope.Name), Because: r.T("rt.because", "group", groupName(r.Printer, e.Because)), Until: untilText(r, e.Until)}
-		if a.Held.Has(store.RightUsers) || a.Held.Has(store.RightAudit) {
+		x := reason{Text: r.T("rt." + e.Right), Over: overText(r, e.Scope.Name), Because: r.T("rt.because", "group", account.GroupName(r.Printer, e.Because)), Until: untilText(r, a, e.Until)}
+		if e.Apart {
+			x.Over = r.T("rt.overother")
+		}
+		if e.Because.ID == "" {
+			x.Because = r.T("rt.becauseother")
+		} else if a.Held.Has(store.RightUsers) || a.Held.Has(store.RightAudit) {
 			x.URL = accountPath(a.ID) + "/groups/" + e.Because.ID
 		}
 		out = append(out, x)
@@ -49,20 +55,31 @@ func reasonsOf(r *web.Request, a account.AccountView, rights []account.Effective
 }
 
 // untilText is the last day of a membership in words, "" for one without an end.
-func untilText(r *web.Request, until time.Time) string {
+func untilText(r *web.Request, a account.AccountHead, until time.Time) string {
 	if until.IsZero() {
 		return ""
 	}
-	return r.T("rt.until", "date", r.Printer.Date(until.Add(-time.Millisecond)))
+	return r.T("rt.until", "date", dayText(r.Printer, account.LastDay(account.ZoneOf(a.TimeZone), until)))
+}
+
+// dayText says a day (YYYY-MM-DD). It is the account's, whichever zone its reader is in.
+func dayText(p i18n.Printer, day string) string {
+	t, err := time.Parse(time.DateOnly, day)
+	if err != nil {
+		return day
+	}
+	p.Zone = time.UTC
+	return p.Date(t)
 }
 
 // rightRows fills the page of a group: its grants, and what it can be given.
-func (c *Console) rightRows(r *web.Request, a account.AccountView, g store.Group, page *groupPage) error {
+func (c *Console) rightRows(r *web.Request, a account.AccountHead, g store.Group, page *groupPage) error {
 	rights, err := c.accounts.GroupRights(r.Context(), r.Actor(), a.ID, g.ID)
 	if err != nil || g.Builtin {
 		return err
 	}
-	list, err := c.accounts.Groups(r.Context(), r.Actor(), a.ID, "", "", scopesShown)
+	page.RightsRevision = rights.Revision
+	groups, err := c.accounts.GroupChoices(r.Context(), r.Actor(), a.ID, scopesShown)
 	if err != nil {
 		return err
 	}
@@ -72,11 +89,11 @@ func (c *Console) rightRows(r *web.Request, a account.AccountView, g store.Group
 			if x.Right != right {
 				continue
 			}
-			whole = whole || x.Scope == ""
-			page.Rights = append(page.Rights, rightRowOf(r, rights, list.Groups, x, rights.Scopes[x.Scope], true))
+			whole = whole || x.Scope == "" && !x.Apart
+			page.Rights = append(page.Rights, rightRowOf(r, rights, groups, x, true))
 		}
-		x := store.Grant{Right: right}
-		if row := rightRowOf(r, rights, list.Groups, x, "", false); !whole && rights.Held.HasSome(right) && rights.Held.Has(store.RightUsers) && (rights.May(x) || len(row.Scopes) > 0) {
+		x := account.GroupGrant{Grant: store.Grant{Right: right}}
+		if row := rightRowOf(r, rights, groups, x, false); !whole && rights.Held.HasSome(right) && rights.Held.Has(store.RightUsers) && (rights.May(x.Grant) || len(row.Scopes) > 0) {
 			row.May = true
 			page.Rights = append(page.Rights, row)
 		}
@@ -85,8 +102,11 @@ func (c *Console) rightRows(r *web.Request, a account.AccountView, g store.Group
 	return nil
 }
 
-func rightRowOf(r *web.Request, rights account.GroupRights, groups []store.Group, x store.Grant, scope string, on bool) rightRow {
-	row := rightRow{Right: x.Right, Text: r.T("rt." + x.Right), Hint: r.T("rt." + x.Right + ".hint"), Over: overText(r, scope), On: on, May: rights.May(x)}
+func rightRowOf(r *web.Request, rights account.GroupRights, groups []store.Group, x account.GroupGrant, on bool) rightRow {
+	row := rightRow{Right: x.Right, Text: r.T("rt." + x.Right), Hint: r.T("rt." + x.Right + ".hint"), Over: overText(r, x.Over), On: on, May: rights.May(x.Grant)}
+	if x.Apart {
+		row.Over = r.T("rt.overother")
+	}
 	if !account.Confinable(x.Right) {
 		return row
 	}
@@ -98,7 +118,7 @@ func rightRowOf(r *web.Request, rights account.GroupRights, groups []store.Group
 	}
 	for _, g := range groups {
 		if rights.May(store.Grant{Right: x.Right, Scope: g.ID}) {
-			row.Scopes = append(row.Scopes, web.Option{Value: g.ID, Text: overText(r, groupName(r.Printer, g)), Selected: g.ID == x.Scope})
+			row.Scopes = append(row.Scopes, web.Option{Value: g.ID, Text: overText(r, account.GroupName(r.Printer, g)), Selected: g.ID == x.Scope})
 		}
 	}
 	return row
@@ -119,12 +139,17 @@ func (c *Console) setRights(r *web.Request) error {
 	if err != nil {
 		return err
 	}
-	grants := slices.DeleteFunc(slices.Clone(was.Grants), was.May)
+	var grants []store.Grant
+	for _, x := range was.Grants {
+		if !was.May(x.Grant) {
+			grants = append(grants, x.Grant)
+		}
+	}
 	for _, i := range r.PostForm["on"] {
 		grants = append(grants, store.Grant{Right: r.PostFormValue("right-" + i), Scope: r.PostFormValue("scope-" + i)})
 	}
-	if _, err := c.accounts.SetGroupRights(r.Context(), r.Actor(), n, group, grants); err != nil {
-		return err
+	if _, err := c.accounts.SetGroupRights(r.Context(), asSeen(r), n, group, grants); err != nil {
+		return web.Retry(r, c.pages, "group", c.groupPage, err)
 	}
 	r.Flash("ok", "rt.saved")
 	return r.Redirect(accountPath(n) + "/groups/" + group)

@@ -1,6 +1,7 @@
 package console_test
 
 import (
+	"cmp"
 	"net/http"
 	"strings"
 	"testing"
@@ -29,7 +30,23 @@ var matrix = map[string]routeRule{
 	"POST /admin/accounts/new": {403, true},
 	"GET /admin/audit":         {404, true},
 	"GET /admin/audit/{event}": {404, true},
+	"GET /admin/audit/chains":  {403, true},
+	"POST /admin/audit/export": {404, true},
 	"GET /admin/system":        {403, true},
+
+	"GET /admin/system/mail":       {403, true},
+	"POST /admin/system/mail":      {403, true},
+	"GET /admin/system/signin":     {403, true},
+	"POST /admin/system/signin":    {403, true},
+	"GET /admin/system/legal":      {403, true},
+	"POST /admin/system/legal":     {403, true},
+	"GET /admin/support":           {403, true},
+	"POST /admin/support":          {403, true},
+	"GET /admin/jobs":              {200, true},
+	"GET /admin/jobs/{id}":         {404, true}, // no such job
+	"POST /admin/jobs/{id}/cancel": {404, true},
+	"GET /admin/system/settings":   {403, true},
+	"POST /admin/system/settings":  {403, true},
 
 	"GET /admin/accounts/{n}":          {200, false},
 	"GET /admin/accounts/{n}/suspend":  {403, false},
@@ -66,6 +83,15 @@ var matrix = map[string]routeRule{
 	"GET /admin/accounts/{n}/invitations/{invitation}/revoke":  {200, false},
 	"POST /admin/accounts/{n}/invitations/{invitation}/revoke": {303, false},
 
+	"GET /admin/accounts/{n}/settings":            {200, false},
+	"POST /admin/accounts/{n}/settings":           {422, false}, // no name
+	"GET /admin/accounts/{n}/delete":              {200, false},
+	"POST /admin/accounts/{n}/delete":             {422, false}, // no number typed
+	"POST /admin/accounts/{n}/keep":               {409, false}, // it is not about to be deleted
+	"GET /admin/accounts/{n}/export":              {200, false},
+	"POST /admin/accounts/{n}/export":             {303, false},
+	"POST /admin/accounts/{n}/export/{job}/stop":  {404, false}, // a job of another kind
+	"POST /admin/accounts/{n}/export/{job}/file":  {404, false},
 	"GET /admin/accounts/{n}/messages":            {200, false},
 	"POST /admin/accounts/{n}/messages":           {404, false}, // no such act
 	"POST /admin/accounts/{n}/messages/export":    {200, false},
@@ -85,10 +111,46 @@ var matrix = map[string]routeRule{
 	"GET /admin/accounts/{n}/domains/{domain}/remove":                  {200, false},
 	"POST /admin/accounts/{n}/domains/{domain}/remove":                 {303, false},
 
-	"GET /admin/accounts/{n}/integrations":                        {200, false},
-	"POST /admin/accounts/{n}/integrations":                       {422, false}, // no name
-	"GET /admin/accounts/{n}/integrations/tokens/{token}/revoke":  {404, false}, // no such token
-	"POST /admin/accounts/{n}/integrations/tokens/{token}/revoke": {404, false},
+	"GET /admin/accounts/{n}/rules":                          {200, false},
+	"POST /admin/accounts/{n}/rules":                         {404, false}, // no such version
+	"GET /admin/accounts/{n}/rules/edit":                     {200, false},
+	"POST /admin/accounts/{n}/rules/edit":                    {422, false}, // no form
+	"GET /admin/accounts/{n}/rules/add":                      {200, false},
+	"POST /admin/accounts/{n}/rules/add":                     {422, false},
+	"GET /admin/accounts/{n}/rules/compare":                  {200, false},
+	"GET /admin/accounts/{n}/rules/versions/{version}":       {200, false},
+	"POST /admin/accounts/{n}/rules/versions/{version}/undo": {412, false}, // another version is in force
+	"GET /admin/accounts/{n}/policies":                       {200, false},
+	"POST /admin/accounts/{n}/policies":                      {303, false}, // nothing is said, and so nothing changes
+	"GET /admin/accounts/{n}/limits":                         {200, false},
+	"POST /admin/accounts/{n}/limits":                        {403, false}, // an operator's
+	"GET /admin/accounts/{n}/groups/{group}/policies":        {200, false},
+	"POST /admin/accounts/{n}/groups/{group}/policies":       {303, false},
+
+	"GET /admin/accounts/{n}/branding":              {200, false},
+	"POST /admin/accounts/{n}/branding":             {303, false},
+	"GET /admin/accounts/{n}/branding/contrast":     {200, false},
+	"GET /admin/accounts/{n}/branding/preview":      {200, false},
+	"POST /admin/accounts/{n}/branding/logo":        {422, false}, // no file
+	"POST /admin/accounts/{n}/branding/logo/remove": {303, false},
+	"POST /admin/accounts/{n}/branding/reset":       {303, false},
+
+	"GET /admin/accounts/{n}/integrations":                         {200, false},
+	"POST /admin/accounts/{n}/integrations":                        {422, false}, // no name
+	"GET /admin/accounts/{n}/integrations/tokens/{token}/revoke":   {404, false}, // no such token
+	"POST /admin/accounts/{n}/integrations/tokens/{token}/revoke":  {404, false},
+	"GET /admin/accounts/{n}/integrations/webhooks/new":            {200, false},
+	"POST /admin/accounts/{n}/integrations/webhooks/new":           {422, false}, // no address
+	"GET /admin/accounts/{n}/integrations/webhooks/{hook}":         {404, false}, // no such webhook
+	"POST /admin/accounts/{n}/integrations/webhooks/{hook}":        {404, false},
+	"POST /admin/accounts/{n}/integrations/webhooks/{hook}/test":   {404, false},
+	"POST /admin/accounts/{n}/integrations/webhooks/{hook}/pause":  {404, false},
+	"POST /admin/accounts/{n}/integrations/webhooks/{hook}/resume": {404, false},
+	"POST /admin/accounts/{n}/integrations/webhooks/{hook}/resend": {404, false},
+	"GET /admin/accounts/{n}/integrations/webhooks/{hook}/rotate":  {404, false},
+	"POST /admin/accounts/{n}/integrations/webhooks/{hook}/rotate": {404, false},
+	"GET /admin/accounts/{n}/integrations/webhooks/{hook}/delete":  {404, false},
+	"POST /admin/accounts/{n}/integrations/webhooks/{hook}/delete": {404, false},
 
 	"GET /admin/accounts/{n}/users":                  {200, false},
 	"GET /admin/accounts/{n}/users/new":              {200, false},
@@ -107,6 +169,12 @@ var matrix = map[string]routeRule{
 	"GET /admin/accounts/{n}/users/{user}":           {200, false},
 	"POST /admin/accounts/{n}/users/{user}/edit":     {303, false},
 	"POST /admin/accounts/{n}/users/{user}/sessions": {303, false},
+	"POST /admin/accounts/{n}/users/{user}/second":   {303, false},
+	"POST /admin/accounts/{n}/users/{user}/merge":    {422, false}, // no address
+	"POST /admin/accounts/{n}/users/bulk":            {404, false}, // no such act
+	"GET /admin/accounts/{n}/bulk/{job}":             {404, false}, // another kind of job
+	"POST /admin/accounts/{n}/bulk/{job}/stop":       {404, false},
+	"POST /admin/accounts/{n}/users/{user}/tokens":   {303, false},
 	"POST /admin/accounts/{n}/users/{user}/block":    {409, false},
 	"POST /admin/accounts/{n}/users/{user}/unblock":  {303, false},
 	"POST /admin/accounts/{n}/users/{user}/lift":     {404, false}, // no such act
@@ -121,7 +189,7 @@ type objects struct{ n, group, user, invitation, domain, job string }
 
 func (o objects) path(pattern string) string {
 	_, path, _ := strings.Cut(pattern, " ")
-	return strings.NewReplacer("{$}", "", "{n}", o.n, "{group}", o.group, "{user}", o.user, "{invitation}", o.invitation, "{domain}", o.domain, "{selector}", "none", "{job}", o.job, "{message}", "none").Replace(path)
+	return strings.NewReplacer("{$}", "", "{n}", o.n, "{group}", o.group, "{user}", o.user, "{invitation}", o.invitation, "{domain}", o.domain, "{selector}", "none", "{job}", o.job, "{message}", "none", "{version}", "0").Replace(path)
 }
 
 func objectsOf(t *testing.T, h *webtest.House, number int64, text, address string) objects {
@@ -192,7 +260,12 @@ func TestMatrix(t *testing.T) {
 			check("one with a temporary password", temporary, ours, 303, "/password") // AT-42
 		} else {
 			check("nobody", nobody, ours, 401, "")
-			check("a user", user, ours, 403, "")
+			// The act itself refuses, and records it.
+			before := refusals(t, h)
+			check("a user", user, ours, cmp.Or(map[string]int{"/admin/audit/export": 404}[path], 403), "") // the log of no account is not there
+			if n := refusals(t, h) - before; n != 1 {
+				t.Errorf("%s as a user leaves %d records", rt.Pattern, n)
+			}
 			check("one with a temporary password", temporary, ours, 303, "/password")
 		}
 		// The answers that change something come last: what is asked for is still there.
@@ -215,6 +288,35 @@ func TestMatrix(t *testing.T) {
 	if n := administrators(t, h); n != 1 {
 		t.Errorf("AT-58: after all that the account has %d administrators", n)
 	}
+}
+
+// refusals counts the refusals that are recorded, of whichever account.
+func refusals(t *testing.T, h *webtest.House) (n int) {
+	t.Helper()
+	err := h.DB.View(t.Context(), func(tx *store.Tx) error {
+		for _, number := range []int64{0, webtest.Account} {
+			for before := ""; ; {
+				rows, err := tx.ListAudit(number, before, 500)
+				if err != nil || len(rows) == 0 {
+					if err != nil {
+						return err
+					}
+					break
+				}
+				for _, r := range rows {
+					if r.Outcome == store.Refused {
+						n++
+					}
+				}
+				before = rows[len(rows)-1].ID
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
 }
 
 func administrators(t *testing.T, h *webtest.House) int {
@@ -301,6 +403,15 @@ var delegates = map[string][3]int{
 	"GET /admin/accounts/{n}/resume":                                   {403, 403, 403},
 	"POST /admin/accounts/{n}/resume":                                  {403, 403, 403},
 	"GET /admin/accounts/{n}":                                          {200, 200, 200},
+	"GET /admin/accounts/{n}/settings":                                 {403, 403, 200},
+	"POST /admin/accounts/{n}/settings":                                {403, 403, 403},
+	"GET /admin/accounts/{n}/delete":                                   {403, 403, 403},
+	"POST /admin/accounts/{n}/delete":                                  {403, 403, 403},
+	"POST /admin/accounts/{n}/keep":                                    {403, 403, 403},
+	"GET /admin/accounts/{n}/export":                                   {403, 403, 403},
+	"POST /admin/accounts/{n}/export":                                  {403, 403, 403},
+	"POST /admin/accounts/{n}/export/{job}/stop":                       {403, 403, 403},
+	"POST /admin/accounts/{n}/export/{job}/file":                       {403, 403, 403},
 	"GET /admin/accounts/{n}/messages":                                 {404, 404, 404},
 	"POST /admin/accounts/{n}/messages":                                {404, 404, 404},
 	"POST /admin/accounts/{n}/messages/export":                         {404, 404, 404},
@@ -342,9 +453,43 @@ var delegates = map[string][3]int{
 	"POST /admin/accounts/{n}/domains/{domain}/keys/{selector}/remove": {403, 403, 403},
 	"GET /admin/accounts/{n}/domains/{domain}/remove":                  {403, 403, 200},
 	"POST /admin/accounts/{n}/domains/{domain}/remove":                 {403, 403, 403},
+	"GET /admin/accounts/{n}/rules":                                    {403, 403, 200},
+	"POST /admin/accounts/{n}/rules":                                   {403, 403, 404}, // no such act
+	"GET /admin/accounts/{n}/rules/edit":                               {403, 403, 200},
+	"POST /admin/accounts/{n}/rules/edit":                              {403, 403, 422}, // no form
+	"GET /admin/accounts/{n}/rules/add":                                {403, 403, 403},
+	"POST /admin/accounts/{n}/rules/add":                               {403, 403, 403},
+	"GET /admin/accounts/{n}/rules/compare":                            {403, 403, 200},
+	"GET /admin/accounts/{n}/rules/versions/{version}":                 {403, 403, 200},
+	"POST /admin/accounts/{n}/rules/versions/{version}/undo":           {403, 403, 403},
+	"GET /admin/accounts/{n}/branding":                                 {403, 403, 200},
+	"POST /admin/accounts/{n}/branding":                                {403, 403, 403},
+	"GET /admin/accounts/{n}/branding/contrast":                        {403, 403, 200},
+	"GET /admin/accounts/{n}/branding/preview":                         {403, 403, 200},
+	"POST /admin/accounts/{n}/branding/logo":                           {403, 403, 403},
+	"POST /admin/accounts/{n}/branding/logo/remove":                    {403, 403, 403},
+	"POST /admin/accounts/{n}/branding/reset":                          {403, 403, 403},
+	"GET /admin/accounts/{n}/policies":                                 {403, 403, 200},
+	"POST /admin/accounts/{n}/policies":                                {403, 403, 403},
+	"GET /admin/accounts/{n}/limits":                                   {403, 403, 200},
+	"POST /admin/accounts/{n}/limits":                                  {403, 403, 403},
+	"GET /admin/accounts/{n}/groups/{group}/policies":                  {403, 403, 200},
+	"POST /admin/accounts/{n}/groups/{group}/policies":                 {403, 403, 403},
 	"GET /admin/accounts/{n}/integrations":                             {403, 403, 403},
 	"POST /admin/accounts/{n}/integrations":                            {403, 403, 403},
 	"GET /admin/accounts/{n}/integrations/tokens/{token}/revoke":       {403, 403, 403},
+	"GET /admin/accounts/{n}/integrations/webhooks/new":                {403, 403, 403},
+	"POST /admin/accounts/{n}/integrations/webhooks/new":               {403, 403, 403},
+	"GET /admin/accounts/{n}/integrations/webhooks/{hook}":             {403, 403, 403},
+	"POST /admin/accounts/{n}/integrations/webhooks/{hook}":            {403, 403, 403},
+	"POST /admin/accounts/{n}/integrations/webhooks/{hook}/test":       {403, 403, 403},
+	"POST /admin/accounts/{n}/integrations/webhooks/{hook}/pause":      {403, 403, 403},
+	"POST /admin/accounts/{n}/integrations/webhooks/{hook}/resume":     {403, 403, 403},
+	"POST /admin/accounts/{n}/integrations/webhooks/{hook}/resend":     {403, 403, 403},
+	"GET /admin/accounts/{n}/integrations/webhooks/{hook}/rotate":      {403, 403, 403},
+	"POST /admin/accounts/{n}/integrations/webhooks/{hook}/rotate":     {403, 403, 403},
+	"GET /admin/accounts/{n}/integrations/webhooks/{hook}/delete":      {403, 403, 403},
+	"POST /admin/accounts/{n}/integrations/webhooks/{hook}/delete":     {403, 403, 403},
 	"POST /admin/accounts/{n}/integrations/tokens/{token}/revoke":      {403, 403, 403},
 	"GET /admin/accounts/{n}/users":                                    {200, 200, 200},
 	"GET /admin/accounts/{n}/users/new":                                {200, 200, 403},
@@ -364,6 +509,12 @@ var delegates = map[string][3]int{
 	"POST /admin/accounts/{n}/users/{user}/groups":                     {403, 404, 403},
 	"POST /admin/accounts/{n}/users/{user}/edit":                       {403, 404, 403},
 	"POST /admin/accounts/{n}/users/{user}/sessions":                   {403, 404, 403},
+	"POST /admin/accounts/{n}/users/{user}/second":                     {403, 404, 403},
+	"POST /admin/accounts/{n}/users/{user}/merge":                      {422, 404, 403},
+	"POST /admin/accounts/{n}/users/bulk":                              {404, 404, 403},
+	"GET /admin/accounts/{n}/bulk/{job}":                               {404, 404, 403},
+	"POST /admin/accounts/{n}/bulk/{job}/stop":                         {404, 404, 403},
+	"POST /admin/accounts/{n}/users/{user}/tokens":                     {403, 404, 403},
 	"POST /admin/accounts/{n}/users/{user}/block":                      {403, 404, 403},
 	"POST /admin/accounts/{n}/users/{user}/lift":                       {404, 404, 404}, // no such act
 	"POST /admin/accounts/{n}/users/{user}/unblock":                    {403, 404, 403},
@@ -409,7 +560,7 @@ func TestMatrixOfDelegates(t *testing.T) {
 				group = "Account Administrators"
 			}
 			got[i] = b.Post(t, ours.path(rt.Pattern)+"?who="+ours.user, "name", "Mine", "user", "zoe@example.net", "group", group, "address", "zoe@example.net", "first_name", "Zoe", "last_name", "E",
-				"password", webtest.Password, "confirm", webtest.Password, "domain", "mine.example", "id", "none", "do", "grant").Status
+				"password", webtest.Password, "confirm", webtest.Password, "domain", "mine.example", "id", "none", "do", "grant", "version", "0", "rule", "1").Status
 		}
 		if got != want {
 			t.Errorf("AT-56: %q: {%d, %d, %d},", rt.Pattern, got[0], got[1], got[2])
@@ -441,7 +592,7 @@ func TestGroupRightsPage(t *testing.T) {
 	path := "/admin/accounts/100042/groups/" + ward.ID
 	b.Post(t, path+"/rights", "on", "0", "right-0", "users", "scope-0", ward.ID, "right-1", "audit", "scope-1", "")
 	got := must[account.GroupRights](t)(h.Accounts.GroupRights(ctx, op, webtest.Account, ward.ID))
-	if len(got.Grants) != 1 || got.Grants[0] != (store.Grant{Right: store.RightUsers, Scope: ward.ID}) {
+	if len(got.Grants) != 1 || got.Grants[0].Grant != (store.Grant{Right: store.RightUsers, Scope: ward.ID}) {
 		t.Errorf("given %+v", got.Grants)
 	}
 	if a := b.Get(t, path); strings.Count(a.Body, " checked") != 1 || !strings.Contains(a.Body, `value="`+ward.ID+`" selected`) {
@@ -453,5 +604,83 @@ func TestGroupRightsPage(t *testing.T) {
 	}
 	if a := b.Post(t, path+"/rights", "on", "0", "right-0", "settings", "scope-0", ward.ID); a.Status != 422 {
 		t.Errorf("settings over one group: %d", a.Status)
+	}
+}
+
+// The last day of a membership is the account's, whichever zone its reader is in.
+func TestLastDayIsTheAccounts(t *testing.T) {
+	t.Parallel()
+	h := house(t)
+	ward := must[store.Group](t)(h.Accounts.AddGroup(t.Context(), account.Operator("test"), webtest.Account, "Ward"))
+	b := h.Browser(t)
+	b.SignIn(t, webtest.Admin)
+	b.Post(t, "/profile", "first_name", "Ana", "last_name", "Silva", "language", "en", "time_zone", "Asia/Tokyo")
+	path := "/admin/accounts/100042/groups/" + ward.ID + "/members"
+	b.Post(t, path, "user", webtest.User, "until", "2099-11-30")
+	if a := b.Get(t, path); !strings.Contains(a.Body, "until 30 November 2099") || strings.Contains(a.Body, "1 December") {
+		t.Errorf("%s", a.Body)
+	}
+	b.Post(t, path, "user", webtest.User, "until", "2099-12-31")
+	if a := b.Get(t, path); !strings.Contains(a.Body, "is already a member: until 31 December 2099") || !strings.Contains(a.Body, "until 31 December 2099") {
+		t.Errorf("added once more: %s", a.Body)
+	}
+}
+
+// The page of a group names no other group to who manages this one only.
+func TestGroupPageNamesNoForeignGroup(t *testing.T) {
+	t.Parallel()
+	h := house(t)
+	ctx, op := t.Context(), account.Operator("test")
+	group := func(name string) store.Group {
+		return must[store.Group](t)(h.Accounts.AddGroup(ctx, op, webtest.Account, name))
+	}
+	ward, leads, far := group("Ward"), group("Leads"), group("Far and secret")
+	must[account.GroupRights](t)(h.Accounts.SetGroupRights(ctx, op, webtest.Account, leads.ID, []store.Grant{{Right: store.RightUsers, Scope: ward.ID}}))
+	must[account.GroupRights](t)(h.Accounts.SetGroupRights(ctx, op, webtest.Account, ward.ID, []store.Grant{{Right: store.RightAudit, Scope: far.ID}}))
+	must[account.Added](t)(h.Accounts.AddUser(ctx, op, webtest.Account, account.NewUser{Address: "lead@example.org", Password: webtest.Password, Confirm: webtest.Password, GroupID: leads.ID}))
+	path := "/admin/accounts/100042/groups/" + ward.ID
+	b := h.Browser(t)
+	b.SignIn(t, "lead@example.org")
+	if a := b.Get(t, path); a.Status != 200 || strings.Contains(a.Body, far.Name) || strings.Contains(a.Body, far.ID) || !strings.Contains(a.Body, "only members of a group that you do not manage") {
+		t.Errorf("%d %s", a.Status, a.Body)
+	}
+	if a := b.Post(t, path+"/rights", "on", "0", "right-0", "audit", "scope-0", ""); a.Status != http.StatusForbidden {
+		t.Errorf("posted all the same: %d", a.Status)
+	}
+	b = h.Browser(t)
+	b.SignIn(t, webtest.Admin)
+	if a := b.Get(t, path); !strings.Contains(a.Body, far.Name) {
+		t.Errorf("an administrator: %s", a.Body)
+	}
+}
+
+// The page of a user does not offer a delegate to take back what was required by
+// who manages everybody, and says why.
+func TestReleaseIsOffered(t *testing.T) {
+	t.Parallel()
+	h := house(t)
+	ctx, op := t.Context(), account.Operator("test")
+	ward := must[store.Group](t)(h.Accounts.AddGroup(ctx, op, webtest.Account, "Ward"))
+	leads := must[store.Group](t)(h.Accounts.AddGroup(ctx, op, webtest.Account, "Leads"))
+	must[account.GroupRights](t)(h.Accounts.SetGroupRights(ctx, op, webtest.Account, leads.ID, []store.Grant{{Right: store.RightUsers, Scope: ward.ID}}))
+	person := func(address, group string) store.User {
+		return must[account.Added](t)(h.Accounts.AddUser(ctx, op, webtest.Account, account.NewUser{Address: address, Password: webtest.Password, Confirm: webtest.Password, GroupID: group})).User
+	}
+	person("lead@example.org", leads.ID)
+	nina := person("nina@example.org", ward.ID)
+	b := h.Browser(t)
+	b.SignIn(t, "lead@example.org")
+	path := "/admin/accounts/100042/users/" + nina.ID
+	const button, says = "Require it no longer", "Only such an administrator"
+	b.Post(t, path+"/second", "required", "yes")
+	if a := b.Get(t, path); !strings.Contains(a.Body, button) || strings.Contains(a.Body, says) {
+		t.Errorf("of what they required themselves: %s", a.Body)
+	}
+	must[store.User](t)(h.Accounts.RequireSecond(ctx, op, webtest.Account, nina.ID, true))
+	if a := b.Get(t, path); strings.Contains(a.Body, button) || !strings.Contains(a.Body, says) {
+		t.Errorf("of what an operator required: %s", a.Body)
+	}
+	if a := b.Post(t, path+"/second", "required", "no"); a.Status != http.StatusForbidden {
+		t.Errorf("posted all the same: %d", a.Status)
 	}
 }

@@ -2,9 +2,9 @@ package console
 
 import (
 	"strings"
+	"time"
 
 	"github.com/pli-mail/pli/internal/account"
-	"github.com/pli-mail/pli/internal/i18n"
 	"github.com/pli-mail/pli/internal/store"
 	"github.com/pli-mail/pli/internal/web"
 )
@@ -23,8 +23,8 @@ func siteHeadOf(r *web.Request, title string) siteHead {
 	if !h.Operates {
 		return h
 	}
-	for _, t := range [][2]string{{"/admin/accounts", "seed.accounts"}, {"/admin/audit", "au.h1"}, {"/admin/system", "sy.h1"}} {
-		below := strings.HasPrefix(r.URL.Path, t[0]+"/")
+	for _, t := range [][2]string{{"/admin/accounts", "seed.accounts"}, {"/admin/audit", "au.h1"}, {"/admin/system", "sy.h1"}, {"/admin/support", "sp.tab"}} {
+		below := strings.HasPrefix(r.URL.Path, t[0]+"/") || t[0] == "/admin/system" && strings.HasPrefix(r.URL.Path, "/admin/jobs")
 		h.Tabs = append(h.Tabs, web.Link{URL: t[0], Text: r.T(t[1]), Current: below || r.URL.Path == t[0], Below: below})
 	}
 	return h
@@ -62,9 +62,11 @@ func (c *Console) openAccount(r *web.Request) error {
 		err = r.Required("name", "adm.name", "administrator", "accn.first")
 	}
 	if err == nil {
-		a, err = c.accounts.OpenAccount(r.Context(), r.Actor(), account.NewAccount{
-			Name: form("name"), Language: form("language"), TimeZone: form("time_zone"), ExpiryDays: expiryDays, KeepDays: keepDays,
-		}, strings.TrimSpace(form("domain")), form("administrator"))
+		n := account.NewAccount{Name: form("name"), Language: form("language"), TimeZone: form("time_zone"), ExpiryDays: expiryDays, KeepDays: keepDays}
+		if domain := strings.TrimSpace(form("domain")); domain != "" {
+			n.Domains = []string{domain}
+		}
+		a, err = c.accounts.OpenAccount(r.Context(), r.Actor(), n, form("administrator"))
 	}
 	if err != nil {
 		return r.Again(c.pages, "account-new", newAccountPageOf(r, form("language"), form("time_zone")), err)
@@ -76,10 +78,9 @@ func (c *Console) openAccount(r *web.Request) error {
 // siteAuditPage is A20.
 type siteAuditPage struct {
 	siteHead
-	Filter  auditFilter
-	Actions []account.AuditAction
-	Rows    []siteEvent
-	Pager   web.Pager
+	auditForm
+	Rows  []siteEvent
+	Pager web.Pager
 }
 
 type siteEvent struct {
@@ -89,22 +90,39 @@ type siteEvent struct {
 }
 
 func (c *Console) siteAudit(r *web.Request) error {
-	get := r.URL.Query().Get
-	filter, q := auditFilterOf(r, get)
-	q.Older, q.Newer = get("after"), get("before")
-	log, err := c.accounts.ReadSiteAudit(r.Context(), r.Actor(), q, pageSize)
+	page, wrong, err := c.siteAuditPage(r, r.URL.Query().Get)
 	if err != nil {
 		return err
 	}
-	page := &siteAuditPage{siteHead: siteHeadOf(r, r.T("sa.h1")), Filter: filter, Actions: account.AuditActions(r.Printer), Pager: timedPager(r, filter, log)}
+	if wrong != nil {
+		return r.Again(c.pages, "site-audit", page, wrong)
+	}
+	return r.Render(c.pages, "site-audit", page)
+}
+
+// siteAuditPage is auditPage over all accounts.
+func (c *Console) siteAuditPage(r *web.Request, get func(string) string) (page *siteAuditPage, wrong, err error) {
+	form, q, wrong := auditFormOf(r, get)
+	q.Older, q.Newer = get("after"), get("before")
+	log, err := c.accounts.ReadSiteAudit(r.Context(), r.Actor(), q, pageSize)
+	if err != nil {
+		return nil, nil, err
+	}
+	page = &siteAuditPage{siteHead: siteHeadOf(r, r.T("sa.h1")), auditForm: form}
+	page.Path = "/admin/audit"
+	if wrong != nil {
+		r.Self = page.Path + "?" + form.Filter.values().Encode()
+		return page, wrong, nil
+	}
+	page.Pager = timedPager(r, form.Filter, log)
 	for _, row := range log.Records {
-		e := siteEvent{eventOf(r.Printer, row), r.URL.Path + "/" + row.ID, row.AccountID}
+		e := siteEvent{eventOf(r.Printer, row), page.Path + "/" + row.ID, row.AccountID}
 		if row.AccountID != 0 {
 			e.URL = accountPath(row.AccountID) + "/audit/" + row.ID
 		}
 		page.Rows = append(page.Rows, e)
 	}
-	return r.Render(c.pages, "site-audit", page)
+	return page, nil, nil
 }
 
 // timedPager leads to older and newer events that the filter selects.
@@ -123,6 +141,60 @@ func timedPager(r *web.Request, filter auditFilter, log account.AuditLog) web.Pa
 	return p
 }
 
+// exportSiteAudit answers with the events of all accounts that the filters select, as a file.
+func (c *Console) exportSiteAudit(r *web.Request) error {
+	q, format, wrong := exportOf(r)
+	if wrong != nil {
+		page, wrong, err := c.siteAuditPage(r, r.PostFormValue)
+		if err != nil {
+			return err
+		}
+		return r.Again(c.pages, "site-audit", page, wrong)
+	}
+	next, err := c.accounts.ExportSiteAudit(r.Context(), r.Actor(), q, format)
+	if err != nil {
+		return err
+	}
+	return writeAudit(r, "pli-audit", format, store.AuditHead{}, next)
+}
+
+// chainsPage says of each account's log whether it verifies.
+type chainsPage struct {
+	siteHead
+	Rows  []chainRow
+	Pager web.Pager
+}
+
+type chainRow struct {
+	Number int64 // 0: of no account
+	URL    string
+	Events int64
+	At     time.Time // last full check; zero: none yet
+	Status personStatus
+}
+
+func (c *Console) chains(r *web.Request) error {
+	heads, next, err := c.accounts.AuditChains(r.Context(), r.Actor(), r.URL.Query().Get("after"), pageSize)
+	if err != nil {
+		return err
+	}
+	page := &chainsPage{siteHead: siteHeadOf(r, r.T("sa.chains")), Pager: pager(r, next)}
+	for _, h := range heads {
+		row := chainRow{Number: h.AccountID, Events: h.Seq, At: h.CheckedAt, Status: personStatus{"ok", r.T("sa.whole")}}
+		if h.AccountID != 0 {
+			row.URL = accountPath(h.AccountID) + "/audit"
+		}
+		switch {
+		case h.BrokenSeq != 0:
+			row.Status = personStatus{"bad", r.T("sa.broken", "seq", h.BrokenSeq)}
+		case h.CheckedAt.IsZero():
+			row.Status = personStatus{"", r.T("sa.unchecked")}
+		}
+		page.Rows = append(page.Rows, row)
+	}
+	return r.Render(c.pages, "chains", page)
+}
+
 // siteEventPage is one event of no account, whole.
 type siteEventPage struct {
 	siteHead
@@ -139,59 +211,6 @@ func (c *Console) siteEvent(r *web.Request) error {
 		return err
 	}
 	return r.Render(c.pages, "site-event", &siteEventPage{siteHeadOf(r, r.T("au.event")), view})
-}
-
-// Check is one thing that was looked at: how it is, and what to do about it.
-type Check struct {
-	ID, Class    string // ok, warn, bad
-	Text, Remedy string // catalogue keys; nothing to do where all is well
-	Args         []any
-}
-
-// systemPage is A19.
-type systemPage struct {
-	siteHead
-	Bad    int
-	Checks []checkRow
-}
-
-type checkRow struct {
-	ID, Text, Remedy string
-	Status           personStatus
-}
-
-func (c *Console) system(r *web.Request) error {
-	if err := c.accounts.MaySeeSystem(r.Context(), r.Actor()); err != nil {
-		return err
-	}
-	page := &systemPage{siteHead: siteHeadOf(r, r.T("sy.h1"))}
-	if c.checks == nil {
-		return r.Render(c.pages, "system", page)
-	}
-	page.Checks = checkRows(r.Printer, c.checks(r.Context(), r.Actor(), r.Printer))
-	for _, row := range page.Checks {
-		if row.Status.Class != "ok" {
-			page.Bad++
-		}
-	}
-	return r.Render(c.pages, "system", page)
-}
-
-// checkRows are the checks in words, what needs somebody first.
-func checkRows(p i18n.Printer, checks []Check) (out []checkRow) {
-	for _, class := range []string{"bad", "warn", "ok"} {
-		for _, k := range checks {
-			if k.Class != class {
-				continue
-			}
-			row := checkRow{ID: k.ID, Text: p.T(k.Text, k.Args...), Status: personStatus{class, p.T("sy.state." + class)}}
-			if k.Remedy != "" {
-				row.Remedy = p.T(k.Remedy, k.Args...)
-			}
-			out = append(out, row)
-		}
-	}
-	return out
 }
 
 // statePage asks whether to suspend an account, or to resume it.

@@ -1,9 +1,7 @@
 package console
 
 import (
-	"errors"
 	"fmt"
-	"io"
 	"net/url"
 	"slices"
 	"strings"
@@ -11,7 +9,6 @@ import (
 
 	"github.com/pli-mail/pli/internal/account"
 	"github.com/pli-mail/pli/internal/fault"
-	"github.com/pli-mail/pli/internal/roster"
 	"github.com/pli-mail/pli/internal/store"
 	"github.com/pli-mail/pli/internal/web"
 )
@@ -25,6 +22,9 @@ type usersPage struct {
 	May           bool // the reader has the right over people, at least over a group
 	Pager         web.Pager
 	Lifts         []liftRow // on the first page of all
+	Total         string    // users on all pages, in words
+	Acts          []web.Option
+	Groups        []web.Option // to add users to
 }
 
 // liftRow is somebody who lost their second factor and waits.
@@ -34,6 +34,7 @@ type liftRow struct {
 }
 
 type userRow struct {
+	ID                    string // "" for who was only invited
 	Name, Address, Groups string
 	URL                   string // "" for who was only invited
 	Invitation            string // address of an invitation, "" for a user
@@ -45,7 +46,7 @@ type userRow struct {
 // statuses are the filters of the list, by their value in its address.
 var statuses = []struct{ value, text string }{
 	{"", "adm.all"}, {store.OnlyActive, "adm.chip.active"}, {account.OnlyInvited, "adm.chip.invited"}, {store.OnlyBlocked, "adm.chip.blocked"},
-	{store.OnlyAdministrators, "adm.admins"},
+	{store.OnlyAdministrators, "adm.admins"}, {store.OnlyNoSecond, "adm.chip.nosecond"},
 }
 
 func (c *Console) users(r *web.Request) error {
@@ -55,7 +56,9 @@ func (c *Console) users(r *web.Request) error {
 	}
 	q := r.URL.Query()
 	status := q.Get("status")
+	var wrong error
 	if !slices.ContainsFunc(statuses, func(s struct{ value, text string }) bool { return s.value == status }) {
+		wrong = mistakes{{Name: "status", Key: "people.choice"}}.err()
 		status = ""
 	}
 	list, err := c.accounts.Users(r.Context(), r.Actor(), a.ID, q.Get("q"), status, q.Get("after"), pageSize)
@@ -63,6 +66,15 @@ func (c *Console) users(r *web.Request) error {
 		return err
 	}
 	page := &usersPage{head: headOf(r, a, r.T("seed.users")), Query: q.Get("q"), Status: status, Pager: pager(r, list.Next), May: a.Held.HasSome(store.RightUsers)}
+	page.Total = totalText(r, list.Total)
+	if page.May {
+		for _, act := range account.BulkActs {
+			page.Acts = append(page.Acts, web.Option{Value: act, Text: r.T("bulk.act." + act)})
+		}
+		if page.Groups, err = c.groupOptions(r, a, ""); err != nil {
+			return err
+		}
+	}
 	if page.May && q.Get("after") == "" && q.Get("q") == "" && status == "" {
 		lifts, err := c.accounts.Lifts(r.Context(), r.Actor(), a.ID)
 		if err != nil {
@@ -73,24 +85,38 @@ func (c *Console) users(r *web.Request) error {
 		}
 	}
 	for _, s := range statuses {
-		page.Chips = append(page.Chips, web.Link{URL: with(r, "status", s.value), Text: r.T(s.text), Current: s.value == status})
+		page.Chips = append(page.Chips, web.Link{URL: with(r, "status", s.value), Text: r.T(s.text), Current: s.value == q.Get("status")})
+	}
+	if wrong != nil {
+		return r.Again(c.pages, "users", page, wrong)
 	}
 	for _, u := range list.Users {
 		var in []string
 		for _, g := range u.Groups {
-			in = append(in, groupName(r.Printer, g))
+			in = append(in, account.GroupName(r.Printer, g))
 		}
 		page.Rows = append(page.Rows, userRow{
-			Name: nameOf(u.User), Address: u.DisplayAddress, Groups: strings.Join(in, ", "), URL: page.Path + "/" + u.ID,
+			ID: u.ID, Name: nameOf(u.User), Address: u.DisplayAddress, Groups: strings.Join(in, ", "), URL: page.Path + "/" + u.ID,
 			LastSignIn: u.LastSignInAt, Status: statusOf(r.Printer, u.User),
 			Managed: u.Managed && u.ID != r.Session.UserID, Locked: u.State == store.UserLocked,
 		})
 	}
 	for _, i := range list.Pending {
-		row := pendingRow(r, a.ID, i, "")
+		row := pendingRow(r, a, i, "")
 		page.Rows = append(page.Rows, userRow{Name: row.Name, Address: row.Address, Invitation: row.Invitation, Status: row.Status})
 	}
 	return r.Render(c.pages, "users", page)
+}
+
+// totalText says how many there are on all pages, as far as they are counted.
+func totalText(r *web.Request, n int) string {
+	switch {
+	case n == 0:
+		return ""
+	case n > store.MaxCount:
+		return r.T("u.totalmany")
+	}
+	return r.T("u.total", "n", n)
 }
 
 // exportUsers answers with the users that the filters select, as a file that an
@@ -102,42 +128,13 @@ func (c *Console) exportUsers(r *web.Request) error {
 	}
 	status := r.PostFormValue("status")
 	if !slices.ContainsFunc(statuses, func(s struct{ value, text string }) bool { return s.value == status }) {
-		status = ""
+		return mistakes{{Name: "status", Key: "people.choice"}}.err()
 	}
-	next, pending, err := c.accounts.ExportUsers(r.Context(), r.Actor(), n, r.PostFormValue("q"), status)
+	write, err := c.accounts.ExportUsers(r.Context(), r.Actor(), n, r.PostFormValue("q"), status, r.Printer)
 	if err != nil {
 		return err
 	}
-	users, err := next(r.Context())
-	if err != nil {
-		return err
-	}
-	return r.Download(fmt.Sprintf("pli-users-%d.csv", n), func(to io.Writer) error {
-		w := roster.NewWriter(to)
-		w.Write(strings.Split(r.T("im.columns")+","+r.T("us.columns"), ",")...)
-		at := func(t time.Time) string {
-			if t.IsZero() {
-				return ""
-			}
-			return t.UTC().Format(time.RFC3339)
-		}
-		for ; err == nil && len(users) > 0; users, err = next(r.Context()) {
-			for _, u := range users {
-				var in []string
-				for _, g := range u.Groups {
-					in = append(in, groupName(r.Printer, g))
-				}
-				w.Write(u.DisplayAddress, u.FirstName, u.LastName, strings.Join(in, "; "), u.Language, statusOf(r.Printer, u.User).Text, at(u.LastSignInAt), at(u.CreatedAt))
-			}
-			if err := w.Flush(); err != nil {
-				return err
-			}
-		}
-		for _, i := range pending {
-			w.Write(i.Address, "", "", "", "", r.T("adm.chip.invited"), "", at(i.CreatedAt))
-		}
-		return errors.Join(err, w.Flush())
-	})
+	return r.Download(fmt.Sprintf("pli-users-%d.csv", n), write)
 }
 
 // userPage is A9.
@@ -150,18 +147,23 @@ type userPage struct {
 	May, Audits               bool     // the reader may act on them, and read the log about them
 	Names                     []string // of groups that they can be added to
 	LastSignIn, CreatedAt     time.Time
-	Managed, Resettable       bool
+	Managed                   bool
 	SignOut                   bool // the reader can end their sessions
+	Tokens                    int  // API tokens that they made and that count
 	FirstName, LastName       string
 	Languages                 []web.Option
 	Locked                    bool
 	Recent                    []event
 	Lift                      *account.Lift // of a second factor that they lost; nil where they did not ask
 	Self                      bool
+	Second                    personStatus
+	Required, Release         bool // of this person, whatever the account says; the reader can take that back
+	Merge                     *account.Merge
+	Revision                  string
 }
 
 // userOf reads the account and the user in the address.
-func (c *Console) userOf(r *web.Request) (account.AccountView, account.UserView, error) {
+func (c *Console) userOf(r *web.Request) (account.AccountHead, account.UserView, error) {
 	a, err := c.accountOf(r)
 	if err != nil {
 		return a, account.UserView{}, err
@@ -171,7 +173,7 @@ func (c *Console) userOf(r *web.Request) (account.AccountView, account.UserView,
 }
 
 // subjectOf is userOf for a page that asks whether to act on them.
-func (c *Console) subjectOf(r *web.Request) (account.AccountView, account.UserView, error) {
+func (c *Console) subjectOf(r *web.Request) (account.AccountHead, account.UserView, error) {
 	a, u, err := c.userOf(r)
 	if err == nil && !u.May {
 		key := "rt.above"
@@ -210,13 +212,13 @@ func (c *Console) userPage(r *web.Request) (*userPage, error) {
 	page := &userPage{
 		head: headOf(r, a, nameOf(u.User), usersLink(r, a.ID)), Name: nameOf(u.User), Email: u.DisplayAddress,
 		LanguageName: r.T("me.lang." + u.Language), Status: statusOf(r.Printer, u.User), LastSignIn: u.LastSignInAt, CreatedAt: u.CreatedAt,
-		Managed: u.Managed, Resettable: u.Managed && u.ID != r.Session.UserID, Locked: u.State == store.UserLocked,
+		Managed: u.Managed, Self: u.ID == r.Session.UserID, Second: c.secondOf(r, u), Required: u.SecondRequired, Release: u.SecondByGroup || a.Held.Has(store.RightUsers), Merge: u.Merge, Locked: u.State == store.UserLocked,
 		FirstName: u.FirstName, LastName: u.LastName, Languages: r.Languages(u.Language), SignOut: u.Managed || u.ID == r.Session.UserID,
-		May: u.May, Audits: a.Held.Has(store.RightAudit), Rights: reasonsOf(r, a, u.Rights),
+		May: u.May, Audits: a.Held.Has(store.RightAudit), Rights: reasonsOf(r, a, u.Rights), Revision: account.UserRevision(u.User),
 	}
 	page.Path = userPath(a.ID, u.ID) // also where a form about them comes back
 	for _, g := range u.Groups {
-		page.Groups = append(page.Groups, userGroup{web.Link{URL: accountPath(a.ID) + "/groups/" + g.ID + "/members", Text: groupName(r.Printer, g)}, untilText(r, g.Until)})
+		page.Groups = append(page.Groups, userGroup{web.Link{URL: accountPath(a.ID) + "/groups/" + g.ID + "/members", Text: account.GroupName(r.Printer, g)}, untilText(r, a, g.Until)})
 		page.Audits = page.Audits || a.Held.Over(store.RightAudit, g.ID)
 	}
 	if page.Audits {
@@ -227,19 +229,22 @@ func (c *Console) userPage(r *web.Request) (*userPage, error) {
 		page.Recent = eventsOf(r.Printer, log)
 	}
 	if page.May {
+		if page.Tokens, err = c.accounts.TokensOf(r.Context(), r.Actor(), a.ID, u.ID); err != nil {
+			return nil, err
+		}
 		lifts, err := c.accounts.Lifts(r.Context(), r.Actor(), a.ID)
 		if err != nil {
 			return nil, err
 		}
 		if i := slices.IndexFunc(lifts, func(l account.Lift) bool { return l.User.ID == u.ID }); i >= 0 {
-			page.Lift, page.Self = &lifts[i], u.ID == r.Session.UserID
+			page.Lift = &lifts[i]
 		}
-		groups, err := c.accounts.Groups(r.Context(), r.Actor(), a.ID, "", "", scopesShown)
+		groups, err := c.accounts.GroupChoices(r.Context(), r.Actor(), a.ID, scopesShown)
 		if err != nil {
 			return nil, err
 		}
-		for _, g := range groups.Groups {
-			page.Names = append(page.Names, groupName(r.Printer, g))
+		for _, g := range groups {
+			page.Names = append(page.Names, account.GroupName(r.Printer, g))
 		}
 	}
 	return page, nil
@@ -276,9 +281,9 @@ func (c *Console) addUserToGroup(r *web.Request) error {
 		return c.userAgain(r, err)
 	}
 	if len(result.Added) == 0 {
-		r.Flash("info", "m.already", "email", u.DisplayAddress)
+		flashAlready(r, u.User)
 	} else {
-		r.Flash("ok", "m.added", "email", u.DisplayAddress, "group", groupName(r.Printer, result.Group))
+		r.Flash("ok", "m.added", "email", u.DisplayAddress, "group", account.GroupName(r.Printer, result.Group))
 	}
 	return r.Redirect(userPath(a.ID, u.ID))
 }
@@ -296,11 +301,8 @@ func (c *Console) blockUser(r *web.Request) error {
 	if err != nil {
 		return c.userAgain(r, err)
 	}
-	r.Flash("ok", "ud.blocked", "name", nameOf(u))
-	if u.ID == r.Session.UserID {
-		return r.Redirect("/")
-	}
-	return r.Redirect(userPath(n, u.ID)) // where it can be undone
+	r.FlashUndo("ok", &web.Undo{Action: userPath(n, u.ID) + "/unblock"}, "ud.blocked", "name", nameOf(u))
+	return r.Redirect(userPath(n, u.ID))
 }
 
 func (c *Console) editUser(r *web.Request) error {
@@ -309,7 +311,7 @@ func (c *Console) editUser(r *web.Request) error {
 		return err
 	}
 	form := r.PostFormValue
-	u, err := c.accounts.EditUser(r.Context(), r.Actor(), n, r.PathValue("user"), form("first_name"), form("last_name"), form("language"))
+	u, err := c.accounts.EditUser(r.Context(), asSeen(r), n, r.PathValue("user"), form("first_name"), form("last_name"), form("language"))
 	if err != nil {
 		return c.userAgain(r, err)
 	}
@@ -330,6 +332,19 @@ func (c *Console) endSessions(r *web.Request) error {
 	return r.Redirect(userPath(n, u.ID))
 }
 
+func (c *Console) endTokens(r *web.Request) error {
+	n, err := numberOf(r)
+	if err != nil {
+		return err
+	}
+	u, ended, err := c.accounts.EndTokens(r.Context(), r.Actor(), n, r.PathValue("user"))
+	if err != nil {
+		return c.userAgain(r, err)
+	}
+	r.Flash("ok", "us.endedtokens", "name", nameOf(u), "n", int(ended))
+	return r.Redirect(userPath(n, u.ID))
+}
+
 func (c *Console) unblockUser(r *web.Request) error {
 	n, err := numberOf(r)
 	if err != nil {
@@ -337,7 +352,7 @@ func (c *Console) unblockUser(r *web.Request) error {
 	}
 	u, err := c.accounts.UnblockUser(r.Context(), r.Actor(), n, r.PathValue("user"))
 	if err != nil {
-		return err
+		return c.userAgain(r, err)
 	}
 	r.Flash("ok", "adm.unblocked", "name", nameOf(u))
 	return r.Redirect(userPath(n, u.ID))
@@ -414,7 +429,7 @@ func (c *Console) invitePage(r *web.Request) (*invitePage, error) {
 	if err != nil {
 		return nil, err
 	}
-	groups, err := c.groupOptions(r, a.ID, "")
+	groups, err := c.groupOptions(r, a, "")
 	return &invitePage{headOf(r, a, r.T("adm.invitetitle"), usersLink(r, a.ID)), groups}, err
 }
 
@@ -440,27 +455,23 @@ func (c *Console) invite(r *web.Request) error {
 }
 
 // groupOptions are the groups to choose from, none first.
-func (c *Console) groupOptions(r *web.Request, number int64, chosen string) ([]web.Option, error) {
-	list, err := c.accounts.Groups(r.Context(), r.Actor(), number, "", "", 200)
-	if err != nil {
-		return nil, err
-	}
-	held, err := c.accounts.Holds(r.Context(), r.Actor(), number)
-	if err != nil {
-		return nil, err
-	}
-	if !held.HasSome(store.RightUsers) {
+func (c *Console) groupOptions(r *web.Request, a account.AccountHead, chosen string) ([]web.Option, error) {
+	if !a.Held.HasSome(store.RightUsers) {
 		return nil, fault.New(fault.Denied, "err.forbidden")
 	}
+	groups, err := c.accounts.GroupChoices(r.Context(), r.Actor(), a.ID, 200)
+	if err != nil {
+		return nil, err
+	}
 	var out []web.Option
-	if held.Has(store.RightUsers) { // who manages some groups only chooses one of them
+	if a.Held.Has(store.RightUsers) { // who manages some groups only chooses one of them
 		out = append(out, web.Option{Value: "", Text: r.T("adm.nogroup"), Selected: chosen == ""})
 	}
-	for _, g := range list.Groups {
-		if !held.Over(store.RightUsers, g.ID) {
+	for _, g := range groups {
+		if !a.Held.Over(store.RightUsers, g.ID) {
 			continue
 		}
-		out = append(out, web.Option{Value: g.ID, Text: groupName(r.Printer, g), Selected: g.ID == chosen})
+		out = append(out, web.Option{Value: g.ID, Text: account.GroupName(r.Printer, g), Selected: g.ID == chosen})
 	}
 	return out, nil
 }

@@ -192,6 +192,7 @@ func (d *Demo) configure(site []net.Listener, undo int) (*config.Config, error) 
 	b.WriteString("\n[gateway]\n")
 	fmt.Fprintf(&b, "listen = [%s]\n", config.Quote(d.Gateway))
 	put("hostname", "localhost")
+	b.WriteString("\n# A program on this machine may be sent events.\n[webhooks]\nprivate_networks = [\"127.0.0.0/8\", \"::1\"]\nports = [\"1024-65535\"]\n")
 	fmt.Fprintf(&b, "\n[limits]\nundo_seconds = %d\n", undo)
 	if err := os.WriteFile(d.ConfigFile, []byte(b.String()), 0o600); err != nil {
 		return nil, fmt.Errorf("write the demonstration's configuration: %w", err)

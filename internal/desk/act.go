@@ -205,7 +205,11 @@ func (d *desk) expiryPage(r *web.Request, slot string) (*expiryPage, error) {
 	if !end.IsZero() {
 		p.Now, p.Date = r.T("exp.now", "date", r.Printer.Date(end)), end.In(r.Printer.Zone).Format(time.DateOnly)
 	}
-	most := r.Session.Account.ExpiryDays
+	settings, err := r.Session.Settings()
+	if err != nil {
+		return nil, err
+	}
+	most := settings.ExpiryMax
 	p.Choices = append(p.Choices, web.Option{Value: "date", Text: r.T("exp.date"), Selected: true})
 	for _, n := range presets {
 		if most == 0 || n <= most {
@@ -309,7 +313,7 @@ func (d *desk) many(r *web.Request) error {
 	v := r.PostForm
 	name := v.Get("act")
 	a, known := acts[name]
-	if !known || name == "recall" || name == "resend" || name == "readdress" {
+	if !known || !keyserver.ForMany(a.kind) {
 		return fault.New(fault.Invalid, "desk.badform")
 	}
 	if view := viewOf(v); !view.readable() {
@@ -344,6 +348,9 @@ func (d *desk) many(r *web.Request) error {
 		return err
 	}
 	p.Done = &done
+	if done.Broken != nil {
+		p.Lines = append(p.Lines, r.T("sent.broken"))
+	}
 	p.Lines = append(p.Lines, r.T("sent.changed", "n", done.Changed))
 	if done.Same > 0 {
 		p.Lines = append(p.Lines, r.T("sent.same", "n", done.Same))

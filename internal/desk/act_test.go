@@ -41,10 +41,14 @@ func TestActPages(t *testing.T) {
 			t.Errorf("%s: %d", act, a.Status)
 		}
 	}
-	for _, page := range []string{at, "/sent?status=locked", "/sent?q=dan@example.net", "/sent?from=2026-02-31&until=x", "/sent?after=x"} {
+	for _, page := range []string{at, "/sent?status=locked", "/sent?q=dan@example.net", "/sent?from=2026-02-31&until=x"} {
 		if a := b.Get(t, page); a.Status != 200 || strings.Contains(a.Body, ">Locked<") && page == at {
 			t.Errorf("%s: %d", page, a.Status)
 		}
+	}
+
+	if a := b.Get(t, "/sent?after=x"); a.Status != 422 || !strings.Contains(a.Body, "begin at the first page") {
+		t.Errorf("a place of no list: %d %s", a.Status, a.Body)
 	}
 
 	// A form that cannot be used comes back with what was typed.

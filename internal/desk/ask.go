@@ -68,6 +68,7 @@ func (d *intakes) ask(r *web.Request) error {
 	}
 	p := &askPage{Base: r.Base(r.T("intake.ask", "person", card.Person)), Card: card, Path: "/q/" + token.Reveal(), Types: strings.Join(card.Types, ", "),
 		Max: r.Printer.Bytes(card.MaxBytes >> 20 * 1_000_000)}
+	p.Brand = card.Look
 	if card.State != intake.Open {
 		p.Key = "intake.is" + card.State
 		return r.RenderStatus(http.StatusGone, d.pages, "ask", p)

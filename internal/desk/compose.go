@@ -89,18 +89,19 @@ func (d *desk) composePage(r *web.Request) (*composePage, error) {
 		return nil, err
 	}
 	u, acc := r.User(), r.Session.Account
-	settings, err := policy.ReadSettings(acc.Settings)
+	settings, err := r.Session.Settings()
 	if err != nil {
 		return nil, err
 	}
+	if !settings.Compose {
+		return nil, fault.New(fault.Denied, "off.compose")
+	}
 	p := &composePage{
 		Base: r.Base(r.T("new.h1")), From: u.Name() + ", " + acc.Name + " <" + u.DisplayAddress + ">",
-		Allowed: policy.Permissions{Level: policy.Low}.Under(settings), Limit: acc.ExpiryDays, Max: d.Sealing.MaxFiles() >> 20,
+		Allowed: policy.Permissions{Level: policy.Low}.Under(settings), Limit: settings.ExpiryMax, Max: d.Sealing.MaxFiles() >> 20,
 		Languages: languages(r),
 	}
-	if acc.KeepDays > 0 {
-		p.Large = d.Keys.MaxLarge()
-	}
+	p.Large = d.Keys.LargestFor(settings)
 	for _, l := range []string{policy.Low, policy.Medium, policy.High} {
 		if policy.Stricter(l, p.Allowed.Level) == l {
 			p.Levels = append(p.Levels, web.Option{Value: l, Text: r.T("new.level." + l)})
@@ -124,17 +125,19 @@ func (d *desk) blank(r *web.Request) (url.Values, error) {
 		return nil, err
 	}
 	v := url.Values{"options": {"1"}, "reply": {"1"}, "replyall": {"1"}, "forward": {"1"}, "level": {policy.Medium}, "language": {prefs.Language}}
-	if settings, err := policy.ReadSettings(r.Session.Account.Settings); err == nil {
-		v.Set("level", policy.Permissions{}.Under(settings).Level)
+	settings, err := r.Session.Settings()
+	if err != nil {
+		return nil, err
 	}
+	v.Set("level", policy.Permissions{}.Under(settings).Level)
 	if prefs.Language == "" {
 		v.Set("language", r.Printer.Lang)
 	}
 	if prefs.Notify {
 		v.Set("notify", "1")
 	}
-	days := r.Session.Account.ExpiryDays
-	if n := prefs.ExpiryDays; n > 0 && (days == 0 || n < days) {
+	days := settings.ExpiryDays
+	if n, most := prefs.ExpiryDays, settings.ExpiryMax; n > 0 && (most == 0 || n <= most) {
 		days = n
 	}
 	if days > 0 {
@@ -162,7 +165,7 @@ func typed(draft sealing.Draft) url.Values {
 func (d *desk) how(r *web.Request, list []mailaddr.Address, level string) ([]string, error) {
 	const most = 100
 	list = list[:min(len(list), most)]
-	settings, err := policy.ReadSettings(r.Session.Account.Settings)
+	settings, err := r.Session.Settings()
 	if err != nil {
 		return nil, err
 	}
@@ -212,9 +215,10 @@ func (d *desk) post(r *web.Request, send bool) error {
 		req, err = d.request(r, f.values, f.files || len(f.values["keep"]) > 0)
 	}
 	page.FilesLost = f.files
+	review := len(req.To)+len(req.Cc) > reviewOver
 	// A browser does not give its files again: they are kept also where something else is wrong.
 	if err == nil || f.files && !scripted && web.Mendable(err) && fault.Is(err, fault.Invalid) && !fault.HasKey(err, "desk.badform") {
-		saved, serr := d.Sealing.SaveDraft(r.Context(), d.saving(r, page.Draft, f, send))
+		saved, serr := d.Sealing.SaveDraft(r.Context(), d.saving(r, page.Draft, f, err == nil && send && !review))
 		if serr == nil {
 			page.Draft, page.FilesLost = saved, false
 			page.Input.Del("had") // what is kept now was ticked, or has just come
@@ -222,7 +226,7 @@ func (d *desk) post(r *web.Request, send bool) error {
 			err = serr
 		}
 	}
-	if err == nil && send && len(req.To)+len(req.Cc) > reviewOver {
+	if err == nil && send && review {
 		return d.next(r, scripted, "/compose/review?draft="+page.Draft.ID)
 	}
 	if err == nil && send {
@@ -241,9 +245,9 @@ func (d *desk) post(r *web.Request, send bool) error {
 	return r.Redirect("/compose?draft=" + page.Draft.ID)
 }
 
-func (d *desk) saving(r *web.Request, draft sealing.Draft, f *form, send bool) sealing.Saving {
+func (d *desk) saving(r *web.Request, draft sealing.Draft, f *form, toSend bool) sealing.Saving {
 	in := sealing.Saving{UserID: r.Session.UserID, AccountID: r.Session.Account.ID, ID: draft.ID, Version: draft.Version,
-		Fields: map[string]string{}, Keep: f.values["keep"], Files: f.file, ToSend: send}
+		Fields: map[string]string{}, Keep: f.values["keep"], Files: f.file, ToSend: toSend}
 	for _, name := range draftFields {
 		if v := f.values.Get(name); v != "" {
 			in.Fields[name] = v
@@ -387,13 +391,18 @@ func (d *desk) request(r *web.Request, v url.Values, files bool) (sealing.Reques
 	if v.Get(usedPassphrase) != "" && req.Passphrase == nil && !broken {
 		bad = bad.In("pp", "new.ppagain", nil)
 	}
+	settings, err := r.Session.Settings()
+	if err != nil {
+		return req, err
+	}
 	late, noDate := false, false
-	req.ExpiresAt, noDate, late = d.until(r, v.Get("until"))
+	req.ExpiresAt, noDate, late = d.until(r, settings, v.Get("until"))
 	if text := v.Get("remind"); text != "" {
 		day, err := time.ParseInLocation(time.DateOnly, text, r.Printer.Zone)
-		req.RemindAt = endOf(day)
-		if err != nil || !req.RemindAt.After(d.Now()) || !req.ExpiresAt.IsZero() && req.RemindAt.After(req.ExpiresAt) {
+		if err != nil {
 			bad = bad.In("remind", "new.badremind", nil)
+		} else {
+			req.RemindAt = endOf(day)
 		}
 	}
 	if err := d.Sealing.Check(req); err != nil {
@@ -413,7 +422,7 @@ func (d *desk) request(r *web.Request, v url.Values, files bool) (sealing.Reques
 	case noDate:
 		bad = bad.In("until", "exp.past", nil)
 	case late:
-		bad = bad.In("until", "exp.max", fault.Args{"n": r.Session.Account.ExpiryDays})
+		bad = bad.In("until", "exp.max", fault.Args{"n": settings.ExpiryMax})
 	}
 	if len(bad.Fields) > 0 {
 		return req, bad
@@ -436,23 +445,21 @@ func passphrase(v url.Values) (p *envelope.Passphrase, broken bool) {
 	return &envelope.Passphrase{Key: key, Salt: [16]byte(salt), Hint: strings.TrimSpace(v.Get("pp_hint"))}, false
 }
 
-// until reads the last day on which a message can be opened. Empty is as late as
-// the account allows.
-func (d *desk) until(r *web.Request, text string) (at time.Time, noDate, late bool) {
-	days := r.Session.Account.ExpiryDays
-	last := endOf(d.today(r).AddDate(0, 0, days))
+// until reads the last day on which a message can be opened. Empty is as the
+// account has it.
+func (d *desk) until(r *web.Request, s policy.Settings, text string) (at time.Time, noDate, late bool) {
 	if text == "" {
-		if days == 0 {
+		if s.ExpiryDays == 0 {
 			return time.Time{}, false, false
 		}
-		return last, false, false
+		return endOf(d.today(r).AddDate(0, 0, s.ExpiryDays)), false, false
 	}
 	day, err := time.ParseInLocation(time.DateOnly, text, r.Printer.Zone)
 	if err != nil {
 		return time.Time{}, true, false
 	}
 	at = endOf(day)
-	return at, false, days > 0 && at.After(last)
+	return at, false, !s.AllowsEnd(at, d.today(r))
 }
 
 // endOf is the end of a day, where the sender is.
@@ -467,7 +474,7 @@ func (d *desk) permit(r *web.Request, v url.Values, req *sealing.Request) error 
 	if v.Get("options") == "" {
 		return nil
 	}
-	settings, err := policy.ReadSettings(r.Session.Account.Settings)
+	settings, err := r.Session.Settings()
 	if err != nil {
 		return err
 	}

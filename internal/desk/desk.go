@@ -84,5 +84,5 @@ func allowed(r *web.Request) error {
 }
 
 func actor(r *web.Request) keyserver.Actor {
-	return keyserver.Actor{UserID: r.Session.UserID, Name: r.Actor().String(), Origin: r.Client()}
+	return keyserver.Actor{UserID: r.Session.UserID, Session: r.Session.Hash, Name: r.Actor().String(), Origin: r.Client()}
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/pli-mail/pli/internal/account"
 	"github.com/pli-mail/pli/internal/desk"
 	"github.com/pli-mail/pli/internal/policy"
+	"github.com/pli-mail/pli/internal/sealing"
 	"github.com/pli-mail/pli/internal/store"
 	"github.com/pli-mail/pli/internal/web/webtest"
 )
@@ -128,6 +129,48 @@ func TestFilesOfRefusedForm(t *testing.T) {
 	}
 }
 
+// Where no more drafts fit, a form can be sent, and what is not sent makes none.
+func TestDraftsAreFull(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	b := h.Browser(t)
+	b.SignIn(t, webtest.User)
+	for range sealing.MaxDrafts {
+		if _, status := save(t, b, [][2]string{{"body", "Text"}}, nil); status != 200 {
+			t.Fatal(status)
+		}
+	}
+	file := map[string][]byte{"plan.txt": []byte("file")}
+	many := make([]string, 21)
+	for i := range many {
+		many[i] = fmt.Sprintf("p%d@example.net", i)
+	}
+	lang := []string{"Cookie", "lang=en; pli=" + b.Cookie("pli")}
+	for what, fields := range map[string][][2]string{
+		"a wrong date":    {{"to", "jean@example.net"}, {"body", "Text"}, {"until", "soon"}},
+		"a second look":   {{"to", strings.Join(many, ",")}, {"body", "Text"}},
+		"another version": {{"draft", "none"}, {"version", "7"}, {"to", "jean@example.net"}, {"body", "Text"}},
+	} {
+		if a := form(t, b, fields, file, lang...); a.Status < 400 || strings.Contains(a.Body, "plan.txt (4") {
+			t.Errorf("%s: %d", what, a.Status)
+		}
+	}
+	if a := form(t, b, [][2]string{{"to", "jean@example.net"}, {"body", "Text"}}, file); a.Status != 303 || h.waiting(t) != 1 {
+		t.Errorf("sent: %d, %d letters", a.Status, h.waiting(t))
+	}
+	var n int
+	err := h.DB.View(t.Context(), func(tx *store.Tx) error {
+		u, err := tx.FindUserByAddress(webtest.User)
+		if err == nil {
+			n, err = tx.CountDrafts(u.ID)
+		}
+		return err
+	})
+	if err != nil || n != sealing.MaxDrafts {
+		t.Errorf("%d drafts, %v", n, err)
+	}
+}
+
 // S1: more than 20 people are looked at first; what is sent is what was looked at.
 func TestReview(t *testing.T) {
 	t.Parallel()
@@ -229,7 +272,7 @@ func TestLimitsOfTheAccount(t *testing.T) {
 	if !says(page, "Recipients can reply") || !says(page, "Recipients cannot forward it") || !says(page, "Once on each device") {
 		t.Error("the page does not offer what the account allows")
 	}
-	if _, err := h.Accounts.SetSettings(t.Context(), account.Operator("test"), webtest.Account,
+	if _, err := h.Accounts.SetSettings(t.Context(), account.Operator("test"), account.SettingsOf(webtest.Account),
 		[]account.Setting{{Name: "reply", Value: "false"}, {Name: "forward", Value: "true"}, {Name: "level", Value: "medium"}}); err != nil {
 		t.Fatal(err)
 	}

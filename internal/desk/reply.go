@@ -118,6 +118,7 @@ func (d *desk) answerPage(r *web.Request, kind string, o keyserver.Original) *an
 		p.Second = secondPage(o.Ref, kind)
 	}
 	p.Base = r.Base(p.Heading)
+	p.Brand = o.Look
 	return p
 }
 

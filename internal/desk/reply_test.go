@@ -32,7 +32,7 @@ func (h house) holder(t *testing.T, e webtest.Envelope) *webtest.Browser {
 	return b
 }
 
-func (h house) set(t *testing.T, s policy.Settings) {
+func (h house) set(t *testing.T, s policy.Layer) {
 	t.Helper()
 	if err := h.DB.Update(t.Context(), func(tx *store.Tx) error { return tx.SetAccountSettings(webtest.Account, s.Encode()) }); err != nil {
 		t.Fatal(err)
@@ -109,7 +109,7 @@ func TestAnswerPages(t *testing.T) {
 		t.Errorf("%+v, %v", rows, err) // and not to eve
 	}
 
-	h.set(t, policy.Settings{Forward: true})
+	h.set(t, policy.Layer{"forward": "true"})
 	if a := answer(t, b, path+"/forward", [][2]string{{"to", "dan@, kim@example.net"}, {"body", "x"}}, ""); a.Status != 422 || !strings.Contains(a.Body, "dan@") {
 		t.Errorf("a wrong address: %d", a.Status)
 	}

@@ -30,8 +30,11 @@ func (d *desk) settingsPage(r *web.Request) (*settingsPage, error) {
 	if err := allowed(r); err != nil {
 		return nil, err
 	}
-	p := &settingsPage{Base: r.Base(r.T("set.h1")), Limit: r.Session.Account.ExpiryDays}
-	var err error
+	settings, err := r.Session.Settings()
+	if err != nil {
+		return nil, err
+	}
+	p := &settingsPage{Base: r.Base(r.T("set.h1")), Limit: settings.ExpiryMax}
 	if p.Sending, err = d.Accounts.Sending(r.Context(), r.Session); err != nil {
 		return nil, err
 	}

@@ -54,7 +54,7 @@ func (t *transfer) enclose(ctx context.Context, list []*outcome, through bool, t
 	if t.g.c.RewriteFrom && !t.g.c.Next.Signs(in.From.Addr) {
 		in.Rewrite = true
 	}
-	in.ExpiresAt = expiry(t.g.c.DB.Now(), t.account.ExpiryDays, options.Expires)
+	in.Lives = options.Expires
 	if options.Remind > 0 {
 		in.RemindAt = t.g.c.DB.Now().Add(options.Remind)
 	}
@@ -65,20 +65,8 @@ func (t *transfer) enclose(ctx context.Context, list []*outcome, through bool, t
 		}
 		return then(tx, letters)
 	}
-	_, letters, err := t.g.c.Sealing.SealIncoming(ctx, in)
-	return letters, err
-}
-
-// expiry is the earlier of what the account and the message say (security.md
-// I9); zero: neither says anything.
-func expiry(now time.Time, accountDays int, wished time.Duration) (at time.Time) {
-	if accountDays > 0 {
-		at = now.AddDate(0, 0, accountDays)
-	}
-	if wish := now.Add(wished); wished > 0 && (at.IsZero() || wish.Before(at)) {
-		at = wish
-	}
-	return at
+	in.Undone = func(tx *store.Tx, why string) error { return t.withdrawn(tx, list[0], why) }
+	return t.g.c.Sealing.SealIncoming(ctx, in)
 }
 
 // sender is who stands in From outside: the address that the upstream was
@@ -201,13 +189,15 @@ func (t *transfer) headerOfReport() string {
 
 // decide asks the account's rules, for each recipient.
 func (t *transfer) decide(ctx context.Context) error {
+	ctx, cancel := context.WithDeadline(ctx, t.due)
+	defer cancel()
 	rules, err := t.s.state.Rules(t.account.ID)
 	if err != nil {
 		return err // rules that cannot be read decide nothing: 451, and an operator looks
 	}
 	facts := &policy.Facts{
 		Sender: t.s.from.Address, NullSender: t.s.from.Null, Subject: t.in.manifest.Subject, Header: t.in.header,
-		Size: t.in.plain.Size(), Parts: t.in.manifest.Parts,
+		Size: t.in.plain.Size(), Parts: t.in.manifest.Parts, Invites: t.in.index.Invites(),
 		Groups: func(a mailaddr.Address) ([]string, error) { return t.g.c.Accounts.GroupNames(ctx, t.account.ID, a) },
 		Text: func(dst io.Writer, limit int64) error {
 			return message.TextOf(dst, t.in.manifest, func() (io.ReadCloser, error) { return t.in.plain.Reader() }, limit)
@@ -219,32 +209,44 @@ func (t *transfer) decide(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		o := outcome{to: to, decision: d}
-		if d.Action == policy.TLS {
-			t.tryTLS(ctx, &o)
-		}
-		t.outcomes = append(t.outcomes, o)
+		t.outcomes = append(t.outcomes, outcome{to: to, decision: d})
 	}
-	return nil
+	t.tryTLS(ctx)
+	t.sketch, err = t.g.c.Accounts.SealSketch(t.trace, c.Sketch())
+	return err
 }
+
+// askWay is how long the ways to all domains of a message are looked for: the
+// upstream waits. To whom none is found by then, it is sealed.
+const askWay = 30 * time.Second
 
 // tryTLS makes "TLS first, else seal" one or the other.
-func (t *transfer) tryTLS(ctx context.Context, o *outcome) {
+func (t *transfer) tryTLS(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, askWay)
 	defer cancel()
-	how, err := t.g.c.Next.Protects(ctx, o.to.Addr.Domain())
-	if err != nil {
-		t.log.Info("gateway: no protected way, so it is sealed", "domain", o.to.Addr.Domain(), "err", err)
-		o.decision.Action = policy.Seal
-		o.decision.Why.Way = policy.WayNone
-		return
+	ways := make(map[string]string) // by domain; "" is none
+	for i := range t.outcomes {
+		o := &t.outcomes[i]
+		if o.decision.Action != policy.TLS {
+			continue
+		}
+		domain := o.to.Addr.Domain()
+		how, asked := ways[domain]
+		if !asked {
+			var err error
+			if how, err = t.g.c.Next.Protects(ctx, domain); err != nil {
+				t.log.Info("gateway: no protected way, so it is sealed", "domain", domain, "err", err)
+				how = ""
+			}
+			ways[domain] = how
+		}
+		if how == "" {
+			o.decision.Action, o.decision.Why.Way = policy.Seal, policy.WayNone
+			continue
+		}
+		o.protected, o.decision.Why.Way = true, how
 	}
-	o.protected = true
-	o.decision.Why.Way = how
 }
-
-// askWay is how long a way is looked for: the upstream waits.
-const askWay = 30 * time.Second
 
 // unprotected seals what was to go over a protected way that is gone since.
 func (t *transfer) unprotected() {

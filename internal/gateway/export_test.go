@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"context"
 	"io"
 	"net/netip"
 	"strings"
@@ -18,7 +19,7 @@ import (
 // taken out.
 func Rewrite(t testing.TB, raw string) (sealed *message.Mail, passed, token string) {
 	t.Helper()
-	in := newIntake(t.TempDir())
+	in := newReceived(t.TempDir())
 	defer in.close()
 	if err := in.receive(strings.NewReader(raw), make([]byte, 7)); err != nil {
 		t.Fatal(err)
@@ -42,4 +43,10 @@ func Rewrite(t testing.TB, raw string) (sealed *message.Mail, passed, token stri
 		t.Fatal(err)
 	}
 	return sealed, string(b), in.token
+}
+
+// Admitted gives what reads who may send by load, as the gateway does.
+func Admitted(load func(context.Context) (*account.Admission, error)) func(context.Context) (*account.Admission, error) {
+	a := &admitted{load: load, turn: make(chan struct{}, 1)}
+	return a.get
 }

@@ -102,7 +102,7 @@ func (s *session) takeForwarded(ctx context.Context, body io.Reader) (*smtpd.Rep
 	defer s.g.opening.leave(network)
 	trace := id.Ordered()
 	log := s.g.c.Log.With("trace", trace, "peer", s.peer.Addr)
-	in := newIntake(s.g.c.Spool)
+	in := newReceived(s.g.c.Spool)
 	defer in.close()
 	if err := in.receive(&atMost{body, forwardedMost, time.Now().Add(forwardedTime)}, make([]byte, 32<<10)); err != nil {
 		log.Warn("gateway: to the open address, not received", "bytes", in.plain.Size(), "err", err)
@@ -163,7 +163,7 @@ var errNotOne = errors.New("look for the envelope in a message")
 func notOne(why string) error { return fmt.Errorf("%w: %s", errNotOne, why) }
 
 // forward finds the envelope and gives it to the key server.
-func (g *Gateway) forward(ctx context.Context, origin string, in *intake) (ref string, told bool, err error) {
+func (g *Gateway) forward(ctx context.Context, origin string, in *received) (ref string, told bool, err error) {
 	l := looker{dir: g.c.Spool}
 	defer l.close()
 	if err := l.look(in.manifest, in.plain.Reader, 1); err != nil {

@@ -10,6 +10,8 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -71,15 +73,22 @@ type Gateway struct {
 // New returns a Gateway.
 func New(c Config) *Gateway {
 	g := &Gateway{c: c}
-	g.admitted.load = c.Accounts.Admission
+	g.admitted = admitted{load: c.Accounts.Admission, turn: make(chan struct{}, 1)}
 	g.limits.perMinute = c.MaxPerMin
 	g.opening = opening{limits: limits{perMinute: forwardedPerMinute}}
-	g.recorder = recorder{db: c.DB, log: c.Log, in: make(chan record, recordsMost)}
+	g.recorder = recorder{db: c.DB, log: c.Log, in: make(chan string, recordsMost)}
 	return g
 }
 
 // Run records what became of messages until ctx ends; then it records the rest.
 func (g *Gateway) Run(ctx context.Context) { g.recorder.run(ctx) }
+
+// Knows reports an address that mail is expected from: an upstream's, whose network
+// strangers do not share.
+func (g *Gateway) Knows(ctx context.Context, a netip.Addr) bool {
+	state, err := g.admitted.get(ctx)
+	return err == nil && slices.ContainsFunc(state.Match(a, "", "", ""), func(u store.Upstream) bool { return !hasToken(u) })
+}
 
 var _ smtpd.Handler = (*Gateway)(nil)
 
@@ -87,28 +96,38 @@ var _ smtpd.Handler = (*Gateway)(nil)
 // or administrator changes counts after this time (security.md I10).
 const admissionAge = time.Second
 
-// admitted keeps the picture of upstreams, domains and rules for a moment.
+// admissionTime is how long may be waited for it: connections wait.
+const admissionTime = 5 * time.Second
+
+// admitted keeps the picture of upstreams, domains and rules for a moment, or
+// that it could not be had.
 type admitted struct {
 	load func(context.Context) (*account.Admission, error)
 
-	mu   sync.Mutex // guards the rest; held while loading, so that one does it for all
+	turn chan struct{} // of one place, which guards the rest: one loads for all
 	last *account.Admission
+	err  error
 	at   time.Time
 }
 
 func (a *admitted) get(ctx context.Context) (*account.Admission, error) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if a.last != nil && time.Since(a.at) < admissionAge {
-		return a.last, nil
+	select {
+	case a.turn <- struct{}{}:
+		defer func() { <-a.turn }()
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	if !a.at.IsZero() && time.Since(a.at) < admissionAge {
+		return a.last, a.err
 	}
 	begun := time.Now()
-	next, err := a.load(context.WithoutCancel(ctx))
-	if err != nil {
-		return nil, err
+	loading, cancel := context.WithTimeout(context.WithoutCancel(ctx), admissionTime)
+	defer cancel()
+	if a.last, a.err = a.load(loading); a.err != nil {
+		begun = time.Now() // who has waited meanwhile does not wait once more
 	}
-	a.last, a.at = next, begun
-	return next, nil
+	a.at = begun
+	return a.last, a.err
 }
 
 // reply is an answer with its enhanced status code (RFC 3463).
@@ -138,12 +157,21 @@ func (g *Gateway) answer(trace string, err error) *smtpd.Reply {
 		return reply(451, "4.4.2", "the next mail server did not confirm the mail; it may have it already; trace "+trace)
 	case errors.As(err, &said) && said.Code >= 400:
 		return nextHopReply(said, trace)
+	case isFault(err, "quota.mib"):
+		return reply(452, "4.3.1", "the account may store no more now; who runs this service can raise its quota; trace "+trace)
+	case isFault(err, "quota.day"):
+		return reply(452, "4.2.2", "the account has sealed as many messages today as it may; who runs this service can raise its quota; trace "+trace)
 	case fault.Is(err, fault.Invalid), fault.Is(err, fault.TooLarge), errors.Is(err, message.ErrInjection):
 		return reply(554, "5.6.0", "this message cannot be sealed as it is; trace "+trace) // nor ever
 	case errors.As(err, &said) && said.Permanent:
 		return reply(554, enhancedOf(said.Text, "5.0.0"), textOf(said.Text)+"; trace "+trace)
 	}
 	return reply(451, "4.3.0", "the mail could not be taken now, try again later; trace "+trace)
+}
+
+func isFault(err error, key string) bool {
+	var f *fault.Error
+	return errors.As(err, &f) && f.Key == key
 }
 
 func mailbox(name string, a mailaddr.Address) message.Mailbox {

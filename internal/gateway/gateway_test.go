@@ -7,14 +7,19 @@ import (
 	"crypto/rand"
 	"crypto/tls"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"maps"
 	"net"
 	"net/mail"
 	"os"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/emersion/go-msgauth/dkim"
@@ -23,6 +28,7 @@ import (
 	"github.com/pli-mail/pli/internal/gateway"
 	"github.com/pli-mail/pli/internal/keyserver"
 	"github.com/pli-mail/pli/internal/mailaddr"
+	"github.com/pli-mail/pli/internal/outbox"
 	"github.com/pli-mail/pli/internal/policy"
 	"github.com/pli-mail/pli/internal/relay"
 	"github.com/pli-mail/pli/internal/smtpd"
@@ -55,7 +61,7 @@ func TestSealed(t *testing.T) {
 		for name, want := range map[string]string{
 			"From": "Ana Silva <ana@example.org>", "To": "Bob <bob@x.test>, carol@y.test", "Cc": "dan@z.test", "Reply-To": "desk@example.org",
 			"Date": "Mon, 05 Jan 2026 10:00:00 +0100", "Message-Id": "<m1@example.org>", "In-Reply-To": "<m0@x.test>",
-			"References": "<r1@x.test> <m0@x.test>", "Subject": "Ana Silva (Example Health) sent you an envelope", "Bcc": "", "X-Mailer": "",
+			"References": "<r1@x.test> <m0@x.test> " + thread(t, got.raw), "Subject": "Ana Silva (Example Health) sent you an envelope", "Bcc": "", "X-Mailer": "",
 		} {
 			if v := m.Header.Get(name); v != want {
 				t.Errorf("%s: %q, want %q", name, v, want)
@@ -68,6 +74,14 @@ func TestSealed(t *testing.T) {
 			if strings.Contains(got.raw, secret) {
 				t.Errorf("the mail says %q", secret)
 			}
+		}
+		visitor, ref := h.recipient(got.raw, "bob@x.test")
+		if err := h.keys.SendCode(t.Context(), visitor, ref, ""); err != nil {
+			t.Fatal(err)
+		}
+		code, err := mail.ReadMessage(strings.NewReader(h.hop.to(t, "bob@x.test", 2)[1].raw))
+		if err != nil || code.Header.Get("In-Reply-To") != thread(t, got.raw) {
+			t.Errorf("the code does not stand beside the mail: %v, %v", code.Header, err)
 		}
 		manifest, opened := h.open(got.raw, "bob@x.test")
 		if opened != raw {
@@ -102,6 +116,16 @@ func TestSealed(t *testing.T) {
 			return err == nil && len(slots) == 1 && slots[0].Delivery == store.DeliverySent
 		})
 	})
+}
+
+// thread is the message id that what is written to the recipient of a sealed mail answers.
+func thread(t testing.TB, raw string) string {
+	t.Helper()
+	found := regexp.MustCompile(`Reference: (\w{3})-(\w{3})`).FindStringSubmatch(raw)
+	if found == nil {
+		t.Fatalf("no reference in %.1000s", raw)
+	}
+	return "<envelope." + strings.ToLower(found[1]+found[2]) + "@pli.example>"
 }
 
 func eventually(t testing.TB, what string, ok func() bool) {
@@ -256,6 +280,33 @@ func TestNextHopRefuses(t *testing.T) {
 	})
 }
 
+// What was refused goes with its explanation, or both stay: no transit names an
+// envelope that there is not.
+func TestWithdrawnWithItsExplanation(t *testing.T) {
+	t.Parallel()
+	db := storetest.Open(t)
+	h := newHouse(t, db, nil)
+	h.hop.refuse(func(string) error { return &smtpd.Reply{Code: 550, Enhanced: "5.1.1", Text: "no such mailbox"} }, nil)
+	storetest.Exec(t, db, "CREATE TRIGGER no_more BEFORE UPDATE ON transits BEGIN SELECT RAISE(ABORT, 'the disk is full'); END")
+	try := func(left int) policy.Outcome {
+		t.Helper()
+		if r := h.send("ana@example.org", letter("[secure] hi", "x\r\n"), "bob@x.test"); !strings.HasPrefix(r, "550 5.1.1 ") {
+			t.Errorf("%q", r)
+		}
+		if n := storetest.Count(t, db, "messages"); n != left {
+			t.Errorf("%d messages are left, want %d", n, left)
+		}
+		return h.transits("m1@example.org")[0].Outcomes[0]
+	}
+	if o := try(1); o.Envelope == "" || o.Result != policy.ResultPassing {
+		t.Errorf("%+v", o)
+	}
+	storetest.Exec(t, db, "DROP TRIGGER no_more")
+	if o := try(1); o.Envelope != "" || o.Result != policy.ResultRefused || !strings.Contains(o.Said, "no such mailbox") {
+		t.Errorf("%+v", o)
+	}
+}
+
 // A message of several outcomes goes through the outbox: each recipient gets
 // their own, once, and no envelope names another recipient.
 func TestSeveralOutcomes(t *testing.T) {
@@ -298,6 +349,90 @@ func TestSeveralOutcomes(t *testing.T) {
 		}
 		if n := len(h.hop.all()); n != 4 {
 			t.Errorf("%d mails, want 4", n)
+		}
+		// What was decided can be tried again by other rules.
+		s, err := h.accounts.SimulateRules(t.Context(), h.root, 100042, "default = 'seal'", time.Now().Add(-time.Hour), "", 10)
+		want := map[[2]policy.Action]int{{policy.Refuse, policy.Seal}: 2, {policy.Plain, policy.Seal}: 1, {policy.Seal, policy.Seal}: 2}
+		if err != nil || s.Messages != 2 || s.Counts[policy.Changes] != 5 || !maps.Equal(s.Moves, want) {
+			t.Errorf("%+v, %v", s, err)
+		}
+	})
+}
+
+// The ways to all recipients of a message are looked for within one time, as the
+// upstream waits, and to one domain once.
+func TestWaysAreAskedWithMeasure(t *testing.T) {
+	t.Parallel()
+	ways := &slowWays{until: map[time.Time]bool{}}
+	h := newHouse(t, storetest.Open(t), func(c *gateway.Config, _ *smtpd.Config) { ways.NextHop, c.Next = c.Next, ways })
+	h.rules("[[rule]]\nname = 'Proved'\nthen = 'tls'\n")
+	time.Sleep(1100 * time.Millisecond) // the gateway looks once a second
+	h.sent(h.send("ana@example.org", letter("hi", "x\r\n"), "a@safe.test", "b@x.test", "c@safe.test", "d@x.test", "e@y.test"))
+	ways.mu.Lock()
+	defer ways.mu.Unlock()
+	if want := []string{"safe.test", "x.test", "y.test"}; !slices.Equal(ways.asked, want) || len(ways.until) != 1 {
+		t.Errorf("asked for %v, until %d times", ways.asked, len(ways.until))
+	}
+	var got []policy.Action
+	for _, o := range h.transits("m1@example.org")[0].Outcomes {
+		got = append(got, o.Action)
+	}
+	if want := []policy.Action{policy.TLS, policy.Seal, policy.TLS, policy.Seal, policy.Seal}; !slices.Equal(got, want) {
+		t.Errorf("%v", got)
+	}
+}
+
+// What became of a mail that passes and had to wait is known afterwards, also of
+// several at once and of one that an operator removed.
+func TestQueuedIsExplained(t *testing.T) {
+	t.Parallel()
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		h := newHouse(t, db, nil)
+		h.hop.refuse(func(to string) error {
+			switch {
+			case strings.HasPrefix(to, "gone@"):
+				return &smtpd.Reply{Code: 550, Enhanced: "5.1.1", Text: "no such mailbox"}
+			case strings.HasPrefix(to, "later@"):
+				return &smtpd.Reply{Code: 451, Enhanced: "4.7.1", Text: "greylisted"}
+			}
+			return nil
+		}, nil)
+		h.rules("[[rule]]\nname = 'Insurers'\nrecipient = ['@x.test']\nthen = 'seal'\n")
+		time.Sleep(1100 * time.Millisecond) // the gateway looks once a second
+		to := []string{"bob@x.test", "later@y.test", "gone@y.test", "a@y.test", "b@y.test", "c@y.test", "d@y.test"}
+		h.sent(h.send("ana@example.org", letter("hi", "x\r\n"), to...))
+		var got map[string]policy.Outcome
+		results := func(want map[string]string) func() bool {
+			return func() bool {
+				got = map[string]policy.Outcome{}
+				for _, o := range h.transits("m1@example.org")[0].Outcomes {
+					got[o.Recipient] = o
+				}
+				for to, result := range want {
+					if got[to].Result != result {
+						return false
+					}
+				}
+				return len(got) == len(want)
+			}
+		}
+		want := map[string]string{"bob@x.test": policy.ResultSent, "later@y.test": policy.ResultQueued, "gone@y.test": policy.ResultBounced,
+			"a@y.test": policy.ResultSent, "b@y.test": policy.ResultSent, "c@y.test": policy.ResultSent, "d@y.test": policy.ResultSent}
+		eventually(t, "the results", results(want))
+		if !strings.Contains(got["a@y.test"].Said, "queued as 4711") || got["gone@y.test"].Said != "550 5.1.1 no such mailbox" {
+			t.Errorf("said: %+v", got)
+		}
+		rows, err := h.box.List(t.Context(), store.OutboxWaiting, "", 10)
+		i := slices.IndexFunc(rows, func(r outbox.Row) bool { return r.Recipient == "later@y.test" }) // beside the report, perhaps
+		if err != nil || i < 0 {
+			t.Fatalf("%+v, %v", rows, err)
+		}
+		if err := h.box.Drop(t.Context(), "operator:test", rows[i].ID); err != nil {
+			t.Fatal(err)
+		}
+		want["later@y.test"] = policy.ResultBounced
+		if !results(want)() {
+			t.Errorf("removed: %+v", got)
 		}
 	})
 }
@@ -376,6 +511,42 @@ func TestRefusedIsNotRelayed(t *testing.T) {
 	reports := h.hop.to(t, "ana@example.org", 1)
 	if len(reports) != 1 || !strings.Contains(reports[0].raw, "Final-Recipient: rfc822; bob@x.test") {
 		t.Errorf("%d reports: %+v", len(reports), reports)
+	}
+}
+
+// A subject of any length and character set is sealed; what is shown of it has a limit.
+func TestLongSubject(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, storetest.Open(t), nil)
+	thai := "=?tis-620?b?" + base64.StdEncoding.EncodeToString(bytes.Repeat([]byte{0xa1}, 3033)) + "?="
+	for i, subject := range []string{strings.Repeat("a\r\n ", 30000) + "b", thai} {
+		raw := letter("[secure] "+subject, "x\r\n")
+		h.sent(h.send("ana@example.org", raw, "bob@x.test"))
+		if _, opened := h.open(h.hop.to(t, "bob@x.test", i+1)[i].raw, "bob@x.test"); opened != raw {
+			t.Error("it opens to something else")
+		}
+	}
+}
+
+// A reminder is for who could still open it: one after the end is none.
+func TestReminderAfterTheEnd(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, storetest.Open(t), nil)
+	for remind, want := range map[string]bool{"48": true, "96": false} {
+		raw := strings.Replace(letter("[secure] hi", "x\r\n"), "X-Mailer:", "X-PostX-ExpirationDate: 72:00:00\r\nX-PostX-ReadNotificationDate: "+remind+":00:00\r\nX-Mailer:", 1)
+		raw = strings.Replace(raw, "<m1@", "<r"+remind+"@", 1)
+		h.sent(h.send("ana@example.org", raw, "bob@x.test"))
+		o := h.transits("r" + remind + "@example.org")[0].Outcomes[0]
+		err := h.db.View(t.Context(), func(tx *store.Tx) error {
+			m, err := tx.FindMessage(o.Envelope)
+			if m.RemindAt.IsZero() == want || m.ExpiresAt.IsZero() {
+				t.Errorf("after %s h: reminded at %v of what ends at %v", remind, m.RemindAt, m.ExpiresAt)
+			}
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 
@@ -586,6 +757,45 @@ func TestFailsClosed(t *testing.T) {
 	}
 }
 
+// A database that says nothing keeps connections waiting for a time that has an end,
+// however many they are; who goes away waits no longer.
+func TestSilentDatabase(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		loads := 0
+		get := gateway.Admitted(func(ctx context.Context) (*account.Admission, error) {
+			loads++
+			<-ctx.Done()
+			return nil, ctx.Err()
+		})
+		begun := time.Now()
+		gone, leave := context.WithCancel(t.Context())
+		var wg sync.WaitGroup
+		for range 100 {
+			wg.Go(func() {
+				if _, err := get(t.Context()); !errors.Is(err, context.DeadlineExceeded) {
+					t.Errorf("%v", err)
+				}
+			})
+		}
+		synctest.Wait()
+		wg.Go(func() {
+			if _, err := get(gone); !errors.Is(err, context.Canceled) || !time.Now().Equal(begun) {
+				t.Errorf("%v after %v", err, time.Since(begun))
+			}
+		})
+		leave()
+		wg.Wait()
+		if took := time.Since(begun); loads != 1 || took != 5*time.Second {
+			t.Errorf("%d times, %v", loads, took)
+		}
+		time.Sleep(time.Second)
+		if _, err := get(t.Context()); err == nil || loads != 2 {
+			t.Errorf("%d times, %v", loads, err)
+		}
+	})
+}
+
 // A next hop that takes the mail and is not heard of again leaves keys that open.
 func TestUnconfirmed(t *testing.T) {
 	t.Parallel()
@@ -684,4 +894,38 @@ func TestBlindCopy(t *testing.T) {
 	if err != nil || len(o.To) != 3 || o.To[0].Address.String() != "ana@example.org" || o.Sent != "m1@example.org" {
 		t.Errorf("%+v, %v", o, err)
 	}
+}
+
+// An account that has used up its quota gets a temporary answer and loses nothing;
+// its settings bind what its rules say of the subject and of the end.
+func TestSettings(t *testing.T) {
+	t.Parallel()
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		h := newHouse(t, db, nil)
+		set := func(at account.Place, name, value string) {
+			t.Helper()
+			if _, err := h.accounts.SetSettings(t.Context(), h.root, at, []account.Setting{{Name: name, Value: value}}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		h.rules("subject = 'keep'\ndefault = 'seal'\n")
+		set(account.SettingsOf(100042), "subject", "neutral")
+		set(account.LimitsOf(100042), "quota_day", "1")
+		h.sent(h.send("ana@example.org", letter("The result", "Text\r\n"), "bob@x.test"))
+		if got := h.hop.to(t, "bob@x.test", 1)[0].raw; strings.Contains(got, "The result") {
+			t.Error("the subject went in clear")
+		}
+		if a := h.send("ana@example.org", letter("Another", "Text\r\n"), "bob@x.test"); !strings.HasPrefix(a, "452 4.2.2") {
+			t.Errorf("over the day's quota: %s", a)
+		}
+		set(account.LimitsOf(100042), "quota_day", "")
+		set(account.LimitsOf(100042), "quota_mib", "1")
+		large := strings.Repeat(strings.Repeat("x", 70)+"\r\n", 20_000)
+		if a := h.send("ana@example.org", letter("Another", large), "bob@x.test"); !strings.HasPrefix(a, "452 4.3.1 the account may store no more") {
+			t.Errorf("over the storage: %s", a)
+		}
+		h.sent(h.send("ana@example.org", letter("Another", "Text\r\n"), "bob@x.test"))
+		set(account.LimitsOf(100042), "quota_mib", "")
+		h.sent(h.send("ana@example.org", letter("Another", large), "bob@x.test"))
+	})
 }

@@ -86,7 +86,7 @@ func newHouse(t *testing.T, db *store.DB, set func(*gateway.Config, *smtpd.Confi
 	check(err)
 	words, err := notice.New(cat, origin)
 	check(err)
-	h.box = outbox.New(outbox.Config{DB: db, Root: root, Blobs: blobs, Log: log, Poll: 20 * time.Millisecond})
+	h.box = outbox.New(outbox.Config{DB: db, Root: root, Blobs: blobs, Log: log, Poll: 20 * time.Millisecond, Passed: gateway.Passed})
 	post := &sealing.Postman{Outbox: h.box, Words: words, Hostname: "gw.example.org",
 		From: message.Mailbox{Name: "Example envelopes", Addr: mailaddr.MustParse("envelopes@pli.example")}}
 	h.accounts = account.New(account.Config{DB: db, Root: root, Post: post, Wake: h.box.Wake, Log: log, Hash: account.HashCost{Memory: 64, Passes: 1}})
@@ -141,7 +141,7 @@ func (h *house) upstream(n account.NewUpstream) id.Token {
 
 func (h *house) rules(text string) {
 	h.t.Helper()
-	if _, err := h.accounts.SetRules(h.t.Context(), h.root, 100042, text, -1); err != nil {
+	if _, err := h.accounts.SetRules(h.t.Context(), h.root, 100042, text); err != nil {
 		h.t.Fatal(err)
 	}
 }

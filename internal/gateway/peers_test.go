@@ -2,6 +2,7 @@ package gateway_test
 
 import (
 	"bufio"
+	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -9,13 +10,17 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/base64"
+	"errors"
 	"io"
 	"math/big"
 	"net"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
+	"github.com/pli-mail/pli/internal/gateway"
+	"github.com/pli-mail/pli/internal/outbox"
 	"github.com/pli-mail/pli/internal/relay"
 )
 
@@ -101,4 +106,28 @@ func silentHop(t testing.TB, answer string) *silent {
 		s.got <- b.String()
 	}()
 	return s
+}
+
+// slowWays is a next hop whose ways are asked for, and found to one domain only.
+type slowWays struct {
+	gateway.NextHop
+
+	mu    sync.Mutex // guards the rest
+	asked []string
+	until map[time.Time]bool // by when the answer was wanted
+}
+
+func (s *slowWays) Protects(ctx context.Context, domain string) (string, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.asked = append(s.asked, domain)
+	end, ok := ctx.Deadline()
+	if !ok {
+		return "", errors.New("nobody says how long it may take")
+	}
+	s.until[end] = true
+	if domain != "safe.test" {
+		return "", outbox.ErrUnprotected
+	}
+	return "dane", nil
 }

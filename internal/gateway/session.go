@@ -177,12 +177,9 @@ func (s *session) Data(ctx context.Context, body io.Reader) (*smtpd.Reply, error
 	if s.open {
 		return s.takeForwarded(ctx, body)
 	}
-	if s.stranger != nil {
-		return s.stranger, nil
-	}
 	t := &transfer{g: s.g, s: s, trace: id.Ordered(), begun: time.Now(), cut: ctx}
 	t.log = s.g.c.Log.With("trace", t.trace, "peer", s.peer.Addr)
-	t.in = newIntake(s.g.c.Spool)
+	t.in = newReceived(s.g.c.Spool)
 	defer t.in.close()
 	buf, ok := s.g.buffers.Get().(*[]byte)
 	if !ok {

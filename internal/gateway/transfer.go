@@ -34,7 +34,7 @@ type transfer struct {
 	trace string
 	begun time.Time
 	log   *slog.Logger
-	in    *intake
+	in    *received
 	cut   context.Context // ends when the server cannot wait any longer
 	due   time.Time       // when the upstream must have its answer
 
@@ -42,6 +42,7 @@ type transfer struct {
 	account  store.Account
 	from     mailaddr.Address // of the header, where it is one address of the account; else zero
 	outcomes []outcome        // one for each recipient
+	sketch   []byte           // of the message, sealed
 	kept     *outbox.RawMail  // the mail as it came, once it is durable
 }
 
@@ -157,8 +158,12 @@ func (t *transfer) readFrom() error {
 // is not passed in clear under the account's name (AT-66).
 func (t *transfer) ambiguous() bool { return t.from.IsZero() && !t.upstream.Forwards }
 
-// act does what was decided.
+// act does what was decided, unless the upstream does not wait for it any more:
+// it will come again, and nobody is to get the mail twice.
 func (t *transfer) act(ctx context.Context) (*smtpd.Reply, error) {
+	if time.Now().After(t.due) {
+		return nil, reply(451, "4.4.7", "it took too long to find out how the mail may go, try again later")
+	}
 	var sealed, plain, refused int
 	for _, o := range t.outcomes {
 		switch o.decision.Action {
@@ -242,17 +247,20 @@ func (t *transfer) pass(ctx context.Context) (*smtpd.Reply, error) {
 			}
 		}
 	}
+	letters, err := t.refusedLetters(ctx, accepted)
+	if err == nil {
+		err = t.g.c.DB.Update(ctx, func(tx *store.Tx) error {
+			if err := tx.InsertTransit(t.transit()); err != nil {
+				return err
+			}
+			if err := t.g.c.Outbox.Enqueue(tx, letters...); err != nil {
+				return err
+			}
+			return t.reportRelayed(tx, accepted)
+		})
+	}
 	// The next hop has the mail. What goes wrong now must not bring it there twice,
 	// unless somebody would not get it at all.
-	err = t.g.c.DB.Update(ctx, func(tx *store.Tx) error {
-		if err := tx.InsertTransit(t.transit()); err != nil {
-			return err
-		}
-		if err := t.reportRefused(tx, accepted); err != nil {
-			return err
-		}
-		return t.reportRelayed(tx, accepted)
-	})
 	if err != nil && len(accepted.Refused) > 0 {
 		return nil, err // some have it and will get it again; the others would never
 	}
@@ -275,25 +283,22 @@ func (t *transfer) send(ctx context.Context, p outbox.Parcel) (outbox.Accepted, 
 	return t.g.c.Next.Send(ctx, p)
 }
 
-// reportRefused tells the sender, or tries again, where the next hop took the
-// mail for some recipients only.
-func (t *transfer) reportRefused(tx *store.Tx, accepted outbox.Accepted) error {
+// refusedLetters are for those whom the next hop refused beside others: the outbox
+// tries what may yet go, and reports what did not.
+func (t *transfer) refusedLetters(ctx context.Context, accepted outbox.Accepted) (letters []outbox.Letter, err error) {
 	for _, r := range accepted.Refused {
 		for _, o := range t.outcomes {
 			if o.to.Addr != r.Addr {
 				continue
 			}
-			l, err := t.rawLetter(tx.Context(), o)
+			l, err := t.rawLetter(ctx, o)
 			if err != nil {
-				return err
+				return nil, err
 			}
-			// The outbox tries what may yet go, and reports what did not.
-			if err := t.g.c.Outbox.Enqueue(tx, l); err != nil {
-				return err
-			}
+			letters = append(letters, l)
 		}
 	}
-	return nil
+	return letters, nil
 }
 
 // relayedFor reports whether the sender is to hear from us that the next hop has
@@ -360,14 +365,17 @@ func (t *transfer) seal(ctx context.Context) (*smtpd.Reply, error) {
 	case errors.As(err, &lost):
 		return nil, err // the recipient may have it: its keys stay
 	}
-	if werr := t.g.c.Keys.Withdraw(ctx, o.envelope, oneLine(err.Error())); werr != nil {
-		t.log.Error("gateway: withdraw what was refused", "message", o.envelope, "err", werr)
-	}
-	o.result, o.said, o.envelope = policy.ResultRefused, oneLine(err.Error()), ""
-	if uerr := t.g.c.DB.Update(ctx, func(tx *store.Tx) error { return tx.SetTransitDetail(t.trace, t.detail()) }); uerr != nil {
-		t.log.Error("gateway: record a refusal", "err", uerr)
+	message, said := o.envelope, oneLine(err.Error())
+	if werr := t.g.c.Keys.Withdraw(ctx, message, said, func(tx *store.Tx) error { return t.withdrawn(tx, o, said) }); werr != nil {
+		t.log.Error("gateway: withdraw what was refused", "message", message, "err", werr)
 	}
 	return nil, err
+}
+
+// withdrawn says in the message's transit that nothing is left of o, and why.
+func (t *transfer) withdrawn(tx *store.Tx, o *outcome, why string) error {
+	o.result, o.said, o.envelope = policy.ResultRefused, why, ""
+	return tx.SetTransitDetail(t.trace, t.detail())
 }
 
 // queue leaves a message of several outcomes to the outbox.
@@ -445,7 +453,7 @@ func (t *transfer) transit() store.Transit {
 		sender = t.s.from.Address.Canonical()
 	}
 	return store.Transit{ID: t.trace, AccountID: t.account.ID, Upstream: t.upstream.Name, MessageID: messageID,
-		Sender: sender, Size: t.in.plain.Size(), Detail: t.detail()}
+		Sender: sender, Size: t.in.plain.Size(), Detail: t.detail(), Sketch: t.sketch}
 }
 
 func (t *transfer) detail() string {

@@ -11,10 +11,12 @@ import (
 
 	"github.com/pli-mail/pli/envelope"
 	"github.com/pli-mail/pli/internal/account"
+	"github.com/pli-mail/pli/internal/brand"
 	"github.com/pli-mail/pli/internal/fault"
 	"github.com/pli-mail/pli/internal/id"
 	"github.com/pli-mail/pli/internal/keyserver"
 	"github.com/pli-mail/pli/internal/mailaddr"
+	"github.com/pli-mail/pli/internal/policy"
 	"github.com/pli-mail/pli/internal/sealing"
 	"github.com/pli-mail/pli/internal/store"
 )
@@ -43,8 +45,9 @@ type Card struct {
 	Person       string // who asks
 	Address      string // of who asks
 	Organisation string
-	Domain       string // of the address, verified; "" where it is not
-	Proven       string // canonical address that this session has proved, "" for none
+	Look         brand.Brand // of the account
+	Domain       string      // of the address, verified; "" where it is not
+	Proven       string      // canonical address that this session has proved, "" for none
 }
 
 // Look returns the card of a link; it changes nothing. session is the hash of
@@ -64,7 +67,12 @@ func (s *Service) Look(ctx context.Context, token id.Token, session string) (Car
 		if out.Intake, err = s.open(row, tx.Now); err != nil {
 			return err
 		}
-		out.Person, out.Address, out.Organisation = u.Name(), u.DisplayAddress, acc.Name
+		settings, err := policy.ReadSettings(acc.Settings)
+		if err != nil {
+			return err
+		}
+		out.Look = settings.Look(acc.Brand, acc.Name)
+		out.Person, out.Address, out.Organisation = u.Name(), u.DisplayAddress, out.Look.Organisation(acc.Name)
 		address, err := mailaddr.Parse(u.DisplayAddress)
 		if err != nil {
 			return err
@@ -95,7 +103,11 @@ func asker(tx *store.Tx, row store.Intake) (store.User, store.Account, error) {
 	if u.AccountID != row.AccountID || u.State != store.UserActive || acc.State != store.AccountActive {
 		return u, acc, fault.New(fault.NotFound, "e404.h1")
 	}
-	return u, acc, nil
+	settings, err := policy.ReadSettings(acc.Settings)
+	if err == nil && !settings.Requests {
+		err = closedFault(Closed)
+	}
+	return u, acc, err
 }
 
 // proven is the address that a live session has proved by a code, "" for none.

@@ -22,6 +22,7 @@ import (
 	"github.com/pli-mail/pli/internal/fault"
 	"github.com/pli-mail/pli/internal/id"
 	"github.com/pli-mail/pli/internal/masterkey"
+	"github.com/pli-mail/pli/internal/policy"
 	"github.com/pli-mail/pli/internal/sealing"
 	"github.com/pli-mail/pli/internal/store"
 )
@@ -206,6 +207,13 @@ func owner(tx *store.Tx, a account.Actor) (store.User, error) {
 	acc, err := tx.FindAccount(u.AccountID)
 	if err == nil && acc.State != store.AccountActive {
 		err = fault.New(fault.Denied, "register.suspended")
+	}
+	if err != nil {
+		return u, err
+	}
+	settings, err := policy.ReadSettings(acc.Settings)
+	if err == nil && !settings.Requests {
+		err = fault.New(fault.Denied, "off.requests")
 	}
 	return u, err
 }

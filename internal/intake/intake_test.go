@@ -72,7 +72,7 @@ func newHouse(t *testing.T, db *store.DB) *house {
 	h.svc = intake.New(intake.Config{DB: db, Root: root, Sealing: seal, Post: post})
 	check(db.Update(t.Context(), func(tx *store.Tx) error {
 		if err := tx.InsertAccount(store.Account{ID: 100042, Name: "Example Health", Language: "en", TimeZone: "Europe/Paris",
-			State: store.AccountActive, ExpiryDays: 30, KeepDays: 14}); err != nil {
+			State: store.AccountActive}); err != nil {
 			return err
 		}
 		return tx.InsertDomain(store.Domain{Name: "example.org", AccountID: 100042})
@@ -489,4 +489,23 @@ func TestNothingReadableAtRest(t *testing.T) {
 	if n == 0 {
 		t.Error("no file was looked at")
 	}
+}
+
+// Where an account takes no requests, none is made, and what is out takes nothing.
+func TestRequestsOff(t *testing.T) {
+	t.Parallel()
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		h := newHouse(t, db)
+		i := h.create(t, nil)
+		if err := h.db.Update(t.Context(), func(tx *store.Tx) error { return tx.SetAccountSettings(100042, `{"requests":"false"}`) }); err != nil {
+			t.Fatal(err)
+		}
+		_, err := h.svc.Create(t.Context(), h.ana, intake.NewIntake{Title: "Another", EndsAt: h.db.Now().Add(time.Hour)})
+		if !fault.Is(err, fault.Denied) || fault.Of(err).Key != "off.requests" {
+			t.Error(err)
+		}
+		if _, err := h.svc.Look(t.Context(), i.Token, ""); !fault.Is(err, fault.Closed) {
+			t.Error(err)
+		}
+	})
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/pli-mail/pli/internal/brand"
 	"github.com/pli-mail/pli/internal/fault"
 	"github.com/pli-mail/pli/internal/id"
 	"github.com/pli-mail/pli/internal/mailaddr"
@@ -130,6 +131,9 @@ func checkSession(found bool, scope string, ends, now time.Time) *refusal {
 	}
 	if scope == store.ScopeMailbox {
 		return &refusal{ReasonMailbox, fault.New(fault.Denied, "proof.first")}
+	}
+	if scope == store.ScopeSetSecond {
+		return &refusal{ReasonSecond, fault.New(fault.Denied, "second.setup")}
 	}
 	if scope != store.ScopeVisitor && scope != store.ScopeFull {
 		return &refusal{ReasonPassword, fault.New(fault.Denied, "si.mustchange")}
@@ -275,7 +279,26 @@ func masked(s store.Slot) string {
 	return a.Masked()
 }
 
-func sender(o store.Opening) Sender { return senderOf(o.Message, o.Organisation) }
+func sender(o store.Opening) Sender {
+	return senderOf(o.Message, lookOf(o.Settings, o.Brand, o.Organisation).Organisation(o.Organisation))
+}
+
+// look is how the sender's account looks, of which an outsider is not.
+func look(o store.Opening) brand.Brand {
+	if sender(o).Outsider {
+		return brand.Brand{}
+	}
+	return lookOf(o.Settings, o.Brand, o.Organisation)
+}
+
+// lookOf is the service's own look where the settings cannot be read.
+func lookOf(settings, kept, account string) brand.Brand {
+	s, err := policy.ReadSettings(settings)
+	if err != nil {
+		return brand.Brand{}
+	}
+	return s.Look(kept, account)
+}
 
 // senderOf is who sent m; organisation is the name of the message's account.
 func senderOf(m store.Message, organisation string) Sender {

@@ -29,10 +29,11 @@ const (
 
 // Act is what a sender, or an administrator, does to a message that was sent.
 type Act struct {
-	Kind   string
-	Reason string           // of ActLock: shown to whoever holds the mail; at most maxReason characters
-	Until  time.Time        // of ActEnd; zero: never, or for one recipient, as the message
-	To     mailaddr.Address // of ActReaddress
+	Kind    string
+	Account int64            // in which it is done, by the right over its messages; 0: also as the sender, in whichever the message is of
+	Reason  string           // of ActLock: shown to whoever holds the mail; at most maxReason characters
+	Until   time.Time        // of ActEnd; zero: never, or for one recipient, as the message
+	To      mailaddr.Address // of ActReaddress
 }
 
 // Acted is what an act came to.
@@ -59,7 +60,8 @@ const (
 
 // Act does one thing to a message, or to the slot of it that slotID names where
 // that is not "". The sender may, and but for ActReaddress an administrator of
-// the message's account.
+// the message's account; where act names an account, only an administrator of
+// that one, and on its messages.
 // It holds what a release holds: once it has answered, no release commits that
 // it forbids. Its audit record is in the same transaction.
 //
@@ -86,87 +88,31 @@ func (s *Service) Act(ctx context.Context, a Actor, act Act, messageID, slotID s
 	return out, nil
 }
 
-// Many is what an act on many messages came to.
-type Many struct {
-	Changed, Same int    // messages that it changed, and that were so already
-	Refused       int    // that it could not be done to
-	Opened        int    // recipients, of those changed, who had opened it before
-	Next          string // where to go on, as Sent takes it; "" at the end
+// Named is the kind of the act that pages and programs call name; ActReaddress
+// is the sender's alone, and has none.
+func Named(name string) (kind string, ok bool) {
+	switch kind = "envelope." + name; kind {
+	case ActLock, ActUnlock, ActExpire, ActEnd, ActRecall, ActResend:
+		return kind, true
+	}
+	return "", false
 }
 
-const (
-	actBatch = 50   // messages of one transaction
-	actMost  = 1000 // messages of one request
-)
-
-// ActOnMany does one thing to the messages with these ids, up to actMost of them,
-// in batches: each batch is one transaction. Only ActLock, ActUnlock and
-// ActExpire can be done so.
-func (s *Service) ActOnMany(ctx context.Context, a Actor, act Act, ids []string) (out Many, err error) {
-	if act.Kind != ActLock && act.Kind != ActUnlock && act.Kind != ActExpire {
-		return out, fmt.Errorf("act on many: not %s", act.Kind)
+// mayAct asks the database whether somebody acts on a message: as its sender, if
+// act names no account, or by the right over messages in the account that it
+// names, or else in the message's: over all of it or over the sender's group. Who
+// has no user (the operator's commands) is taken at their word. Another address is
+// the sender's alone to give: whoever gives it chooses who reads the message.
+func mayAct(tx *store.Tx, a Actor, act Act, m store.Message) (bool, error) {
+	if live, err := tx.SessionActs(a.Session, a.UserID); !live || err != nil {
+		return false, err
 	}
-	ids = slices.Clone(ids)
-	slices.Sort(ids) // two requests take what they hold in one order
-	ids = slices.Compact(ids)
-	for batch := range slices.Chunk(ids[:min(len(ids), actMost)], actBatch) {
-		var n Many
-		err := s.c.DB.Update(ctx, func(tx *store.Tx) error {
-			n = Many{}
-			for _, messageID := range batch {
-				done, denied, err := s.act(tx, a, act, messageID, "")
-				var f *fault.Error
-				switch {
-				case denied || errors.As(err, &f):
-					n.Refused++ // before anything of this message was written
-				case err != nil:
-					return err
-				case done.Changed:
-					n.Changed++
-					n.Opened += done.Opened
-				default:
-					n.Same++
-				}
-			}
-			return nil
-		})
-		if err != nil {
-			return out, unavailable(err)
-		}
-		out.Changed, out.Same, out.Refused, out.Opened = out.Changed+n.Changed, out.Same+n.Same, out.Refused+n.Refused, out.Opened+n.Opened
-	}
-	return out, nil
-}
-
-// ActOnSent is ActOnMany for the messages that Sent finds, from after on.
-func (s *Service) ActOnSent(ctx context.Context, a Actor, act Act, find SentSearch, after string) (out Many, err error) {
-	var ids []string
-	for len(ids) < actMost {
-		rows, next, err := s.Sent(ctx, a.UserID, find, after, min(mostSent, actMost-len(ids)))
-		if err != nil {
-			return out, err
-		}
-		for _, r := range rows {
-			ids = append(ids, r.MessageID)
-		}
-		if after = next; next == "" {
-			break
+	if act.Account == 0 && a.UserID != "" && a.UserID == m.SenderID {
+		if ok, err := tx.TokenAllows(a.Token, a.UserID, m.AccountID, store.ScopeSend); ok || err != nil {
+			return ok, err
 		}
 	}
-	out, err = s.ActOnMany(ctx, a, act, ids)
-	out.Next = after
-	return out, err
-}
-
-// mayAct asks the database whether somebody has the right over messages: over
-// the whole account, or over the sender's group. Who has no user (the operator's
-// commands) is taken at their word. Another address is the sender's alone to
-// give: whoever gives it chooses who reads the message.
-func mayAct(tx *store.Tx, a Actor, kind string, m store.Message) (bool, error) {
-	if a.UserID != "" && a.UserID == m.SenderID {
-		return tx.TokenAllows(a.Token, a.UserID, m.AccountID, store.ScopeSend)
-	}
-	if kind == ActReaddress {
+	if act.Kind == ActReaddress || act.Account != 0 && act.Account != m.AccountID {
 		return false, nil
 	}
 	if a.UserID == "" {
@@ -186,10 +132,8 @@ func (s *Service) act(tx *store.Tx, a Actor, act Act, messageID, slotID string) 
 	if err != nil {
 		return out, false, err
 	}
-	row := store.AuditRow{
-		AccountID: m.AccountID, Actor: a.Name, Action: act.Kind, Target: m.ID, Origin: a.Origin, Detail: map[string]string{},
-	}
-	may, err := mayAct(tx, a, act.Kind, m)
+	row := a.record(m.AccountID, act.Kind, m.ID)
+	may, err := mayAct(tx, a, act, m)
 	if err != nil {
 		return out, false, err
 	}
@@ -217,7 +161,7 @@ func (s *Service) act(tx *store.Tx, a Actor, act Act, messageID, slotID string) 
 			row.Detail["slot"], row.Detail["ref"], row.Detail["recipient"] = slot.ID, slot.Ref, slot.DisplayAddress
 		}
 	}
-	if a.UserID != "" && a.UserID == m.SenderID {
+	if act.Account == 0 && a.UserID != "" && a.UserID == m.SenderID {
 		c, err := s.cardOf(tx, h.m)
 		if err != nil {
 			return out, false, err
@@ -453,11 +397,15 @@ func (h *held) setEnd(until time.Time, out *Acted) error {
 	if err != nil {
 		return err
 	}
+	settings, err := Sending(h.tx, account, h.m.SenderID)
+	if err != nil {
+		return err
+	}
 	// What is within the end that there is needs no leave; a longer one is
 	// bound as that of a new message.
 	longer := !h.m.ExpiresAt.IsZero() && (until.IsZero() || until.After(h.m.ExpiresAt))
-	if longer && account.ExpiryDays > 0 && (until.IsZero() || until.After(h.now.AddDate(0, 0, account.ExpiryDays+1))) {
-		return fault.New(fault.Invalid, "err.title").In("until", "exp.max", fault.Args{"n": account.ExpiryDays})
+	if longer && !settings.AllowsEnd(until, h.now) {
+		return fault.New(fault.Invalid, "err.title").In("until", "exp.max", fault.Args{"n": settings.ExpiryMax})
 	}
 	if out.Changed = !h.m.ExpiresAt.Equal(until); !out.Changed {
 		return nil
@@ -465,7 +413,7 @@ func (h *held) setEnd(until time.Time, out *Acted) error {
 	h.m.ExpiresAt = until
 	h.noteEnd(until)
 	if !h.m.PayloadUntil.IsZero() {
-		h.m.PayloadUntil = h.m.SealedAt.AddDate(0, 0, account.KeepDays)
+		h.m.PayloadUntil = h.m.SealedAt.AddDate(0, 0, settings.KeepDays)
 		if !until.IsZero() && until.Before(h.m.PayloadUntil) {
 			h.m.PayloadUntil = until
 		}

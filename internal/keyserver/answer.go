@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/pli-mail/pli/envelope"
+	"github.com/pli-mail/pli/internal/brand"
 	"github.com/pli-mail/pli/internal/fault"
 	"github.com/pli-mail/pli/internal/mailaddr"
 	"github.com/pli-mail/pli/internal/policy"
@@ -50,6 +51,7 @@ type Original struct {
 	Kept        bool // Ciphertext has it
 	AccountID   int64
 	Sender      Sender
+	Look        brand.Brand // of the sender's account
 	Subject     string
 	Sent        string // Message-ID of the message as it came through the gateway, "" where it came another way
 	SealedAt    time.Time
@@ -123,7 +125,10 @@ func (s *Service) MayAnswer(ctx context.Context, a AnswerAct) (Original, error) 
 		_, err := s.mayAnswer(tx, a)
 		return err
 	})
-	return Original{}, s.recordRefusal(ctx, refused, err)
+	if refused == nil { // it may since
+		return Original{}, err
+	}
+	return Original{}, unavailable(s.recordRefusal(ctx, refused))
 }
 
 // Answer records an answer that is no envelope of its own. then writes its mails
@@ -135,19 +140,19 @@ func (s *Service) Answer(ctx context.Context, a AnswerAct, then func(tx *store.T
 		}
 		return then(tx)
 	})
-	if err = s.recordRefusal(ctx, err, err); err != nil {
+	if err = s.recordRefusal(ctx, err); err != nil {
 		return unavailable(err)
 	}
 	s.c.Post.Wake()
 	return nil
 }
 
-// recordRefusal writes the audit record of what err refused, and returns
-// otherwise. Where the record cannot be written, that is the failure.
-func (s *Service) recordRefusal(ctx context.Context, err, otherwise error) error {
+// recordRefusal writes the audit record of what err refused, if it refused an
+// answer, and returns err. Where the record cannot be written, that is the failure.
+func (s *Service) recordRefusal(ctx context.Context, err error) error {
 	var r *answerRefused
 	if !errors.As(err, &r) {
-		return otherwise
+		return err
 	}
 	if err := s.c.DB.Update(ctx, func(tx *store.Tx) error { return tx.InsertAudit(r.row) }); err != nil {
 		return unavailable(err)
@@ -238,7 +243,7 @@ func (s *Service) original(tx *store.Tx, o store.Opening, kind string) (Original
 	if err != nil {
 		return Original{}, nil, err
 	}
-	out := Original{Ref: o.Slot.Ref, MessageID: o.Message.ID, AccountID: o.Message.AccountID, Sender: sender(o),
+	out := Original{Ref: o.Slot.Ref, MessageID: o.Message.ID, AccountID: o.Message.AccountID, Sender: sender(o), Look: look(o),
 		SealedAt: o.Message.SealedAt, ExpiresAt: endOf(o.Message, o.Slot), Left: MaxAnswers - int(o.Slot.Answers)}
 	out.Kept = kept(o.Message, asOf(tx, o))
 	if out.Slot, err = envelope.ParseSlotID(o.Slot.ID); err != nil {

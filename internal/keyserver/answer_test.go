@@ -3,6 +3,7 @@ package keyserver_test
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"testing"
@@ -29,9 +30,17 @@ func (h *house) sendTo(t testing.TB, p policy.Permissions, blind int, to ...stri
 	return h.register(t, m)
 }
 
-func (h *house) set(t testing.TB, s policy.Settings) {
+func (h *house) set(t testing.TB, s policy.Layer) {
 	t.Helper()
-	h.update(t, func(tx *store.Tx) error { return tx.SetAccountSettings(account, s.Encode()) })
+	h.update(t, func(tx *store.Tx) error { return tx.SetAccountSettings(account, free(s).Encode()) })
+}
+
+// free is a layer that, where it says nothing, lets envelopes live for ever and
+// keeps nothing of them.
+func free(l policy.Layer) policy.Layer {
+	out := policy.Layer{"expiry_days": "0", "expiry_max": "0", "keep_days": "0"}
+	maps.Copy(out, l)
+	return out
 }
 
 // reply registers an envelope that answers m.
@@ -58,8 +67,8 @@ func TestAnswerRights(t *testing.T) {
 	type situation struct {
 		who     func(h *house, m sealed) keyserver.Visitor
 		message policy.Permissions
-		account policy.Settings
-		after   policy.Settings // once it has been sent
+		account policy.Layer
+		after   policy.Layer // once it has been sent
 		kind    string
 		to      []string
 		change  func(h *house, m sealed)
@@ -72,7 +81,7 @@ func TestAnswerRights(t *testing.T) {
 	for name, c := range map[string]situation{
 		"a recipient":                      {who: reader},
 		"to all":                           {who: reader, kind: keyserver.ReplyAll, to: []string{sender, "carol@y.example"}},
-		"passed on":                        {who: reader, kind: keyserver.Forward, to: []string{"dan@z.example"}, account: policy.Settings{Forward: true}, after: policy.Settings{Forward: true}},
+		"passed on":                        {who: reader, kind: keyserver.Forward, to: []string{"dan@z.example"}, account: policy.Layer{"forward": "true"}, after: policy.Layer{"forward": "true"}},
 		"a stranger":                       {who: func(h *house, m sealed) keyserver.Visitor { return h.visitor(t) }, kindOf: fault.NotFound, key: "e404.h1"},
 		"no session":                       {who: func(h *house, m sealed) keyserver.Visitor { return keyserver.Visitor{} }, kindOf: fault.Unauthenticated, key: "sess.h1"},
 		"another recipient's address only": {who: func(h *house, m sealed) keyserver.Visitor { return h.visitor(t, proven("carol@y.example")) }, kindOf: fault.NotFound, key: "e404.h1"},
@@ -101,12 +110,12 @@ func TestAnswerRights(t *testing.T) {
 			return v
 		}, change: func(h *house, m sealed) { h.wait(31 * 24 * time.Hour) }, kindOf: fault.Closed, key: "open.expired", reason: keyserver.ReasonExpired},
 		"forbidden by the message":         {who: reader, message: policy.Permissions{Reply: &no}, kindOf: fault.Denied, key: "answer.denied", reason: keyserver.ReasonAnswer},
-		"forbidden by the account":         {who: reader, account: policy.Settings{NoReply: true}, after: policy.Settings{NoReply: true}, kindOf: fault.Denied, key: "answer.denied", reason: keyserver.ReasonAnswer},
-		"the account became stricter":      {who: reader, message: policy.Permissions{Reply: &yes}, after: policy.Settings{NoReply: true}, kindOf: fault.Denied, key: "answer.denied", reason: keyserver.ReasonAnswer},
+		"forbidden by the account":         {who: reader, account: policy.Layer{"reply": "false"}, after: policy.Layer{"reply": "false"}, kindOf: fault.Denied, key: "answer.denied", reason: keyserver.ReasonAnswer},
+		"the account became stricter":      {who: reader, message: policy.Permissions{Reply: &yes}, after: policy.Layer{"reply": "false"}, kindOf: fault.Denied, key: "answer.denied", reason: keyserver.ReasonAnswer},
 		"not to all":                       {who: reader, message: policy.Permissions{ReplyAll: &no}, kind: keyserver.ReplyAll, to: []string{sender, "carol@y.example"}, kindOf: fault.Denied, key: "answer.denied", reason: keyserver.ReasonAnswer},
 		"passed on, the account silent":    {who: reader, message: policy.Permissions{Forward: &yes}, kind: keyserver.Forward, to: []string{"dan@z.example"}, kindOf: fault.Denied, key: "answer.denied", reason: keyserver.ReasonAnswer},
-		"passed on against the message":    {who: reader, message: policy.Permissions{Forward: &no}, after: policy.Settings{Forward: true}, kind: keyserver.Forward, to: []string{"dan@z.example"}, kindOf: fault.Denied, key: "answer.denied", reason: keyserver.ReasonAnswer},
-		"passed on without its passphrase": {who: reader, message: policy.Permissions{Forward: &yes, Passphrase: true}, after: policy.Settings{Forward: true}, kind: keyserver.Forward, to: []string{"dan@z.example"}, kindOf: fault.Denied, key: "answer.denied", reason: keyserver.ReasonAnswer},
+		"passed on against the message":    {who: reader, message: policy.Permissions{Forward: &no}, after: policy.Layer{"forward": "true"}, kind: keyserver.Forward, to: []string{"dan@z.example"}, kindOf: fault.Denied, key: "answer.denied", reason: keyserver.ReasonAnswer},
+		"passed on without its passphrase": {who: reader, message: policy.Permissions{Forward: &yes, Passphrase: true}, after: policy.Layer{"forward": "true"}, kind: keyserver.Forward, to: []string{"dan@z.example"}, kindOf: fault.Denied, key: "answer.denied", reason: keyserver.ReasonAnswer},
 		"a reply to somebody else":         {who: reader, to: []string{"dan@z.example"}, kindOf: fault.Denied, key: "answer.denied", reason: keyserver.ReasonAnswer, page: true},
 		"a reply to another recipient":     {who: reader, to: []string{sender, "carol@y.example"}, kindOf: fault.Denied, key: "answer.denied", reason: keyserver.ReasonAnswer, page: true},
 		"to all, and to a blind copy":      {who: reader, kind: keyserver.ReplyAll, to: []string{sender, "carol@y.example", "blind@b.example"}, kindOf: fault.Denied, key: "answer.denied", reason: keyserver.ReasonAnswer, page: true},
@@ -114,7 +123,7 @@ func TestAnswerRights(t *testing.T) {
 		"a suspended account": {who: reader, change: func(h *house, m sealed) {
 			h.update(t, func(tx *store.Tx) error { return tx.SetAccountState(account, store.AccountSuspended) })
 		}, kindOf: fault.Denied, key: "answer.denied", reason: keyserver.ReasonAnswer},
-		"passed on to more than allowed": {who: reader, after: policy.Settings{Forward: true}, kind: keyserver.Forward, to: many(keyserver.MaxForward + 1), kindOf: fault.Denied, key: "answer.denied", reason: keyserver.ReasonAnswer, page: true},
+		"passed on to more than allowed": {who: reader, after: policy.Layer{"forward": "true"}, kind: keyserver.Forward, to: many(keyserver.MaxForward + 1), kindOf: fault.Denied, key: "answer.denied", reason: keyserver.ReasonAnswer, page: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			h := newHouse(t, storetest.Open(t))

@@ -100,12 +100,13 @@ func (s *Service) Undo(ctx context.Context, a Actor, messageID string) (draftID 
 		if !store.IsRow(m.Payload) {
 			blob = m.Payload
 		}
-		return tx.InsertAudit(store.AuditRow{AccountID: m.AccountID, Actor: a.Name, Action: "envelope.undo", Target: m.ID, Origin: a.Origin})
+		return tx.InsertAudit(a.record(m.AccountID, "envelope.undo", m.ID))
 	})
-	if err == nil && blob != "" {
-		err = s.c.Blobs.Delete(blob)
+	if err != nil {
+		return "", unavailable(err)
 	}
-	return draftID, unavailable(err)
+	s.dropBlobs(ctx, blob)
+	return draftID, nil
 }
 
 // sweepDrafts deletes the drafts whose time is over, and those that were sent
@@ -131,11 +132,7 @@ func (s *Service) sweepDrafts(ctx context.Context, now time.Time) (n int, err er
 			return n, err
 		}
 		n += len(due)
-		for _, name := range blobs {
-			if err := s.c.Blobs.Delete(name); err != nil {
-				return n, err
-			}
-		}
+		s.dropBlobs(ctx, blobs...)
 		if len(due) < sweepBatch {
 			return n, nil
 		}

@@ -2,10 +2,12 @@ package keyserver_test
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -157,6 +159,37 @@ func TestUndo(t *testing.T) {
 			return err
 		})
 	})
+}
+
+// What was done is not called failed because a file does not go: the sweep finds it.
+func TestFilesThatStay(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, storetest.Open(t))
+	stick := func(m sealed) {
+		t.Helper()
+		name := filepath.Join(h.dir, m.Payload)
+		if err := errors.Join(os.Remove(name), os.MkdirAll(filepath.Join(name, "x"), 0o700)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	draftID, _ := h.draft(t, "text")
+	m := h.sendHeld(t, draftID, 30*time.Second, "bob@x.example")
+	stick(m)
+	if back, err := h.Undo(t.Context(), h.actor(), m.id()); err != nil || back != draftID {
+		t.Errorf("undone, and yet: %q, %v", back, err)
+	}
+	p := h.prepare(t, "bob@x.example")
+	p.Carrier = keyserver.CarrierThrough
+	m = h.register(t, p)
+	stick(m)
+	told := false
+	err := h.Withdraw(t.Context(), m.id(), "refused", func(*store.Tx) error { told = true; return nil })
+	if err != nil || !told {
+		t.Errorf("withdrawn, and yet: %v, %v", told, err)
+	}
+	if n := strings.Count(h.log.String(), "a blob that nothing needs stays"); n != 2 {
+		t.Errorf("%d are logged", n)
+	}
 }
 
 // Whatever the outbox does meanwhile: a message is taken back whole, or leaves whole.

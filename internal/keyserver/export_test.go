@@ -16,6 +16,9 @@ func SetStageLimits(s *Service, all, network store.Staged) {
 	s.staged = stageLimits{all, network, network}
 }
 
+// AfterErasing has fn called after each batch in which rows of an account are destroyed.
+func AfterErasing(s *Service, fn func() error) { s.erased = fn }
+
 // Lock is Act with ActLock and no reason.
 func (s *Service) Lock(ctx context.Context, a Actor, messageID, slotID string) (Acted, error) {
 	return s.Act(ctx, a, Act{Kind: ActLock}, messageID, slotID)

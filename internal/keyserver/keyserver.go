@@ -57,8 +57,18 @@ type Actor struct {
 	UserID  string
 	Name    string  // as audited: user:<address>, operator:<name>
 	Origin  string  // network address, or "terminal"
+	Session string  // hash of the session that acts, "" = none
 	Token   string  // of the API token that acts, "" = none
 	AdminOf []int64 // of who has no user: accounts that they act on
+}
+
+// record is that a did something, for the audit log.
+func (a Actor) record(account int64, action, target string) store.AuditRow {
+	row := store.AuditRow{AccountID: account, Actor: a.Name, Action: action, Target: target, Origin: a.Origin, Detail: map[string]string{}}
+	if a.Token != "" {
+		row.Detail["token"] = a.Token
+	}
+	return row
 }
 
 // Service is the key server. Its methods are safe for concurrent use, and for
@@ -75,6 +85,8 @@ type Service struct {
 
 	blobsMu sync.Mutex // guards blobsAt
 	blobsAt time.Time  // when the blobs that nothing names were last looked for
+
+	erased func() error // called after each batch of erase, where a test says so
 }
 
 // New returns a key server.

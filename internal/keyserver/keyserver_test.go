@@ -48,6 +48,7 @@ type letters struct {
 	forwarded []keyserver.ForwardedLetter
 	wakes     int
 	fail      error
+	broken    map[string]bool // messages of which nobody can be told anything
 }
 
 // put keeps a letter in its list.
@@ -74,7 +75,12 @@ func (l *letters) Reminder(_ *store.Tx, r keyserver.ReminderLetter) error {
 	return put(l, &l.remind, r)
 }
 
-func (l *letters) Unread(_ *store.Tx, u keyserver.UnreadLetter) error { return put(l, &l.unread, u) }
+func (l *letters) Unread(_ *store.Tx, u keyserver.UnreadLetter) error {
+	if l.broken[u.MessageID] {
+		return errors.New("it cannot be written")
+	}
+	return put(l, &l.unread, u)
+}
 
 func (l *letters) Reported(_ *store.Tx, r keyserver.ReportLetter) error { return put(l, &l.reports, r) }
 
@@ -131,7 +137,8 @@ func newHouse(t testing.TB, db *store.DB) *house {
 	}
 	h.Service = h.node()
 	h.update(t, func(tx *store.Tx) error {
-		return tx.InsertAccount(store.Account{ID: account, Name: "Example Health", Language: "en", TimeZone: "UTC", State: store.AccountActive})
+		return errors.Join(tx.InsertAccount(store.Account{ID: account, Name: "Example Health", Language: "en", TimeZone: "UTC", State: store.AccountActive}),
+			tx.SetAccountSettings(account, free(nil).Encode()))
 	})
 	user := h.user(t, account, "ana@health.example")
 	h.ana = keyserver.Sender{UserID: user, Address: "ana@health.example", Name: "Ana Silva", Verified: true}

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/pli-mail/pli/envelope"
+	"github.com/pli-mail/pli/internal/brand"
 	"github.com/pli-mail/pli/internal/policy"
 	"github.com/pli-mail/pli/internal/store"
 )
@@ -20,6 +21,7 @@ type Landing struct {
 	Device     bool   // the address counts as proved because this browser is remembered for it
 	Slot       envelope.SlotID
 	Sender     Sender
+	Look       brand.Brand // of the sender's account; with Possession or Listed
 	Note       string
 	Masked     string // the recipient's address, all but a letter hidden
 	SealedAt   time.Time
@@ -58,6 +60,7 @@ func (s *Service) Landing(ctx context.Context, v Visitor, ref string) (Landing, 
 		}
 		if addressed(o) && o.Slot.Listed() {
 			l.Listed, l.Sender, l.Masked, l.State = true, sender(o), masked(o.Slot), stateOf(o, asOf(tx, o))
+			l.Look = look(o)
 			l.SealedAt, l.ExpiresAt = o.Message.SealedAt, endOf(o.Message, o.Slot)
 			l.Opened = l.State == StateActive && !o.Slot.FirstOpenedAt.IsZero()
 		}
@@ -84,7 +87,7 @@ func (s *Service) describe(tx *store.Tx, o store.Opening, l *Landing) (err error
 			return err
 		}
 	}
-	l.Sender, l.Masked = sender(o), masked(o.Slot)
+	l.Sender, l.Masked, l.Look = sender(o), masked(o.Slot), look(o)
 	l.SealedAt, l.ExpiresAt = o.Message.SealedAt, endOf(o.Message, o.Slot)
 	l.State, l.Kept = stateOf(o, now), kept(o.Message, now)
 	if l.State == StateGone || l.State == StateRecalled {

@@ -11,6 +11,7 @@ import (
 	"github.com/pli-mail/pli/internal/blob"
 	"github.com/pli-mail/pli/internal/fault"
 	"github.com/pli-mail/pli/internal/id"
+	"github.com/pli-mail/pli/internal/policy"
 	"github.com/pli-mail/pli/internal/store"
 )
 
@@ -31,6 +32,17 @@ const (
 // MaxLarge is the largest file that may be sent beside a mail, in bytes; 0: none.
 func (s *Service) MaxLarge() int64 { return s.c.MaxLarge }
 
+// LargestFor is MaxLarge for somebody for whom these settings hold.
+func (s *Service) LargestFor(settings policy.Settings) int64 {
+	switch most := int64(settings.LargeMiB) << 20; {
+	case !settings.Large || settings.KeepDays == 0:
+		return 0
+	case most > 0:
+		return min(most, s.c.MaxLarge)
+	}
+	return s.c.MaxLarge
+}
+
 // LargeSize is the ciphertext's size of a file of n bytes: padded, in chunks,
 // with salt and commitment.
 func LargeSize(n int64) int64 { return envelope.PayloadSize(n) }
@@ -47,8 +59,16 @@ func (s *Service) NewLarge(ctx context.Context, a Actor, size int64) (string, er
 		if err != nil {
 			return err
 		}
-		if acc.KeepDays == 0 { // it would go when the mails have left
+		settings, err := policy.ReadSettings(acc.Settings)
+		switch {
+		case err != nil:
+			return err
+		case !settings.Large:
+			return fault.New(fault.Denied, "off.large")
+		case settings.KeepDays == 0: // it would go when the mails have left
 			return fault.New(fault.Denied, "large.notkept")
+		case settings.LargeMiB > 0 && size > LargeSize(int64(settings.LargeMiB)<<20):
+			return fault.New(fault.TooLarge, "large.mib").With("n", settings.LargeMiB)
 		}
 		used, loose, err := tx.LargeUsage(acc.ID, u.ID)
 		switch {
@@ -62,8 +82,12 @@ func (s *Service) NewLarge(ctx context.Context, a Actor, size int64) (string, er
 		if err := tx.InsertLarge(store.Large{ID: large, AccountID: acc.ID, UserID: u.ID, Size: size}); err != nil {
 			return err
 		}
-		return tx.InsertAudit(store.AuditRow{AccountID: acc.ID, Actor: a.Name, Action: "large.create", Target: large, Origin: a.Origin,
-			Detail: map[string]string{"bytes": fmt.Sprint(size)}})
+		if err := withinQuota(tx, acc.ID, settings); err != nil {
+			return err
+		}
+		record := a.record(acc.ID, "large.create", large)
+		record.Detail["bytes"] = fmt.Sprint(size)
+		return tx.InsertAudit(record)
 	})
 	return large, unavailable(err)
 }
@@ -177,15 +201,8 @@ func (s *Service) DropLarge(ctx context.Context, a Actor, large string) error {
 	if err != nil {
 		return unavailable(err)
 	}
-	return unavailable(s.deleteBlobs(blobs))
-}
-
-func (s *Service) deleteBlobs(names []string) error {
-	var errs []error
-	for _, name := range names {
-		errs = append(errs, s.c.Blobs.Delete(name))
-	}
-	return errors.Join(errs...)
+	s.dropBlobs(ctx, blobs...)
+	return nil
 }
 
 // attachLarges gives a message its large files, in the transaction that registers
@@ -336,8 +353,9 @@ func (s *Service) sweepLarges(ctx context.Context, now time.Time) (n int, err er
 			return n, err
 		}
 		n += len(due)
-		if err := s.deleteBlobs(blobs); err != nil || len(due) < sweepBatch {
-			return n, err
+		s.dropBlobs(ctx, blobs...)
+		if len(due) < sweepBatch {
+			return n, nil
 		}
 	}
 }

@@ -27,7 +27,7 @@ const mib = 1 << 20
 // largeHouse is a house whose account keeps what it sends.
 func largeHouse(t *testing.T, db *store.DB) *house {
 	h := newHouse(t, db)
-	storetest.Exec(t, db, "UPDATE accounts SET keep_days = 14")
+	storetest.Exec(t, db, `UPDATE accounts SET settings = '{"expiry_max":0,"expiry_days":0,"keep_days":14}'`)
 	return h
 }
 
@@ -320,7 +320,7 @@ func TestLargeLimits(t *testing.T) {
 	storetest.Exec(t, h.db, "UPDATE larges SET size = 5000")
 	_, err = h.NewLarge(ctx, h.actor(), 5000)
 	wantKey(t, "a person's loose ones", err, fault.TooMany, "large.loose")
-	storetest.Exec(t, h.db, "UPDATE accounts SET keep_days = 0")
+	storetest.Exec(t, h.db, `UPDATE accounts SET settings = '{"expiry_max":0,"expiry_days":0,"keep_days":0}'`)
 	_, err = h.NewLarge(ctx, h.actor(), 5000)
 	wantKey(t, "nothing is kept", err, fault.Denied, "large.notkept")
 	nobody := keyserver.Actor{UserID: h.user(t, 0, "nobody@x.example"), Name: "user:nobody@x.example"}
@@ -423,7 +423,7 @@ func TestLargePassedOn(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
 		h := largeHouse(t, db)
 		ctx := t.Context()
-		storetest.Exec(t, db, `UPDATE accounts SET settings = '{"forward":true}'`)
+		storetest.Exec(t, db, `UPDATE accounts SET settings = '{"expiry_max":0,"expiry_days":0,"keep_days":14,"forward":true}'`)
 		large, c := h.whole(t, 5*mib)
 		loose, _ := h.whole(t, 10)
 		elsewhere, _ := h.whole(t, 10)

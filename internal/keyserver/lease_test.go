@@ -29,7 +29,7 @@ func TestLeaseRights(t *testing.T) {
 			t.Errorf("its record: %+v", d)
 		}
 
-		h.set(t, policy.Settings{LeaseDays: 3})
+		h.set(t, policy.Layer{"lease_days": "3"})
 		l, err := h.Lease(t.Context(), h.reader(t, plain, 0), plain.slot(0))
 		if want := h.clock().Add(72 * time.Hour).Truncate(time.Second); err != nil || !l.Until.Equal(want) {
 			t.Errorf("a lease until %v, want %v: %v", l.Until, want, err)
@@ -98,7 +98,7 @@ func TestLeaseStands(t *testing.T) {
 	t.Parallel()
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
 		h := newHouse(t, db)
-		h.set(t, policy.Settings{LeaseDays: 3650})
+		h.set(t, policy.Layer{"lease_days": "3650"})
 		take := func(to ...string) (sealed, keyserver.Lease) {
 			m := h.sendTo(t, policy.Permissions{}, 0, "bob@x.example")
 			l, err := h.Lease(t.Context(), h.reader(t, m, 0), m.slot(0))
@@ -125,11 +125,11 @@ func TestLeaseStands(t *testing.T) {
 		stands("locked", l.Proof, false)
 		h.act(t, keyserver.Act{Kind: keyserver.ActUnlock}, m, 0)
 		stands("unlocked again", l.Proof, true)
-		h.set(t, policy.Settings{})
+		h.set(t, nil)
 		stands("the account allows none any more", l.Proof, false)
-		h.set(t, policy.Settings{LeaseDays: 1, Level: policy.High})
+		h.set(t, policy.Layer{"lease_days": "1", "level": policy.High})
 		stands("the account asks for a high level now", l.Proof, false)
-		h.set(t, policy.Settings{LeaseDays: 1})
+		h.set(t, policy.Layer{"lease_days": "1"})
 
 		gone, g := take()
 		h.act(t, keyserver.Act{Kind: keyserver.ActRecall}, gone, -1)

@@ -149,7 +149,7 @@ func TestAccountsLevel(t *testing.T) {
 		h := newHouse(t, db)
 		m := h.sealAt(t, policy.Low, "bob@x.example")
 		v := h.reader(t, m, 0)
-		for _, settings := range []string{policy.Settings{Level: policy.High}.Encode(), "{"} {
+		for _, settings := range []string{policy.Layer{"level": policy.High}.Encode(), "{"} {
 			h.update(t, func(tx *store.Tx) error { return tx.SetAccountSettings(account, settings) })
 			h.refused(t, settings, v, m, "release.level.account", "/e/"+m.ref(0))
 		}

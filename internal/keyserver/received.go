@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/pli-mail/pli/internal/keyset"
 	"github.com/pli-mail/pli/internal/store"
 )
 
@@ -82,7 +83,10 @@ func (s *Service) Received(ctx context.Context, v Visitor, text, after string, l
 		}
 		out.Unproved = unproved
 		q := store.ReceivedQuery{Text: strings.TrimSpace(text), Limit: limit + 1}
-		q.BeforeTime, q.BeforeID = parseCursor(after)
+		list := keyset.Of("received", sess.UserID)
+		if q.BeforeTime, q.BeforeID, err = before(list, after); err != nil {
+			return err
+		}
 		var found []store.Received
 		for _, q.Address = range addresses { // each by its index; a person has few
 			more, err := tx.ListReceived(q)
@@ -97,7 +101,7 @@ func (s *Service) Received(ctx context.Context, v Visitor, text, after string, l
 		if len(found) > limit {
 			found = found[:limit]
 			last := found[limit-1]
-			out.Next = cursor(last.Message.SealedAt, last.Slot.ID)
+			out.Next = cursor(list, last.Message.SealedAt, last.Slot.ID)
 		}
 		for _, r := range found {
 			out.Rows = append(out.Rows, receivedRow(r, later(tx.Now, mark)))
@@ -135,7 +139,7 @@ func (s *Service) CountReceived(ctx context.Context, v Visitor) (n int, err erro
 func receivedRow(r store.Received, now time.Time) ReceivedRow {
 	return ReceivedRow{
 		Ref: r.Slot.Ref, To: r.Slot.DisplayAddress, SealedAt: r.Message.SealedAt, ExpiresAt: endOf(r.Message, r.Slot),
-		Sender:   sender(store.Opening{Message: r.Message, Organisation: r.Organisation}),
+		Sender:   sender(store.Opening{Message: r.Message, Organisation: r.Organisation, Settings: r.Settings, Brand: r.Brand}),
 		OpenedAt: r.Slot.FirstOpenedAt, State: state(r.Message, r.Slot, r.Destroyed, now),
 	}
 }

@@ -124,7 +124,7 @@ func (s *Service) Register(ctx context.Context, m NewMessage) (Registered, error
 			break
 		}
 	}
-	if err = s.recordRefusal(ctx, err, err); err != nil {
+	if err = s.recordRefusal(ctx, err); err != nil {
 		return Registered{}, unavailable(err)
 	}
 	if m.Carrier == CarrierMail {
@@ -217,6 +217,15 @@ func (s *Service) register(tx *store.Tx, m NewMessage, out *Registered) error {
 	if account.State != store.AccountActive {
 		return fault.New(fault.Denied, "register.suspended")
 	}
+	settings, groups, err := layersOf(tx, account, m.Sender.UserID)
+	if err != nil {
+		return err
+	}
+	if !settings.Compose && m.Transit == "" && m.Answers == nil && m.Intake == "" {
+		return fault.New(fault.Denied, "off.compose")
+	}
+	m.Permissions = m.Permissions.Within(groups...)
+	m.ExpiresAt = within(settings, m.ExpiresAt, now)
 	row := store.Message{
 		ID: out.MessageID.String(), AccountID: m.AccountID, SenderID: m.Sender.UserID, SenderAddress: m.Sender.Address,
 		SenderName: m.Sender.Name, Verified: m.Sender.Verified, MH: m.MH, HH: m.HH[:], PH: m.PH[:], Seal: out.Seal[:],
@@ -244,6 +253,16 @@ func (s *Service) register(tx *store.Tx, m NewMessage, out *Registered) error {
 	if err := tx.InsertMessage(row); err != nil {
 		return err
 	}
+	used := store.Usage{Envelopes: 1}
+	if row.Payload != "" {
+		used.Bytes = row.PayloadSize
+	}
+	if err := tx.AddUsage(m.AccountID, used, settings.QuotaDay > 0 || settings.QuotaMiB > 0); err != nil {
+		return err
+	}
+	if err := withinQuota(tx, m.AccountID, settings); err != nil {
+		return err
+	}
 	if m.Body != nil {
 		if err := tx.InsertPayload(row.Payload, m.Body); err != nil {
 			return err
@@ -255,14 +274,60 @@ func (s *Service) register(tx *store.Tx, m NewMessage, out *Registered) error {
 	if err := attachLarges(tx, m, answered.ID, out.MessageID); err != nil {
 		return err
 	}
-	err = tx.InsertAudit(store.AuditRow{
-		AccountID: m.AccountID, Actor: m.Actor.Name, Action: "envelope.seal", Target: row.ID, Origin: m.Actor.Origin,
-		Detail: map[string]string{"recipients": fmt.Sprint(len(m.Slots)), "carrier": m.Carrier},
-	})
-	if err != nil || m.Then == nil {
+	record := m.Actor.record(m.AccountID, "envelope.seal", row.ID)
+	record.Detail["recipients"], record.Detail["carrier"] = fmt.Sprint(len(m.Slots)), m.Carrier
+	if err := tx.InsertAudit(record); err != nil || m.Then == nil {
 		return err
 	}
 	return m.Then(tx, *out)
+}
+
+// layersOf is Sending, with what the groups say.
+func layersOf(tx *store.Tx, a store.Account, userID string) (policy.Settings, []policy.Layer, error) {
+	k, err := policy.ReadStack(a.Settings)
+	if err != nil {
+		return policy.Settings{}, nil, err
+	}
+	texts, err := tx.ListGroupLayers(a.ID, userID)
+	if err != nil {
+		return policy.Settings{}, nil, err
+	}
+	k.Groups, err = policy.ReadLayers(texts)
+	return k.Settings(), k.Groups, err
+}
+
+// Sending is what holds for what a user of an account sends, in their groups as
+// they are now; "" = whoever is no user of it.
+func Sending(tx *store.Tx, a store.Account, userID string) (policy.Settings, error) {
+	s, _, err := layersOf(tx, a, userID)
+	return s, err
+}
+
+// within is an end that is not later than the settings have it. Whoever sealed
+// has looked at them; they may have been changed since.
+func within(s policy.Settings, end, now time.Time) time.Time {
+	if s.AllowsEnd(end, now) {
+		return end
+	}
+	return s.Latest(now)
+}
+
+// withinQuota refuses what took an account over one of its quotas, once it is
+// counted, and so undoes it. Faults: quota.day, quota.mib.
+func withinQuota(tx *store.Tx, account int64, s policy.Settings) error {
+	if s.QuotaDay == 0 && s.QuotaMiB == 0 {
+		return nil
+	}
+	u, err := tx.Usage(account)
+	switch {
+	case err != nil:
+		return err
+	case s.QuotaDay > 0 && u.Envelopes > int64(s.QuotaDay):
+		return fault.New(fault.Closed, "quota.day").With("n", s.QuotaDay)
+	case s.QuotaMiB > 0 && u.Bytes > int64(s.QuotaMiB)<<20:
+		return fault.New(fault.Closed, "quota.mib").With("n", s.QuotaMiB)
+	}
+	return nil
 }
 
 // checkIDs names the fault where an id of m is in use: a message registered

@@ -179,8 +179,7 @@ func auditOpening(o store.Opening, v Visitor, r *refusal) store.AuditRow {
 // tellSender enqueues the notice of the first opening, if the sender wants it.
 func (s *Service) tellSender(tx *store.Tx, o store.Opening) (bool, error) {
 	m := o.Message
-	gone := m.SenderID == "" && m.Transit == "" // who sent through the gateway need not have a user
-	if !m.NotifyOpened || gone || !o.Slot.FirstOpenedAt.IsZero() {
+	if !m.NotifyOpened || senderGone(m, o.Slot) || !o.Slot.FirstOpenedAt.IsZero() {
 		return false, nil
 	}
 	return true, s.c.Post.Opened(tx, OpenedLetter{
@@ -188,6 +187,10 @@ func (s *Service) tellSender(tx *store.Tx, o store.Opening) (bool, error) {
 		Ref: o.Slot.Ref, Recipient: o.Slot.DisplayAddress, At: tx.Now,
 	})
 }
+
+// senderGone reports whether who sent a message was a user and is none any more:
+// its slots keep the name. Who sent through the gateway need not have been one.
+func senderGone(m store.Message, one store.Slot) bool { return m.SenderID == "" && one.SenderID != "" }
 
 // Ciphertext returns the whole envelope of a slot, head and kept payload, and
 // its size in bytes, to whom Release would release. The caller must close it.

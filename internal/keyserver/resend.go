@@ -14,9 +14,9 @@ import (
 // ResendLetter is a mail that could not be delivered, to be sent once more with
 // the E that its letter still holds.
 type ResendLetter struct {
-	SlotID string
-	To     mailaddr.Address
-	Note   string
+	SlotID        string
+	To            mailaddr.Address
+	Subject, Note string // of the message
 	About
 }
 
@@ -108,7 +108,7 @@ func (h *held) resend(act Act, out *Acted) error {
 	if err != nil {
 		return err
 	}
-	there, err := h.s.c.Post.Resend(h.tx, ResendLetter{h.one.ID, to, c.Note, about})
+	there, err := h.s.c.Post.Resend(h.tx, ResendLetter{h.one.ID, to, c.Subject, c.Note, about})
 	if err == nil && !there {
 		err = fault.New(fault.Gone, "sent.noletter")
 	}

@@ -4,11 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
 	"strings"
 	"time"
 
 	"github.com/pli-mail/pli/internal/id"
+	"github.com/pli-mail/pli/internal/keyset"
 	"github.com/pli-mail/pli/internal/mailaddr"
 	"github.com/pli-mail/pli/internal/policy"
 	"github.com/pli-mail/pli/internal/store"
@@ -122,7 +122,9 @@ func (s *Service) Sent(ctx context.Context, senderUserID string, find SentSearch
 			return err
 		}
 		q := store.SentQuery{SenderID: senderUserID, Filter: sentFilters[find.Filter], Now: v.now, From: find.From, Until: find.Until, Limit: limit + 1}
-		q.BeforeTime, q.BeforeID = parseCursor(after)
+		if q.BeforeTime, q.BeforeID, err = before(sentList(senderUserID), after); err != nil {
+			return err
+		}
 		if rows, err = v.byReference(q, text, after); err != nil || len(rows) > 0 {
 			return err
 		}
@@ -194,7 +196,7 @@ func (v *view) page(q store.SentQuery, limit int) (rows []SentRow, next string, 
 	}
 	if len(messages) > limit {
 		messages = messages[:limit]
-		next = cursor(messages[limit-1].SealedAt, messages[limit-1].ID)
+		next = cursor(sentList(q.SenderID), messages[limit-1].SealedAt, messages[limit-1].ID)
 	}
 	rows, err = v.sentRows(messages)
 	return rows, next, err
@@ -238,7 +240,7 @@ read:
 		}
 	}
 	if more {
-		next = cursor(q.BeforeTime, q.BeforeID)
+		next = cursor(sentList(q.SenderID), q.BeforeTime, q.BeforeID)
 	}
 	messages, err := v.tx.ListMessages(ids...)
 	if err != nil {
@@ -262,19 +264,21 @@ func (v *view) contains(c store.SentCard, text string) (bool, error) {
 	return strings.Contains(strings.ToLower(opened.Subject), text), err
 }
 
-// A cursor is the last row's time in Unix milliseconds and its message's id.
-func cursor(at time.Time, messageID string) string {
-	return strconv.FormatInt(at.UnixMilli(), 10) + "." + messageID
+// cursor is the place after a row of that time and id in a list of the newest first.
+func cursor(l keyset.List, at time.Time, rowID string) string {
+	return l.Cursor(keyset.Numbered(at.UnixMilli(), rowID))
 }
 
-func parseCursor(s string) (time.Time, string) {
-	at, messageID, _ := strings.Cut(s, ".")
-	n, err := strconv.ParseInt(at, 10, 64)
-	if err != nil || n <= 0 {
-		return time.Time{}, ""
+// before reads such a cursor; of the beginning the time is zero.
+func before(l keyset.List, after string) (at time.Time, rowID string, err error) {
+	ms, rowID, err := l.Numbered(after)
+	if ms > 0 {
+		at = time.UnixMilli(ms).UTC()
 	}
-	return time.UnixMilli(n).UTC(), messageID
+	return at, rowID, err
 }
+
+func sentList(userID string) keyset.List { return keyset.Of("sent", userID) }
 
 // SentDetail returns one message to who sent it. Faults: e404.h1.
 func (s *Service) SentDetail(ctx context.Context, senderUserID, messageID string) (SentDetail, error) {

@@ -183,7 +183,7 @@ func TestLockRights(t *testing.T) {
 		if err != nil || l != (keyserver.Acted{Subject: subject, Changed: true}) {
 			t.Errorf("the sender: %+v, %v", l, err)
 		}
-		l, err = h.Unlock(t.Context(), keyserver.Actor{Name: "operator:root", Origin: "terminal", AdminOf: []int64{account}}, m.id(), m.slot(0).String())
+		l, err = h.Act(t.Context(), keyserver.Actor{Name: "operator:root", Origin: "terminal", AdminOf: []int64{account}}, keyserver.Act{Kind: keyserver.ActUnlock, Account: account}, m.id(), m.slot(0).String())
 		if err != nil || l != (keyserver.Acted{}) {
 			t.Errorf("the operator: %+v, %v", l, err)
 		}

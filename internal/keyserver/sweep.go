@@ -20,6 +20,7 @@ type Swept struct {
 	Reminders int // senders told who has not opened
 	Drafts    int
 	Records   int // messages of which nothing is known any more
+	Accounts  int // whose day of deletion came
 }
 
 const (
@@ -34,7 +35,7 @@ const (
 
 // Sweep forgets what is over: the S of envelopes whose end is a week past, kept
 // ciphertext past its time, the epoch keys of past months with all that they
-// opened, records that an account keeps no longer, drafts, sessions, codes, stages, counters
+// opened, records that an account keeps no longer, accounts whose day of deletion has come, drafts, sessions, codes, stages, counters
 // and blobs that nothing needs. It reminds senders. It is to be called every minute or so, on every
 // node: each step is its own transaction, and of two nodes one does it. A step
 // that fails does not stop the others. The directory of the blobs is read once an
@@ -64,6 +65,8 @@ func (s *Service) Sweep(ctx context.Context) (Swept, error) {
 	out.Reminders, err = s.sweepReminders(ctx, now)
 	errs = append(errs, err)
 	out.Records, err = s.sweepRecords(ctx, now)
+	errs = append(errs, err)
+	out.Accounts, err = s.sweepAccounts(ctx)
 	errs = append(errs, err)
 	if s.orphansDue() {
 		out.Blobs, err = s.sweepBlobs(ctx)
@@ -138,15 +141,8 @@ func (s *Service) SweepStages(ctx context.Context) (n int, err error) {
 		if err != nil {
 			return n, err
 		}
-		for _, name := range blobs {
-			n++
-			if name == "" { // its bytes never came
-				continue
-			}
-			if err := s.c.Blobs.Delete(name); err != nil {
-				return n, err
-			}
-		}
+		n += len(blobs)
+		s.dropBlobs(ctx, blobs...) // "" where the bytes never came
 		if len(blobs) < sweepBatch {
 			return n, nil
 		}
@@ -179,11 +175,8 @@ func (s *Service) sweepPayloads(ctx context.Context, now time.Time) (n int, err 
 		}
 		for _, p := range dropped {
 			n++
-			if store.IsRow(p.Name) {
-				continue // gone with the name
-			}
-			if err := s.c.Blobs.Delete(p.Name); err != nil {
-				return n, err
+			if !store.IsRow(p.Name) { // else it is gone with the name
+				s.dropBlobs(ctx, p.Name)
 			}
 		}
 		if len(due) < sweepBatch {
@@ -207,7 +200,7 @@ func (s *Service) markEnded(ctx context.Context, now time.Time) error {
 // another end any more.
 func (s *Service) sweepEnded(ctx context.Context, now time.Time) (n int, err error) {
 	by := now.Add(-destroyGrace)
-	return s.sweepMessages(ctx, func(tx *store.Tx) ([]string, error) { return tx.ListEnded(by, sweepBatch) }, func(tx *store.Tx, messageID string) (bool, error) {
+	return s.sweepMessages(ctx, func(tx *store.Tx, after string) ([]string, error) { return tx.ListEnded(by, after, sweepBatch) }, func(tx *store.Tx, messageID string) (bool, error) {
 		h, err := s.hold(tx, messageID, "", false, false)
 		if fault.Is(err, fault.NotFound) {
 			return false, nil
@@ -237,7 +230,7 @@ func (s *Service) sweepEnded(ctx context.Context, now time.Time) (n int, err err
 // they set, once: the date goes in the same transaction.
 func (s *Service) sweepReminders(ctx context.Context, now time.Time) (n int, err error) {
 	told := 0
-	n, err = s.sweepMessages(ctx, func(tx *store.Tx) ([]string, error) { return tx.ListReminders(now, sweepBatch) }, func(tx *store.Tx, messageID string) (bool, error) {
+	n, err = s.sweepMessages(ctx, func(tx *store.Tx, after string) ([]string, error) { return tx.ListReminders(now, after, sweepBatch) }, func(tx *store.Tx, messageID string) (bool, error) {
 		h, err := s.hold(tx, messageID, "", false, false)
 		if fault.Is(err, fault.NotFound) {
 			return false, nil
@@ -251,7 +244,7 @@ func (s *Service) sweepReminders(ctx context.Context, now time.Time) (n int, err
 		}
 		u := UnreadLetter{SenderUserID: h.m.SenderID}
 		for _, slot := range h.slots {
-			if slot.Openings > 0 || state(h.m, slot, false, h.now) != StateActive {
+			if slot.Openings > 0 || state(h.m, slot, false, h.now) != StateActive || senderGone(h.m, slot) {
 				continue
 			}
 			if len(u.Recipients) == 0 {
@@ -278,27 +271,27 @@ func (s *Service) sweepReminders(ctx context.Context, now time.Time) (n int, err
 }
 
 // sweepMessages does something to each message that is due, in a transaction of
-// its own, and returns to how many it was done. What is done must take the
-// message from those that are due.
-func (s *Service) sweepMessages(ctx context.Context, due func(*store.Tx) ([]string, error), do func(*store.Tx, string) (bool, error)) (n int, err error) {
-	for {
+// its own, and returns to how many it was done. One that fails holds up none of
+// those behind it: due gives the next ids after one.
+func (s *Service) sweepMessages(ctx context.Context, due func(tx *store.Tx, after string) ([]string, error), do func(*store.Tx, string) (bool, error)) (n int, err error) {
+	var failed []error
+	for last := ""; ; {
 		var ids []string
-		if err := s.c.DB.View(ctx, func(tx *store.Tx) (err error) { ids, err = due(tx); return err }); err != nil {
-			return n, err
+		if err := s.c.DB.View(ctx, func(tx *store.Tx) (err error) { ids, err = due(tx, last); return err }); err != nil {
+			return n, errors.Join(append(failed, err)...)
 		}
-		before := n
 		for _, messageID := range ids {
 			var done bool
 			if err := s.c.DB.Update(ctx, func(tx *store.Tx) (err error) { done, err = do(tx, messageID); return err }); err != nil {
-				return n, err
-			}
-			if done {
+				failed = append(failed, fmt.Errorf("message %s: %w", messageID, err))
+			} else if done {
 				n++
 			}
 		}
-		if len(ids) < sweepBatch || n == before {
-			return n, nil
+		if len(ids) < sweepBatch || ctx.Err() != nil {
+			return n, errors.Join(failed...)
 		}
+		last = ids[len(ids)-1]
 	}
 }
 
@@ -309,27 +302,33 @@ func (s *Service) sweepRecords(ctx context.Context, now time.Time) (n int, err e
 	if err := s.c.DB.View(ctx, func(tx *store.Tx) (err error) { all, err = tx.ListSettings(); return err }); err != nil {
 		return 0, err
 	}
+	var failed []error
 	for account, text := range all {
-		settings, err := policy.ReadSettings(text)
+		k, err := s.sweepRecordsOf(ctx, account, text, now)
+		n += k
 		if err != nil {
-			return n, err
-		}
-		for settings.RecordDays > 0 {
-			var k int64
-			err := s.c.DB.Update(ctx, func(tx *store.Tx) (err error) {
-				k, err = tx.DeleteRecords(account, now.AddDate(0, 0, -settings.RecordDays), sweepBatch)
-				return err
-			})
-			n += int(k)
-			if err != nil {
-				return n, err
-			}
-			if k < sweepBatch {
-				break
-			}
+			failed = append(failed, fmt.Errorf("account %d: %w", account, err))
 		}
 	}
-	return n, nil
+	return n, errors.Join(failed...)
+}
+
+func (s *Service) sweepRecordsOf(ctx context.Context, account int64, text string, now time.Time) (n int, err error) {
+	settings, err := policy.ReadSettings(text)
+	if err != nil || settings.RecordDays <= 0 {
+		return 0, err
+	}
+	for {
+		var k int64
+		err := s.c.DB.Update(ctx, func(tx *store.Tx) (err error) {
+			k, err = tx.DeleteRecords(account, now.AddDate(0, 0, -settings.RecordDays), sweepBatch)
+			return err
+		})
+		n += int(k)
+		if err != nil || k < sweepBatch {
+			return n, err
+		}
+	}
 }
 
 // sweepTransits forgets the gateway's records that are too old.
@@ -402,9 +401,23 @@ func (s *Service) orphansDue() bool {
 	return false
 }
 
+// dropBlobs removes what the rows have forgotten, "" being none. What does not go
+// is left to sweepBlobs: what was done is done.
+func (s *Service) dropBlobs(ctx context.Context, names ...string) {
+	for _, name := range names {
+		if name == "" {
+			continue
+		}
+		if err := s.c.Blobs.Delete(name); err != nil {
+			s.c.Log.WarnContext(ctx, "a blob that nothing needs stays until it is swept", "blob", name, "error", err)
+		}
+	}
+}
+
 // sweepBlobs removes what no row names: a sealing that was cut off, or a node
 // that stopped between a row and its blob. A file's age is the disk's clock's.
 func (s *Service) sweepBlobs(ctx context.Context) (n int, err error) {
+	var stuck []error
 	err = s.c.Blobs.Older(ctx, time.Now().Add(-orphanAge), func(name string) error {
 		var named bool
 		err := s.c.DB.View(ctx, func(tx *store.Tx) (err error) {
@@ -414,10 +427,14 @@ func (s *Service) sweepBlobs(ctx context.Context) (n int, err error) {
 		if err != nil || named {
 			return err
 		}
+		if err := s.c.Blobs.Delete(name); err != nil {
+			stuck = append(stuck, err)
+			return nil
+		}
 		n++
-		return s.c.Blobs.Delete(name)
+		return nil
 	})
-	return n, err
+	return n, errors.Join(append(stuck, err)...)
 }
 
 // Clock is the latest time that this service ever acted at, and the machine's.

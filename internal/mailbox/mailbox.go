@@ -63,6 +63,8 @@ type Mail struct {
 	Attachments []Attachment `json:"attachments"`
 	Size        int64        `json:"size"`
 	Problem     string       `json:"problem,omitempty"` // why parts of it could not be read
+
+	Pictures map[string]string `json:"-"` // data: addresses by content id, of those that stand in the HTML
 }
 
 // Attachment is what is known of one without its contents.

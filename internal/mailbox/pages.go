@@ -10,6 +10,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"html"
 	"html/template"
 	"io"
 	"mime"
@@ -207,7 +208,11 @@ func (b *Box) html(w http.ResponseWriter, r *http.Request) {
 	}
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	w.Header().Set("Content-Security-Policy", "sandbox allow-popups allow-popups-to-escape-sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'")
-	io.WriteString(w, linksOpenBeside(m.HTML)) // the reader may have gone
+	page := m.HTML
+	for id, data := range m.Pictures {
+		page = strings.ReplaceAll(page, `"cid:`+html.EscapeString(id)+`"`, `"`+html.EscapeString(data)+`"`)
+	}
+	io.WriteString(w, linksOpenBeside(page)) // the reader may have gone
 }
 
 // linksOpenBeside gives every link of a page target=_blank. (A base element

@@ -2,6 +2,7 @@ package mailbox
 
 import (
 	"bytes"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
@@ -26,6 +27,7 @@ type part struct {
 	mediaType string
 	name      string
 	attached  bool
+	picture   string // content id of one that stands in the HTML, "" for none
 	body      io.Reader
 }
 
@@ -51,7 +53,10 @@ func walk(r io.Reader, visit func(part) bool) (mail.Header, error) {
 			leaf.mediaType, _, _ = h.ContentType()
 			_, params, _ := h.ContentDisposition()
 			leaf.name = params["filename"]
-			leaf.attached = leaf.mediaType != "text/plain" && leaf.mediaType != "text/html"
+			if strings.HasPrefix(leaf.mediaType, "image/") {
+				leaf.picture = strings.Trim(h.Get("Content-Id"), "<>")
+			}
+			leaf.attached = leaf.mediaType != "text/plain" && leaf.mediaType != "text/html" && leaf.picture == ""
 		case *mail.AttachmentHeader:
 			leaf.mediaType, _, _ = h.ContentType()
 			leaf.name, _ = h.Filename()
@@ -79,6 +84,11 @@ func (m *Mail) parse(r io.Reader) {
 		m.note(err)
 		text := strings.ToValidUTF8(b.String(), "\uFFFD")
 		switch {
+		case p.picture != "":
+			if m.Pictures == nil {
+				m.Pictures = map[string]string{}
+			}
+			m.Pictures[p.picture] = "data:" + p.mediaType + ";base64," + base64.StdEncoding.EncodeToString(b.Bytes())
 		case p.mediaType == "text/html" && m.HTML == "":
 			m.HTML = text
 		case p.mediaType == "text/plain" && m.Text == "":

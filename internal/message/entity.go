@@ -58,6 +58,7 @@ type entity struct {
 	disposition string // lower case, "" if there is none
 	name        string // made safe, "" if there is none
 	id          string
+	method      bool // it says what a calendar is to do (RFC 6047, section 2.4)
 }
 
 // opaque is an entity that is carried whole.
@@ -121,6 +122,8 @@ func (s *scanner) readEntity(h []field, digest bool) entity {
 	if major == "text" {
 		s.readCharset(&e, ct)
 	}
+	method, _, _ := ct.get("method")
+	e.method = method != ""
 	var cd params
 	if v, ok := first(h, "content-disposition"); ok {
 		cd = s.params(v, "content-disposition")

@@ -91,7 +91,8 @@ type scanner struct {
 	entities  int
 	multis    int
 
-	header Header // the message's own
+	header  Header // the message's own
+	invites bool   // a leaf is a calendar that says what is to be done with it
 
 	lastCR  bool // the last fragment ended with CR
 	lineLen int
@@ -175,6 +176,11 @@ func (x *Indexer) Finish() (*envelope.Manifest, Header) {
 	x.s.end()
 	return x.s.m, x.s.header
 }
+
+// Invites reports whether a part, whatever its place and name, is an invitation or
+// its answer: text/calendar with a method (RFC 6047, section 2.4), which a
+// calendar file that is merely attached has not. After Finish.
+func (x *Indexer) Invites() bool { return x.s.invites }
 
 func (s *scanner) unusual(code string) {
 	for _, c := range s.m.Unusual {
@@ -475,6 +481,7 @@ func (s *scanner) end() {
 func (s *scanner) openLeaf(e entity, at int64) {
 	s.held = s.held[:0]
 	s.leaf = newLeaf(e, at)
+	s.invites = s.invites || e.mediaType == "text/calendar" && e.method
 	for _, m := range s.stack {
 		if m.subtype == "alternative" && s.leaf.group == 0 {
 			s.leaf.group = m.id

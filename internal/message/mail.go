@@ -52,6 +52,13 @@ type Attachment struct {
 	Write func(io.Writer) (int64, error)
 }
 
+// Inline is a small picture that the HTML names by cid:ContentID.
+type Inline struct {
+	ContentID string // without angle brackets
+	Type      string // media type without parameters
+	Body      []byte
+}
+
 // Mail is an outgoing message: a mail composed on the web before it is sealed,
 // or a notice around an envelope. It is written as a stream; attachments are
 // never held in memory. With Boundary, Date and MessageID set every WriteTo
@@ -71,7 +78,8 @@ type Mail struct {
 	Auto       bool      // sent by a program: Auto-Submitted (RFC 3834) and X-Auto-Response-Suppress
 	AutoReply  bool      // and because a mail came: auto-replied
 
-	Text, HTML  string // UTF-8; either may be empty, both make multipart/alternative
+	Text, HTML  string   // UTF-8; either may be empty, both make multipart/alternative
+	Inline      []Inline // pictures of the HTML, with it in a multipart/related
 	Attachments []Attachment
 	Report      *Report // makes it a delivery report around Text; nil: it is none
 
@@ -105,6 +113,9 @@ func (m *Mail) Size() (int64, error) {
 // where the size of a file is not known.
 func (m *Mail) Estimate() int64 {
 	n := int64(16<<10 + 3*len(m.Text) + 3*len(m.HTML))
+	for _, x := range m.Inline {
+		n += int64(len(x.Body))*3/2 + 1<<10
+	}
 	for _, a := range m.Attachments {
 		if a.Size == 0 {
 			return 0
@@ -150,7 +161,7 @@ func (m *Mail) write(w *countWriter, sizeOnly bool) error {
 	if m.Report != nil {
 		return m.Report.write(w, &h, boundary, m.Text)
 	}
-	body := bodyPart{text: m.Text, html: m.HTML, boundary: boundary + "_a"}
+	body := bodyPart{text: m.Text, html: m.HTML, inline: m.Inline, boundary: boundary + "_a"}
 	if len(m.Attachments) == 0 {
 		body.header(&h)
 		h.WriteString("\r\n")
@@ -225,6 +236,7 @@ func (m *Mail) header(h *bytes.Buffer) error {
 // bodyPart writes the text, the HTML, or both.
 type bodyPart struct {
 	text, html, boundary string
+	inline               []Inline
 }
 
 func (p bodyPart) header(h *bytes.Buffer) {
@@ -232,15 +244,18 @@ func (p bodyPart) header(h *bytes.Buffer) {
 	case p.text != "" && p.html != "":
 		fmt.Fprintf(h, "Content-Type: multipart/alternative; boundary=%q\r\n", p.boundary)
 	case p.html != "":
-		textHeader(h, "html", p.html)
+		p.htmlHeader(h)
 	default:
 		textHeader(h, "plain", p.text)
 	}
 }
 
 func (p bodyPart) write(w io.Writer) error {
-	if p.text == "" || p.html == "" {
-		return writeText(w, p.text+p.html)
+	switch {
+	case p.html == "":
+		return writeText(w, p.text)
+	case p.text == "":
+		return p.writeHTML(w)
 	}
 	for _, x := range []struct{ kind, text string }{{"plain", p.text}, {"html", p.html}} {
 		var h bytes.Buffer
@@ -248,16 +263,78 @@ func (p bodyPart) write(w io.Writer) error {
 		if x.kind == "plain" {
 			h.Next(2) // the blank line of the header is the line end before the delimiter
 		}
-		textHeader(&h, x.kind, x.text)
+		if x.kind == "html" {
+			p.htmlHeader(&h)
+		} else {
+			textHeader(&h, x.kind, x.text)
+		}
 		h.WriteString("\r\n")
 		if _, err := w.Write(h.Bytes()); err != nil {
 			return err
 		}
-		if err := writeText(w, x.text); err != nil {
+		if x.kind == "html" {
+			if err := p.writeHTML(w); err != nil {
+				return err
+			}
+		} else if err := writeText(w, x.text); err != nil {
 			return err
 		}
 	}
 	_, err := fmt.Fprintf(w, "\r\n--%s--\r\n", p.boundary)
+	return err
+}
+
+func (p bodyPart) htmlHeader(h *bytes.Buffer) {
+	if len(p.inline) == 0 {
+		textHeader(h, "html", p.html)
+		return
+	}
+	fmt.Fprintf(h, "Content-Type: multipart/related; type=\"text/html\"; boundary=%q\r\n", p.boundary+"_r")
+}
+
+// writeHTML writes the HTML, with its pictures behind it (RFC 2387).
+func (p bodyPart) writeHTML(w io.Writer) error {
+	if len(p.inline) == 0 {
+		return writeText(w, p.html)
+	}
+	boundary := p.boundary + "_r"
+	var h bytes.Buffer
+	fmt.Fprintf(&h, "--%s\r\n", boundary)
+	textHeader(&h, "html", p.html)
+	h.WriteString("\r\n")
+	if _, err := w.Write(h.Bytes()); err != nil {
+		return err
+	}
+	if err := writeText(w, p.html); err != nil {
+		return err
+	}
+	for _, x := range p.inline {
+		major, minor, ok := strings.Cut(x.Type, "/")
+		if !ok || !isToken(major) || !isToken(minor) || strings.ContainsAny(x.ContentID, "<> ") {
+			return errors.New("write mail: an inline picture has no media type or no id")
+		}
+		h.Reset()
+		fmt.Fprintf(&h, "\r\n--%s\r\n", boundary)
+		f := fieldWriter{b: &h}
+		f.put("Content-Type", x.Type)
+		f.put("Content-Disposition", "inline")
+		f.put("Content-ID", "<"+x.ContentID+">")
+		f.put("Content-Transfer-Encoding", Base64)
+		if f.err != nil {
+			return f.err
+		}
+		h.WriteString("\r\n")
+		if _, err := w.Write(h.Bytes()); err != nil {
+			return err
+		}
+		lw := &lineWriter{w: w}
+		b64 := base64.NewEncoder(base64.StdEncoding, lw)
+		b64.Write(x.Body)
+		if err := errors.Join(b64.Close(), lw.Flush()); err != nil {
+			return err
+		}
+	}
+	_, err := fmt.Fprintf(w, "\r\n--%s--\r\n", boundary)
 	return err
 }
 

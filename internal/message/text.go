@@ -19,7 +19,7 @@ import (
 )
 
 const (
-	maxText = 4096 // octets of a header value that are decoded for display
+	maxText = 4096 // octets of a header value that are decoded for display, and of what comes of it
 	maxName = 255  // octets of a file name; file systems count octets
 	maxExt  = 32
 )
@@ -104,7 +104,7 @@ func (s *scanner) decodeText(v string) string {
 	}
 	v = cut(v, maxText)
 	if d, err := words.DecodeHeader(v); err == nil {
-		v = d
+		v = cut(d, maxText) // there are letters of one octet that have three in UTF-8
 	} else {
 		s.unusual("unknown-charset")
 	}

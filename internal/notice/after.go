@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/pli-mail/pli/envelope"
+	"github.com/pli-mail/pli/internal/brand"
 	"github.com/pli-mail/pli/internal/i18n"
 	"github.com/pli-mail/pli/internal/id"
 )
@@ -12,7 +13,8 @@ import (
 // Reminder tells a recipient to look for the mail of an envelope.
 type Reminder struct {
 	Sender, SenderAddress, Organisation string
-	Ref                                 string // six characters
+	Look                                brand.Brand // of the account
+	Ref                                 string      // six characters
 	SentAt                              time.Time
 	ExpiresAt                           time.Time // zero: never
 }
@@ -29,6 +31,7 @@ func (w *Writer) Reminder(l Languages, r Reminder) (Mail, error) {
 		title := p.T("mail.remind.subject", "sender", sender, "ref", ref)
 		s := section{
 			Brand:   line(r.Organisation, 100),
+			Look:    r.Look,
 			Heading: title,
 			Facts:   []string{p.T("mail.from", "value", from+" <"+line(r.SenderAddress, 254)+">"), p.T("mail.ref", "ref", ref)},
 			Before:  []string{p.T("mail.remind.body", "date", p.Time(r.SentAt), "ref", ref)},
@@ -45,7 +48,8 @@ func (w *Writer) Reminder(l Languages, r Reminder) (Mail, error) {
 // Forwarded answers an envelope that was forwarded to the open address.
 type Forwarded struct {
 	Sender, SenderAddress, Organisation string
-	Ref                                 string // six characters
+	Look                                brand.Brand // of the account
+	Ref                                 string      // six characters
 	SentAt                              time.Time
 	Until                               time.Time // how long the link leads to it
 	Stage                               string    // where it waits
@@ -60,6 +64,7 @@ func (w *Writer) Forwarded(l Languages, f Forwarded) (Mail, error) {
 		title := p.T("forwarded.subject", "ref", ref)
 		s := section{
 			Brand:   line(f.Organisation, 100),
+			Look:    f.Look,
 			Heading: title,
 			Facts:   []string{p.T("mail.from", "value", sender+" <"+line(f.SenderAddress, 254)+">"), p.T("mail.ref", "ref", ref)},
 			Before:  []string{p.T("forwarded.body", "date", p.Time(f.SentAt)), p.T("forwarded.until", "date", p.Time(f.Until))},

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/pli-mail/pli/envelope"
+	"github.com/pli-mail/pli/internal/brand"
 	"github.com/pli-mail/pli/internal/i18n"
 	"github.com/pli-mail/pli/internal/id"
 )
@@ -13,6 +14,7 @@ type Envelope struct {
 	Sender        string // name
 	SenderAddress string
 	Organisation  string           // may be empty
+	Look          brand.Brand      // of the account
 	To            string           // address
 	Note          string           // seen before opening; may be empty
 	Ref           string           // six characters
@@ -71,6 +73,7 @@ func (w *Writer) envelope(l Languages, e Envelope) (Mail, error) {
 		lang, name := w.other(p)
 		s := section{
 			Brand:   org,
+			Look:    e.Look,
 			Heading: heading,
 			Facts: []string{
 				p.T("mail.from", "value", sender+" <"+line(e.SenderAddress, 254)+">"),
@@ -112,6 +115,7 @@ type Code struct {
 	Ref          string // six characters
 	Sender       string
 	Organisation string
+	Look         brand.Brand // of the account
 }
 
 // Code writes the mail with a code for an envelope.
@@ -123,6 +127,7 @@ func (w *Writer) Code(l Languages, c Code) (Mail, error) {
 			from = p.T("mail.withorg", "sender", from, "org", org)
 		}
 		s := section{
+			Look:    c.Look,
 			Heading: p.T("mail.code.heading", "ref", ref),
 			Code:    c.Code,
 			Before:  []string{p.T("mail.code.body", "code", c.Code)},

@@ -116,7 +116,7 @@ func (f *forms) find(w *Writer, l Languages, e Envelope) (*form, error) {
 		return t.Format(time.DateOnly)
 	}
 	kept := !e.KeptUntil.IsZero()
-	key := fmt.Sprint(l.order(), l.Zone, e.Organisation, "\x00", day(e.ExpiresAt), day(e.KeptUntil), e.File != "",
+	key := fmt.Sprint(l.order(), l.Zone, e.Organisation, "\x00", e.Look.Encode(), day(e.ExpiresAt), day(e.KeptUntil), e.File != "",
 		kept && (e.ExpiresAt.IsZero() || e.KeptUntil.Before(e.ExpiresAt)))
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -3,15 +3,17 @@ package notice
 import (
 	"time"
 
+	"github.com/pli-mail/pli/internal/brand"
 	"github.com/pli-mail/pli/internal/i18n"
 )
 
 // AnswerCode writes the mail with a code that proves an address to somebody who
 // asked for documents.
-func (w *Writer) AnswerCode(l Languages, code, person, org string) (Mail, error) {
+func (w *Writer) AnswerCode(l Languages, code, person, org string, look brand.Brand) (Mail, error) {
 	return w.write(l, nil, func(p i18n.Printer) (string, section) {
 		return p.T("intake.mail.subject", "code", code), section{
 			Brand:   line(org, 100),
+			Look:    look,
 			Heading: p.T("intake.mail.heading", "person", line(person, 100), "org", line(org, 100)),
 			Code:    code,
 			Before:  []string{p.T("intake.mail.body", "code", code)},

@@ -1,5 +1,6 @@
 // Package notice writes the service's mails: plain text first and complete,
-// then the same as HTML without image, pixel or script, with links to one host.
+// then the same as HTML without remote image, pixel or script, with links to one
+// host. An account's look (package brand) stands at its top and at its end.
 package notice
 
 import (
@@ -13,6 +14,7 @@ import (
 	"time"
 	"unicode"
 
+	"github.com/pli-mail/pli/internal/brand"
 	"github.com/pli-mail/pli/internal/i18n"
 )
 
@@ -79,12 +81,20 @@ type section struct {
 	Quote   string   // what a person wrote
 	Code    string   // six digits, large
 	Before  []string // paragraphs before the button
+	Author  string   // line before Word: whose it is, so that nobody takes it for ours
+	Word    string   // what whoever did it adds, after Before
 	Button  link
 	Type    string            // after the button: how to come without it, in text
 	Strong  htmltemplate.HTML // the same with emphasis
 	After   []string          // paragraphs after the button
 	Small   []string
 	Links   []link
+
+	Look    brand.Brand // of the account; write fills the rest from it
+	LogoAlt string
+	Intro   string // its words, under Brand
+	Contact string // where its people get help
+	Footer  string
 }
 
 // link's Label is its text as it stands before the address in plain text; write fills it.
@@ -94,6 +104,25 @@ type link struct{ Text, URL, Lang, Label string }
 type page struct {
 	Lang, Title, Preheader string
 	Sections               []section
+
+	Accent, OnAccent         string // colours of edge and button
+	DarkAccent, DarkOnAccent string // the same where the mail is shown dark
+	Edged                    bool   // the edge has the account's colour there too
+	Logo                     htmltemplate.URL
+	LogoWidth, LogoHeight    int
+}
+
+// dress gives a mail the look of an account: the same colour, light or dark,
+// because the text on it can be read either way.
+func (p *page) dress(b brand.Brand) {
+	p.Accent, p.OnAccent, p.DarkAccent, p.DarkOnAccent = "#1a4f9c", "#ffffff", "#8ab6ff", "#07203f"
+	if c, ok := b.Accent(); ok {
+		p.Accent, p.OnAccent = c.String(), c.Text().String()
+		p.DarkAccent, p.DarkOnAccent, p.Edged = p.Accent, p.OnAccent, true
+	}
+	if id := b.MailLogo(); id != "" {
+		p.Logo, p.LogoWidth, p.LogoHeight = htmltemplate.URL("cid:"+id), b.Logo.Width, b.Logo.Height
+	}
 }
 
 // write renders one section per language. subject is that of the first.
@@ -105,6 +134,14 @@ func (w *Writer) write(l Languages, preheader func(i18n.Printer) string, each fu
 		printer := w.cat.Printer(lang, l.Zone)
 		subject, s := each(printer)
 		s.Lang = printer.Lang
+		s.Intro, s.Footer = line(s.Look.Intro(printer.Lang), 200), line(s.Look.Footer, 200)
+		if c := line(s.Look.Contact, 120); c != "" {
+			s.Contact = printer.T("b.help", "contact", c)
+		}
+		s.LogoAlt = printer.T("b.logoalt", "name", line(s.Look.Name, 100))
+		if s.Look.Set() && s.Brand == "" {
+			s.Brand = line(s.Look.Name, 100)
+		}
 		s.Button.Label = printer.T("mail.label", "value", s.Button.Text)
 		for j := range s.Links {
 			s.Links[j].Label = printer.T("mail.label", "value", s.Links[j].Text)
@@ -112,6 +149,7 @@ func (w *Writer) write(l Languages, preheader func(i18n.Printer) string, each fu
 		if i == 0 {
 			m.Subject = line(subject, 200)
 			p.Lang, p.Title = s.Lang, m.Subject
+			p.dress(s.Look)
 			if preheader != nil {
 				p.Preheader = preheader(printer)
 			}

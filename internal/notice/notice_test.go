@@ -84,9 +84,21 @@ func mails(t *testing.T) map[string]notice.Mail {
 		add("bounce-other-" + lang)(w.Bounce(l, notice.Bounce{Subject: "Hello", Recipient: "jean@example.net", SentAt: at}))
 		add("invitation-" + lang)(w.Invitation(l, notice.Invitation{Admin: "Ana Silva", Organisation: "Example Health", Token: "TOKEN", Until: at}))
 		add("adminadded-" + lang)(w.AdminAdded(l, notice.AdminAdded{Admin: "Ana Silva", Organisation: "Example Health", Number: 100042}))
+		add("webhookoff-" + lang)(w.WebhookOff(l, notice.WebhookOff{Host: "hooks.example.org", Organisation: "Example Health", Number: 100042}))
+		add("webhookgone-" + lang)(w.WebhookOff(l, notice.WebhookOff{Host: "hooks.example.org", Gone: true, Organisation: "Example Health", Number: 100042}))
 		add("joined-" + lang)(w.Joined(l, notice.Joined{Admin: "Ana Silva", Organisation: "Example Health", Group: "Nurses", Number: 100042}))
-		add("access-" + lang)(w.AccessRequested(l, notice.AccessRequested{Person: "Marc Roy", Address: "marc@example.org", Reason: "I run the desk.",
+		add("access-" + lang)(w.AccessRequested(l, notice.AccessRequested{Person: "Marc Roy", Address: "marc@example.org", Right: "all", Reason: "I run the desk.",
 			Organisation: "Example Health", Number: 100042}))
+		add("access-right-" + lang)(w.AccessRequested(l, notice.AccessRequested{Person: "Marc Roy", Address: "marc@example.org", Right: "reports",
+			Organisation: "Example Health", Number: 100042}))
+		add("granted-" + lang)(w.AccessDecided(l, notice.AccessDecided{Admin: "Ana Silva", Organisation: "Example Health", Number: 100042, Right: "reports", Group: "Auditors"}))
+		add("refused-" + lang)(w.AccessDecided(l, notice.AccessDecided{Admin: "Ana Silva", Organisation: "Example Health", Number: 100042, Right: "reports"}))
+		add("refused-site-" + lang)(w.AccessDecided(l, notice.AccessDecided{Right: "all", Word: "Ask your own organisation."}))
+		add("granted-word-" + lang)(w.AccessDecided(l, notice.AccessDecided{Admin: "Ana Silva", Organisation: "Example Health", Number: 100042, Right: "reports", Group: "Auditors",
+			Word: "Until the inspection is over."}))
+		add("refused-word-" + lang)(w.AccessDecided(l, notice.AccessDecided{Admin: "Ana Silva", Organisation: "Example Health", Number: 100042, Right: "reports",
+			Word: "Not before <b>March</b>.\nThe figures of the ward are on its own page, which you can see today already."}))
+		add("adminadded-word-" + lang)(w.AdminAdded(l, notice.AdminAdded{Admin: "Ana Silva", Organisation: "Example Health", Number: 100042, Word: "You replace me in August."}))
 		for _, what := range []string{"passkey_added", "passkey_removed", "authenticator_added", "authenticator_removed", "recovery_made", "recovery_used", "alias_added", "alias_removed", "lift_asked", "lift_approved", "lift_done"} {
 			f := notice.FactorChanged{What: what, At: at, Place: "192.0.2.7"}
 			switch what {
@@ -218,6 +230,49 @@ func TestNamesAreNeutralised(t *testing.T) {
 	}
 	if !strings.Contains(m.Text, "  onetwo\n  three") {
 		t.Errorf("the note lost its lines:\n%s", m.Text)
+	}
+}
+
+// AT-65: the word of who decides stays theirs: no header, no line at the margin
+// that could be one of ours, no markup, and said to be theirs.
+func TestWordIsQuoted(t *testing.T) {
+	t.Parallel()
+	w := newWriter(t)
+	word := "one\r\nBcc: x@evil.test\r\n\r\n-- \n<a href=\"https://evil.test\">Open</a>\u202e\x07\n" + strings.Repeat("long ", 40)
+	for _, lang := range []string{"en", "fr"} {
+		for name, write := range map[string]func() (notice.Mail, error){
+			"refused": func() (notice.Mail, error) {
+				return w.AccessDecided(langs(lang), notice.AccessDecided{Admin: "Ana\r\nBcc: x@evil.test", Number: 100042, Right: "reports", Word: word})
+			},
+			"granted": func() (notice.Mail, error) {
+				return w.AccessDecided(langs(lang), notice.AccessDecided{Admin: "Ana", Number: 100042, Right: "reports", Group: "Auditors", Word: word})
+			},
+			"site": func() (notice.Mail, error) {
+				return w.AccessDecided(langs(lang), notice.AccessDecided{Right: "all", Word: word})
+			},
+			"administrator": func() (notice.Mail, error) {
+				return w.AdminAdded(langs(lang), notice.AdminAdded{Admin: "Ana", Number: 100042, Word: word})
+			},
+		} {
+			m, err := write()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if strings.ContainsAny(m.Subject, "\r\n") || strings.Contains(m.Subject, "one") || strings.ContainsAny(m.Text+m.HTML, "\r\u202e\x07") {
+				t.Errorf("%s %s: subject %q", lang, name, m.Subject)
+			}
+			if strings.Contains(m.HTML, "<a href=\"https://evil") || !strings.Contains(m.HTML, "&lt;a href=&#34;https://evil.test&#34;&gt;Open") {
+				t.Errorf("%s %s: the word is not escaped in the HTML", lang, name)
+			}
+			author := map[string]string{"en": "write", "fr": "écri"}[lang]
+			before, after, _ := strings.Cut(m.Text, "\n\n  one\n  Bcc: x@evil.test\n\n  --\n  <a href=")
+			if lines := strings.Split(before, "\n"); after == "" || !strings.Contains(lines[len(lines)-1], author) {
+				t.Errorf("%s %s: not quoted as somebody's:\n%s", lang, name, m.Text)
+			}
+			if strings.Contains(m.Text, "\nBcc") || strings.Contains(m.Text, "\nlong") {
+				t.Errorf("%s %s: a line at the margin:\n%s", lang, name, m.Text)
+			}
+		}
 	}
 }
 

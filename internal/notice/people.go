@@ -29,6 +29,11 @@ func (w *Writer) LiftCode(l Languages, code string) (Mail, error) {
 	return w.personCode(l, code, "mail.lift.subject", "mail.lift.body")
 }
 
+// MergeCode writes the mail with the code that makes two users of one person one.
+func (w *Writer) MergeCode(l Languages, code string) (Mail, error) {
+	return w.personCode(l, code, "mail.merge.subject", "mail.merge.body")
+}
+
 func (w *Writer) personCode(l Languages, code, subject, body string) (Mail, error) {
 	return w.write(l, nil, func(p i18n.Printer) (string, section) {
 		title := p.T(subject, "code", code)
@@ -76,6 +81,7 @@ type AdminAdded struct {
 	Admin        string // who added them
 	Organisation string
 	Number       int64
+	Word         string // of theirs, where the person had asked
 }
 
 // AdminAdded writes the notice to a new administrator.
@@ -87,8 +93,74 @@ func (w *Writer) AdminAdded(l Languages, a AdminAdded) (Mail, error) {
 			Brand:   org,
 			Heading: title,
 			Before:  []string{p.T("mail.adminadded.body", "admin", admin, "org", org, "number", number)},
+			Author:  p.T("mail.word", "admin", admin),
+			Word:    paragraph(a.Word, 1000),
 			Button:  link{Text: p.T("mail.adminadded.button"), URL: w.origin + "/admin"},
 			Small:   []string{p.T("mail.never"), p.T("mail.adminadded.unexpected")},
+		}
+	})
+}
+
+// AccountNotice tells what becomes of an account.
+type AccountNotice struct {
+	What         string // deletion, kept
+	By           string // who did it, "" = who runs the service
+	Organisation string
+	Number       int64
+	At           time.Time
+	Due          time.Time // when a deletion destroys it
+	Shut         bool      // until then nobody of it can sign in
+}
+
+// AccountNotice writes the notice to an administrator or a contact of an account.
+func (w *Writer) AccountNotice(l Languages, a AccountNotice) (Mail, error) {
+	return w.write(l, nil, func(p i18n.Printer) (string, section) {
+		number := strconv.FormatInt(a.Number, 10)
+		by := line(a.By, 100)
+		if by == "" {
+			by = p.T("mail.account.operator", "site", w.host)
+		}
+		org, due := line(a.Organisation, 100), p.Time(a.Due)
+		title := p.T("mail.account."+a.What+".subject", "org", org, "number", number)
+		s := section{
+			Brand:   org,
+			Heading: title,
+			Before:  []string{p.T("mail.account."+a.What+".body", "by", by, "org", org, "number", number, "date", due, "at", p.Time(a.At))},
+			Button:  link{Text: p.T("mail.account." + a.What + ".button"), URL: w.origin + "/admin/accounts/" + number},
+			Small:   []string{p.T("mail.never")},
+		}
+		if a.Shut {
+			s.Before = append(s.Before, p.T("mail.account.deletion.shut", "date", due))
+		} else if a.What == "deletion" {
+			s.Before = append(s.Before, p.T("mail.account.deletion.until", "date", due), p.T("mail.account.deletion.cancel"))
+		}
+		return title, s
+	})
+}
+
+// WebhookOff tells an administrator that nothing is sent to a webhook any more.
+type WebhookOff struct {
+	Host         string
+	Gone         bool // its receiver said that it wants no more
+	Organisation string
+	Number       int64
+}
+
+// WebhookOff writes the notice of a webhook that was switched off.
+func (w *Writer) WebhookOff(l Languages, o WebhookOff) (Mail, error) {
+	return w.write(l, nil, func(p i18n.Printer) (string, section) {
+		host, org, number := line(o.Host, 100), line(o.Organisation, 100), strconv.FormatInt(o.Number, 10)
+		why := p.T("mail.webhookoff.failing", "host", host)
+		if o.Gone {
+			why = p.T("mail.webhookoff.gone", "host", host)
+		}
+		title := p.T("mail.webhookoff.subject", "host", host)
+		return title, section{
+			Brand:   org,
+			Heading: title,
+			Before:  []string{why, p.T("mail.webhookoff.body", "org", org, "number", number)},
+			Button:  link{Text: p.T("mail.webhookoff.button"), URL: w.origin + "/admin/accounts/" + number + "/integrations"},
+			Small:   []string{p.T("mail.never")},
 		}
 	})
 }
@@ -116,10 +188,11 @@ func (w *Writer) Joined(l Languages, j Joined) (Mail, error) {
 	})
 }
 
-// AccessRequested tells an administrator that somebody asks to become one.
+// AccessRequested tells an administrator that somebody asks to become one, or for a right.
 type AccessRequested struct {
 	Person       string
 	Address      string
+	Right        string // all: to administer
 	Reason       string // in their words
 	Organisation string
 	Number       int64
@@ -130,6 +203,9 @@ func (w *Writer) AccessRequested(l Languages, a AccessRequested) (Mail, error) {
 	return w.write(l, nil, func(p i18n.Printer) (string, section) {
 		person, number := line(a.Person, 100), strconv.FormatInt(a.Number, 10)
 		title := p.T("mail.access.subject", "person", person, "number", number)
+		if a.Right != "all" {
+			title = p.T("mail.access.right", "person", person, "number", number, "right", p.T("rt."+a.Right))
+		}
 		return title, section{
 			Brand:   line(a.Organisation, 100),
 			Heading: title,
@@ -138,6 +214,42 @@ func (w *Writer) AccessRequested(l Languages, a AccessRequested) (Mail, error) {
 			Before:  []string{p.T("mail.access.body")},
 			Button:  link{Text: p.T("mail.access.button"), URL: w.origin + "/admin/accounts/" + number + "/requests"},
 		}
+	})
+}
+
+// AccessDecided tells a person what became of their request.
+type AccessDecided struct {
+	Admin        string // who decided
+	Organisation string
+	Number       int64  // of the account, 0: of none, and the operators decided
+	Right        string // all: to administer
+	Group        string // that they have been put into, "" where it was refused
+	Word         string // of who decided
+}
+
+// AccessDecided writes what became of a request.
+func (w *Writer) AccessDecided(l Languages, d AccessDecided) (Mail, error) {
+	return w.write(l, nil, func(p i18n.Printer) (string, section) {
+		admin, org, group, number := line(d.Admin, 100), line(d.Organisation, 100), line(d.Group, 100), strconv.FormatInt(d.Number, 10)
+		right := p.T("rt." + d.Right)
+		s := section{Brand: org, Small: []string{p.T("mail.never")}, Author: p.T("mail.word", "admin", admin), Word: paragraph(d.Word, 1000)}
+		switch {
+		case d.Group != "":
+			s.Heading = p.T("mail.granted.subject", "number", number)
+			s.Before = []string{p.T("mail.granted.body", "admin", admin, "right", right, "group", group, "org", org, "number", number)}
+			s.Button = link{Text: p.T("mail.adminadded.button"), URL: w.origin + "/admin"}
+		case d.Number == 0:
+			s.Heading = p.T("mail.refused.site", "site", w.host)
+			s.Before = []string{p.T("mail.refused.sitebody", "right", right, "site", w.host)}
+			s.Author = p.T("mail.word.site", "site", w.host)
+		default:
+			s.Heading = p.T("mail.refused.subject", "number", number)
+			s.Before = []string{p.T("mail.refused.body", "admin", admin, "right", right, "org", org, "number", number)}
+			if s.Word == "" {
+				s.Before[0] += " " + p.T("mail.refused.ask")
+			}
+		}
+		return s.Heading, s
 	})
 }
 
@@ -184,6 +296,30 @@ func (w *Writer) PasswordChanged(l Languages, at time.Time, place string) (Mail,
 		return title, section{
 			Heading: title,
 			Before:  []string{p.T("mail.pwchanged.body", "date", p.Time(at), "place", line(place, 100), "link", link)},
+		}
+	})
+}
+
+// PasswordLink asks a person to set a new password by a link.
+type PasswordLink struct {
+	Admin        string
+	Organisation string
+	Token        string // of the link
+	Until        time.Time
+}
+
+// PasswordLink writes the mail with the link. Opening it changes nothing, as
+// programs that look at mail open links too.
+func (w *Writer) PasswordLink(l Languages, v PasswordLink) (Mail, error) {
+	return w.write(l, nil, func(p i18n.Printer) (string, section) {
+		title := p.T("mail.link.subject")
+		return title, section{
+			Brand:   line(v.Organisation, 100),
+			Heading: title,
+			Before:  []string{p.T("mail.link.body", "admin", line(v.Admin, 100), "org", line(v.Organisation, 100), "date", p.Time(v.Until))},
+			Button:  link{Text: p.T("mail.link.button"), URL: w.origin + "/reset/" + v.Token},
+			Small:   []string{p.T("mail.link.ignore"), p.T("mail.never")},
+			Links:   []link{{Text: p.T("mail.check"), URL: w.origin + "/help/check"}},
 		}
 	})
 }

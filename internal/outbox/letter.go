@@ -52,10 +52,11 @@ type Letter struct {
 	To            message.Mailbox
 	Subject       string
 	Body          Body
-	Auto          bool   // a code or a notice: says so in its header
-	AutoReply     bool   // as in message.Mail
-	MessageID     string // without angle brackets; "": made by Enqueue
-	InReplyTo     string // without angle brackets; may be ""
+	Logo          *message.Inline // that the HTML names; nil: none
+	Auto          bool            // a code or a notice: says so in its header
+	AutoReply     bool            // as in message.Mail
+	MessageID     string          // without angle brackets; "": made by Enqueue
+	InReplyTo     string          // without angle brackets; may be ""
 	Attach        *Attach
 	Header        *Header         // of a mail that came through the gateway; nil: To, and the time of now
 	Report        *message.Report // makes the letter a delivery report; nil: it is none
@@ -107,6 +108,7 @@ type Attach struct {
 	Payload      string // name of the blob or of the payload row
 	Body         []byte // the payload itself, where it is in memory; not kept in the outbox
 	PayloadSize  int64
+	LinkOnly     bool  // the mail does not carry the file: it says Without, which it then has
 	Without      *Body // what the mail says when the file is too large for the next hop; nil: then it fails
 }
 
@@ -142,6 +144,9 @@ func (o *Outbox) parcel(l *Letter, boundary string) Parcel {
 		Date: h.Date, MessageID: l.MessageID, InReplyTo: h.InReplyTo, References: h.References, Trace: h.Trace, Fields: h.Fields,
 		Auto: l.Auto, AutoReply: l.AutoReply, Text: l.Body.Text, HTML: l.Body.HTML, Report: l.Report, Boundary: boundary,
 	}
+	if l.Logo != nil {
+		m.Inline = []message.Inline{*l.Logo}
+	}
 	if l.InReplyTo != "" {
 		m.InReplyTo, m.References = []string{l.InReplyTo}, []string{l.InReplyTo}
 	}
@@ -154,6 +159,10 @@ func (o *Outbox) parcel(l *Letter, boundary string) Parcel {
 			light := m
 			light.Text, light.HTML = a.Without.Text, a.Without.HTML
 			p.Light = &light
+		}
+		if a.LinkOnly {
+			p.Mail, p.Light = p.Light, nil
+			return p
 		}
 		page := o.page(a)
 		m.Attachments = []message.Attachment{{

@@ -35,6 +35,11 @@ type Config struct {
 	Lease   time.Duration // after which another node takes over from a dead one; 2 minutes
 	Poll    time.Duration // how often to look for letters of other processes; 5 s
 	Grace   time.Duration // for letters in hand when Run is told to end; 15 s
+
+	// Passed notes in the same transaction what became of a mail that passes the
+	// gateway as it came: store.DeliverySent or DeliveryBounced, and what was said.
+	// nil: nobody does.
+	Passed func(tx *store.Tx, transit string, to mailaddr.Address, delivery, said string) error
 }
 
 // Outbox is safe for concurrent use.
@@ -145,17 +150,30 @@ func (o *Outbox) Take(tx *store.Tx, slotID string) (*Letter, error) {
 	if err != nil {
 		return nil, err
 	}
-	plain, err := o.cfg.Root.Open(purpose(row.ID), row.Letter)
-	if err != nil {
-		return nil, fmt.Errorf("take letter: %w", err)
-	}
-	l, _, err := decode(plain)
-	clear(plain)
+	l, _, err := o.read(row)
 	if err != nil {
 		return nil, fmt.Errorf("take letter: %w", err)
 	}
 	l.Kind, l.AccountID, l.SlotID, l.SenderID = row.Kind, row.AccountID, row.SlotID, row.SenderID
 	return l, tx.DeleteOutbox(row.ID)
+}
+
+// read opens the letter of a row.
+func (o *Outbox) read(row store.OutboxRow) (*Letter, string, error) {
+	plain, err := o.cfg.Root.Open(purpose(row.ID), row.Letter)
+	if err != nil {
+		return nil, "", err
+	}
+	defer clear(plain)
+	return decode(plain)
+}
+
+// passed notes what became of a letter that is a mail as it came through the gateway.
+func (o *Outbox) passed(tx *store.Tx, l *Letter, delivery, said string) error {
+	if o.cfg.Passed == nil || l.Raw == nil || l.Transit == "" {
+		return nil
+	}
+	return o.cfg.Passed(tx, l.Transit, l.To.Addr, delivery, said)
 }
 
 func purpose(rowID string) string { return "outbox/" + rowID }
@@ -248,8 +266,9 @@ func (o *Outbox) Retry(ctx context.Context, actor, rowID string) error {
 	return err
 }
 
-// Drop removes a letter. If it carries an envelope and was still waiting, its
-// slot is marked as not delivered; nobody is told, since the operator (actor) knows.
+// Drop removes a letter. If it was still waiting, the slot of its envelope, or the
+// record of the mail that passes, says that it is not delivered; nobody is told,
+// since the operator (actor) knows.
 func (o *Outbox) Drop(ctx context.Context, actor, rowID string) error {
 	err := o.cfg.DB.Update(ctx, func(tx *store.Tx) error {
 		r, err := tx.FindOutbox(rowID)
@@ -262,6 +281,14 @@ func (o *Outbox) Drop(ctx context.Context, actor, rowID string) error {
 			}
 			if err := auditBounce(tx, r.AccountID, r.SlotID, r.Recipient); err != nil {
 				return err
+			}
+		}
+		if r.Kind == Passing && r.State == store.OutboxWaiting {
+			// One that cannot be read can be dropped all the same.
+			if l, _, err := o.read(r); err == nil {
+				if err := o.passed(tx, l, store.DeliveryBounced, "removed by the operator"); err != nil {
+					return err
+				}
 			}
 		}
 		if err := tx.DeleteOutbox(rowID); err != nil {

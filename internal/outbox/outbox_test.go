@@ -5,6 +5,8 @@ import (
 	"context"
 	"encoding/hex"
 	"errors"
+	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -443,6 +445,23 @@ func TestGivesUp(t *testing.T) {
 	h.shift.Add(int64(4 * 24 * time.Hour))
 	eventually(t, "the envelope to be given up", func() bool { return state(outbox.Envelope) == store.OutboxFailed })
 	if s := h.slot(t, l.SlotID); s.Delivery != store.DeliveryBounced || s.DeliveryText != "451 later" {
+		t.Errorf("slot %+v", s)
+	}
+}
+
+// A mail whose last answer was lost at each attempt may be there, and its sender is
+// not told that nobody could be reached.
+func TestGivesUpUnconfirmed(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, storetest.Open(t))
+	l := h.withSlot(t, "bob@x.test")
+	h.enqueue(t, l)
+	run(t, h.box, &hop{answer: func(outbox.Parcel, int) error {
+		return fmt.Errorf("relay: %w", &outbox.Unconfirmed{Cause: io.ErrUnexpectedEOF})
+	}}, nil)
+	h.shift.Add(int64(4 * 24 * time.Hour))
+	eventually(t, "it to be given up", func() bool { return h.slot(t, l.SlotID).Delivery == store.DeliveryBounced })
+	if s := h.slot(t, l.SlotID); s.DeliveryText != "mail.fail.unconfirmed" {
 		t.Errorf("slot %+v", s)
 	}
 }

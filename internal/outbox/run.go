@@ -110,13 +110,7 @@ func (r *run) turn(ctx context.Context) (time.Duration, error) {
 func (r *run) deliver(row store.OutboxRow, expires time.Time) {
 	ctx := context.WithoutCancel(r.sending) // what happened is recorded also after a cut
 	log := r.o.cfg.Log.With("letter", row.ID, "kind", row.Kind, "attempt", row.Attempts)
-	plain, err := r.o.cfg.Root.Open(purpose(row.ID), row.Letter)
-	var letter *Letter
-	var boundary string
-	if err == nil {
-		letter, boundary, err = decode(plain)
-		clear(plain)
-	}
+	letter, boundary, err := r.o.read(row)
 	if err != nil {
 		// Perhaps the wrong key file: giving up would empty every letter.
 		log.Error("outbox: letter cannot be read", "err", err)
@@ -222,6 +216,9 @@ func (r *run) record(tx *store.Tx, row store.OutboxRow, letter *Letter, accepted
 				return "", err
 			}
 		}
+		if err := r.o.passed(tx, letter, store.DeliverySent, clean(accepted.Text)); err != nil {
+			return "", err
+		}
 		if !accepted.DSN && letter.Answer != nil && Wants(letter.Notify, "SUCCESS") {
 			err = r.tell(tx, row, letter, Bounce{Action: Relayed, Status: "2.0.0", Said: clean("250 " + accepted.Text)})
 		}
@@ -248,7 +245,7 @@ func (r *run) record(tx *store.Tx, row store.OutboxRow, letter *Letter, accepted
 	// address: its E is nowhere else.
 	give := func() (bool, error) { return tx.FailOutbox(row.ID, row.Attempts, reason) }
 	if row.Kind == Envelope && row.SlotID != "" && row.SenderID != "" && letter.Attach != nil && !errors.Is(sent, blob.ErrNotFound) {
-		give = func() (bool, error) { return tx.HoldOutbox(row.ID, row.Attempts, tx.Now.Add(held), reason) }
+		give = func() (bool, error) { return tx.HoldOutbox(row.ID, row.Attempts, tx.Now.Add(heldFor), reason) }
 	}
 	ours, err := give()
 	if err != nil || !ours {
@@ -262,14 +259,17 @@ func (r *run) record(tx *store.Tx, row store.OutboxRow, letter *Letter, accepted
 			return "", err
 		}
 	}
+	if err := r.o.passed(tx, letter, store.DeliveryBounced, reason); err != nil {
+		return "", err
+	}
 	b := Bounce{Action: Failed, Reason: shown}
 	b.Status, b.Said = status(sent)
 	return "given up", r.tell(tx, row, letter, b)
 }
 
-// held is how long a letter that could not be delivered is kept, sealed, for its
+// heldFor is how long a letter that could not be delivered is kept, sealed, for its
 // sender to correct the address.
-const held = 7 * 24 * time.Hour
+const heldFor = 7 * 24 * time.Hour
 
 // delayed is when a sender who wants to know hears that a mail still waits.
 const delayed = 4 * time.Hour
@@ -322,7 +322,10 @@ func status(err error) (code, said string) {
 // latter as a catalogue key where the reason is our own, and whether it is final.
 func words(err error) (reason, shown string, permanent bool) {
 	var e *Error
+	var lost *Unconfirmed
 	switch {
+	case errors.As(err, &lost):
+		return "the next mail server did not confirm the mail, and may have it", "mail.fail.unconfirmed", false
 	case errors.Is(err, blob.ErrNotFound):
 		return "the encrypted message is no longer stored", "mail.fail.gone", true
 	case errors.Is(err, ErrUnprotected):

@@ -17,6 +17,7 @@ type sealed struct {
 	Bounces           string
 	Subject           string          `json:",omitempty"`
 	Body              Body            `json:",omitzero"`
+	Logo              *message.Inline `json:",omitempty"`
 	Auto              bool            `json:",omitempty"`
 	AutoReply         bool            `json:",omitempty"`
 	MessageID         string          `json:",omitempty"`
@@ -68,6 +69,7 @@ type sealedAttach struct {
 	Head                                                []byte
 	Payload                                             string
 	PayloadSize                                         int64
+	LinkOnly                                            bool  `json:",omitempty"`
 	Without                                             *Body `json:",omitempty"`
 }
 
@@ -85,14 +87,14 @@ func (l *Letter) encode(boundary string) ([]byte, error) {
 	h := l.Header
 	s := &sealed{
 		From: keepBox(l.From), ReplyTo: keepBox(l.ReplyTo), To: keepBox(l.To), Bounces: l.Bounces.Wire(),
-		Subject: l.Subject, Body: l.Body, Auto: l.Auto, AutoReply: l.AutoReply, MessageID: l.MessageID, InReplyTo: l.InReplyTo, Boundary: boundary,
+		Subject: l.Subject, Body: l.Body, Logo: l.Logo, Auto: l.Auto, AutoReply: l.AutoReply, MessageID: l.MessageID, InReplyTo: l.InReplyTo, Boundary: boundary,
 		Header: &keptHeader{keepBoxes(h.To), keepBoxes(h.Cc), keepBoxes(h.ReplyTo), h.Date, h.InReplyTo, h.References, h.Trace, h.Fields},
 		Report: l.Report, Protected: l.Protected, Transit: l.Transit, EnvelopeID: l.EnvelopeID, Notify: l.Notify, Original: l.Original,
 	}
 	if a := l.Attach; a != nil {
 		s.Attach = &sealedAttach{
 			Name: a.Name, Lang: a.Lang, Origin: a.Origin, Sender: a.Sender, Organisation: a.Organisation, Reference: a.Reference,
-			ScriptFree: a.ScriptFree, E: a.Part.Text(), Head: a.Head, Payload: a.Payload, PayloadSize: a.PayloadSize, Without: a.Without,
+			ScriptFree: a.ScriptFree, E: a.Part.Text(), Head: a.Head, Payload: a.Payload, PayloadSize: a.PayloadSize, LinkOnly: a.LinkOnly, Without: a.Without,
 		}
 	}
 	if a := l.Answer; a != nil {
@@ -113,7 +115,7 @@ func decode(plain []byte) (l *Letter, boundary string, err error) {
 	var r reader
 	l = &Letter{
 		From: r.box(s.From), ReplyTo: r.box(s.ReplyTo), To: r.box(s.To), Bounces: r.address(s.Bounces),
-		Subject: s.Subject, Body: s.Body, Auto: s.Auto, AutoReply: s.AutoReply, MessageID: s.MessageID, InReplyTo: s.InReplyTo,
+		Subject: s.Subject, Body: s.Body, Logo: s.Logo, Auto: s.Auto, AutoReply: s.AutoReply, MessageID: s.MessageID, InReplyTo: s.InReplyTo,
 		Report: s.Report, Protected: s.Protected, Transit: s.Transit, EnvelopeID: s.EnvelopeID, Notify: s.Notify, Original: s.Original,
 	}
 	if h := s.Header; h != nil {
@@ -122,7 +124,7 @@ func decode(plain []byte) (l *Letter, boundary string, err error) {
 	if a := s.Attach; a != nil {
 		l.Attach = &Attach{
 			Name: a.Name, Lang: a.Lang, Origin: a.Origin, Sender: a.Sender, Organisation: a.Organisation, Reference: a.Reference,
-			ScriptFree: a.ScriptFree, Head: a.Head, Payload: a.Payload, PayloadSize: a.PayloadSize, Without: a.Without,
+			ScriptFree: a.ScriptFree, Head: a.Head, Payload: a.Payload, PayloadSize: a.PayloadSize, LinkOnly: a.LinkOnly, Without: a.Without,
 		}
 		l.Attach.Part, err = envelope.ParseKeyPart(a.E)
 		r.keep(err)

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/pli-mail/pli/internal/account"
-	"github.com/pli-mail/pli/internal/fault"
 	"github.com/pli-mail/pli/internal/keyserver"
 	"github.com/pli-mail/pli/internal/web"
 )
@@ -47,8 +46,8 @@ func (p *People) changeData(r *web.Request) error {
 	}
 	err = p.accounts.DeleteOwn(r.Context(), r.Session, r.PostFormValue("email"))
 	switch {
-	case fault.HasKey(err, "second.again"):
-		return r.Redirect("/second?next=" + data)
+	case asksAgain(err):
+		return again(r, err, data)
 	case err != nil && !web.Mendable(err):
 		return err
 	case err != nil:
@@ -176,11 +175,29 @@ func (p *People) about(ctx context.Context, s *account.Session) ([]member, error
 	for _, c := range people {
 		contacts = append(contacts, map[string]any{"address": c.DisplayAddress, "name": c.Name, "opens_signed_in": c.Enrolled, "last_used": c.UsedAt})
 	}
+	asked, err := p.accounts.LastRequest(ctx, s)
+	if err != nil {
+		return nil, err
+	}
+	requests := []any{}
+	if asked.ID != "" {
+		requests = append(requests, requestOut{asked.Right, asked.Reason, asked.CreatedAt, asked.State, asked.DecidedAt, asked.Word})
+	}
 	return []member{
 		{"exported_at", time.Now().UTC()}, {"profile", profile}, {"groups", append([]string{}, groups...)}, {"addresses", addresses},
 		{"devices", devices}, {"passkeys", passkeys}, {"authenticator", factors.Authenticator != nil},
-		{"sending", map[string]any{"signature": sending.Signature, "expiry_days": sending.ExpiryDays, "language": sending.Language}}, {"contacts", contacts},
+		{"sending", map[string]any{"signature": sending.Signature, "expiry_days": sending.ExpiryDays, "language": sending.Language}}, {"contacts", contacts}, {"access_requests", requests},
 	}, nil
+}
+
+// requestOut is what they asked administrators for, and the answer.
+type requestOut struct {
+	Right     string    `json:"right"`
+	Reason    string    `json:"reason,omitempty"`
+	CreatedAt time.Time `json:"created_at"`
+	State     string    `json:"state"`
+	DecidedAt time.Time `json:"decided_at,omitzero"`
+	Word      string    `json:"word,omitempty"`
 }
 
 type recordOut struct {

@@ -2,6 +2,7 @@ package people
 
 import (
 	"github.com/pli-mail/pli/internal/account"
+	"github.com/pli-mail/pli/internal/fault"
 	"github.com/pli-mail/pli/internal/web"
 )
 
@@ -11,32 +12,46 @@ type enrolPage struct {
 	Proven    string
 	Next      string
 	Languages []web.Option
+	Rule      string
 }
 
-func newEnrolPage(r *web.Request) *enrolPage {
-	page := &enrolPage{Base: r.Base(r.T("enrol.h1")), Next: r.Next("/"), Languages: r.Languages(r.Printer.Lang)}
+func (p *People) enrolPage(r *web.Request) (page *enrolPage, err error) {
+	page = &enrolPage{Base: r.Base(r.T("enrol.h1")), Next: r.Next("/"), Languages: r.Languages(r.Printer.Lang)}
 	if r.Session != nil {
 		page.Proven = r.Session.Address
 	}
 	if page.Proven == "" {
 		page.Title = r.T("me.enrolno")
 	}
-	return page
+	page.Rule, err = p.rule(r, 0)
+	return page, err
 }
 
 func (p *People) enrol(r *web.Request) error {
 	if r.Session.SignedIn() {
 		return r.Redirect(r.Next("/"))
 	}
-	return r.Render(p.pages, "enrol", newEnrolPage(r))
+	if site, err := p.accounts.SiteSettings(r.Context()); err != nil {
+		return err
+	} else if !site.Enrol {
+		return fault.New(fault.Denied, "off.enrol")
+	}
+	page, err := p.enrolPage(r)
+	if err != nil {
+		return err
+	}
+	return r.Render(p.pages, "enrol", page)
 }
 
 func (p *People) enrolled(r *web.Request) error {
-	page := newEnrolPage(r)
+	page, err := p.enrolPage(r)
+	if err != nil {
+		return err
+	}
 	if page.Proven == "" {
 		return r.Render(p.pages, "enrol", page)
 	}
-	err := r.Required(names...)
+	err = r.Required(names...)
 	var s *account.Session
 	if err == nil {
 		s, err = p.accounts.Enrol(r.Context(), r.Session, enrolment(r))

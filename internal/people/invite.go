@@ -22,6 +22,7 @@ type invitationPage struct {
 	Known               bool // they have an account already
 	Ended, Declined     bool
 	Languages           []web.Option
+	Rule                string
 }
 
 // invitationOf reads the invitation in the address. One that has ended comes
@@ -50,7 +51,8 @@ func (p *People) invitationOf(r *web.Request) (id.Token, *invitationPage, error)
 	if v.Builtin {
 		page.Group = r.T("seed.admins")
 	}
-	return token, page, nil
+	page.Rule, err = p.rule(r, v.Number)
+	return token, page, err
 }
 
 func (p *People) invitation(r *web.Request) error {

@@ -2,10 +2,18 @@ package people
 
 import "github.com/pli-mail/pli/internal/web"
 
+// rule says how long a password of somebody of an account (0: of none) is at
+// least. Who has not proved anything is told what holds for people of none.
+func (p *People) rule(r *web.Request, number int64) (string, error) {
+	n, err := p.accounts.PasswordLength(r.Context(), number)
+	return r.T("enrol.pwhint", "n", n), err
+}
+
 // recoverPage is R9: it asks for an address, and then for the code and the new password.
 type recoverPage struct {
 	web.Base
 	Sent string // the address as it was typed; "" before a code was asked for
+	Rule string
 }
 
 func (p *People) recover(r *web.Request) error {
@@ -13,7 +21,11 @@ func (p *People) recover(r *web.Request) error {
 }
 
 func (p *People) recoverCode(r *web.Request) error {
-	page := &recoverPage{Base: r.Base(r.T("rec.h1"))}
+	rule, err := p.rule(r, 0)
+	if err != nil {
+		return err
+	}
+	page := &recoverPage{Base: r.Base(r.T("rec.h1")), Rule: rule}
 	if r.PostFormValue("do") != "enter" {
 		address, err := addressOf(r)
 		if err == nil {
@@ -42,25 +54,37 @@ func (p *People) recoverCode(r *web.Request) error {
 type passwordPage struct {
 	web.Base
 	Must bool
+	Aged bool // it is not temporary, but too old
 	Next string
+	Rule string
 }
 
-func newPasswordPage(r *web.Request) *passwordPage {
-	return &passwordPage{r.Base(r.T("rec.h1")), mustSetPassword(r), r.Next("/")}
+func (p *People) passwordPage(r *web.Request) (*passwordPage, error) {
+	u := r.User()
+	rule, err := p.rule(r, u.AccountID)
+	must := mustSetPassword(r)
+	return &passwordPage{r.Base(r.T("rec.h1")), must, must && !u.Temporary, r.Next("/"), rule}, err
 }
 
 func (p *People) password(r *web.Request) error {
-	if to := unfinished(r); to == "/second" || to == "/mailbox" {
+	if to := unfinished(r); to != "" && to != "/password" {
 		return r.Redirect(to)
 	}
-	return r.Render(p.pages, "password", newPasswordPage(r))
+	page, err := p.passwordPage(r)
+	if err != nil {
+		return err
+	}
+	return r.Render(p.pages, "password", page)
 }
 
 func (p *People) setPassword(r *web.Request) error {
-	if to := unfinished(r); to == "/second" || to == "/mailbox" {
+	if to := unfinished(r); to != "" && to != "/password" {
 		return r.Redirect(to)
 	}
-	page := newPasswordPage(r)
+	page, err := p.passwordPage(r)
+	if err != nil {
+		return err
+	}
 	if !page.Must {
 		return p.changePassword(r, "password", page, page.Next)
 	}

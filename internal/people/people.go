@@ -50,6 +50,10 @@ func New(kit *web.Kit, accounts *account.Service, keys *keyserver.Service, provi
 	kit.Handle("POST /second/lost", p.askLift, web.Public, web.AnyScope())
 	kit.Handle("GET /lost/{token}", p.askStop, web.Public, web.AnyScope())
 	kit.Handle("POST /lost/{token}", p.stop, web.Public, web.AnyScope())
+	kit.Handle("GET /second/setup", p.setup, web.Public, web.AnyScope())
+	kit.Handle("POST /second/setup", p.setUp, web.Public, web.AnyScope())
+	kit.Handle("GET /reset/{token}", p.link, web.Public, web.AnyScope())
+	kit.Handle("POST /reset/{token}", p.useLink, web.Visitor, web.AnyScope())
 	kit.Handle("GET /mailbox", p.mailbox, web.Public, web.AnyScope())
 	kit.Handle("POST /mailbox", p.proveMailbox, web.Public, web.AnyScope())
 	kit.Handle("POST /signout", p.signOut, web.Public, web.AnyScope())
@@ -97,6 +101,8 @@ func arrive(r *web.Request, s *account.Session, next string) error {
 		return r.Redirect("/mailbox?next=" + url.QueryEscape(next))
 	case s.Scope == store.ScopeSetPassword:
 		return r.Redirect("/password?next=" + url.QueryEscape(next))
+	case s.Scope == store.ScopeSetSecond || s.SecondDue():
+		return r.Redirect("/second/setup?next=" + url.QueryEscape(next))
 	case s.User.WelcomedAt.IsZero():
 		return r.Redirect("/welcome?next=" + url.QueryEscape(next))
 	}
@@ -139,6 +145,8 @@ func unfinished(r *web.Request) string {
 		return "/second"
 	case mustProveMailbox(r):
 		return "/mailbox"
+	case r.Session != nil && r.Session.UserID != "" && r.Session.Scope == store.ScopeSetSecond:
+		return "/second/setup"
 	}
 	return ""
 }

@@ -23,6 +23,7 @@ type securityPage struct {
 	Passkeys bool   // this service takes passkeys
 	Device   string // a first name for a new one
 	Devices  []device
+	Rule     string
 }
 
 type device struct {
@@ -34,6 +35,9 @@ type device struct {
 func (p *People) securityPage(r *web.Request) (*securityPage, error) {
 	page := &securityPage{Base: r.Base(r.T("sec.h1"), r.T("pr.h1")), Tabs: tabs(r), Passkeys: p.accounts.Passkeys(), Device: deviceName(r.Printer, r.UserAgent())}
 	var err error
+	if page.Rule, err = p.rule(r, r.User().AccountID); err != nil {
+		return nil, err
+	}
 	if page.Factors, err = p.accounts.Factors(r.Context(), r.Session); err != nil {
 		return nil, err
 	}
@@ -80,11 +84,16 @@ func (p *People) changeSecurity(r *web.Request) (err error) {
 			r.Flash("ok", "totp.removed")
 		}
 	case "recovery":
-		codes, err := p.accounts.NewRecoveryCodes(r.Context(), r.Session)
-		if err != nil {
-			return again(r, err, security)
+		var codes []string
+		if err = r.Once(func() (err error) {
+			codes, err = p.accounts.NewRecoveryCodes(r.Context(), r.Session)
+			return err
+		}); err == nil {
+			return p.showCodes(r, codes)
 		}
-		return p.showCodes(r, codes)
+		if fault.HasKey(err, "web.once") {
+			return web.Retry(r, p.pages, "security", p.securityPage, err)
+		}
 	}
 	if err != nil {
 		return again(r, err, security)
@@ -95,10 +104,18 @@ func (p *People) changeSecurity(r *web.Request) (err error) {
 // again leads to the page that asks once more who this is, and then to next, if
 // that is what err is about.
 func again(r *web.Request, err error, next string) error {
-	if fault.HasKey(err, "second.again") {
+	switch {
+	case fault.HasKey(err, "second.again"):
 		return r.Redirect("/second?next=" + next)
+	case fault.HasKey(err, "proof.again"):
+		return r.Redirect("/mailbox?next=" + next)
 	}
 	return err
+}
+
+// asksAgain reports whether err is what again leads somewhere for.
+func asksAgain(err error) bool {
+	return fault.HasKey(err, "second.again") || fault.HasKey(err, "proof.again")
 }
 
 // codesPage shows recovery codes, once.
@@ -128,7 +145,7 @@ func (p *People) addPasskey(r *web.Request) error {
 	if err == nil {
 		return p.factorAdded(r, s, codes, "passkey.added")
 	}
-	if fault.HasKey(err, "second.again") || !web.Mendable(err) {
+	if asksAgain(err) || !web.Mendable(err) {
 		return again(r, err, security)
 	}
 	page, perr := p.securityPage(r)

@@ -29,7 +29,7 @@ func (p *People) newSignInPage(r *web.Request) *signInPage {
 func (p *People) signIn(r *web.Request) error {
 	page := p.newSignInPage(r)
 	switch to := unfinished(r); {
-	case to == "/second", to == "/mailbox":
+	case to != "" && to != "/password":
 		return r.Redirect(to + "?next=" + url.QueryEscape(page.Next))
 	case to != "":
 		return r.Redirect(to)

@@ -104,7 +104,7 @@ func (c *Case) readKind() (err error) {
 	if c.kindKnown {
 		return nil
 	}
-	c.kind = KindOf(c.f.Header, c.f.Parts)
+	c.kind = KindOf(c.f.Header, c.f.Parts, c.f.Invites)
 	// OpenPGP of before MIME shows in the text only, which is not read in vain.
 	matters := len(c.r.rules) > 0 || c.r.encrypted != c.r.fallback
 	if c.kind == "" && c.r.encrypted != "" && matters && textFirst(c.f.Parts) {

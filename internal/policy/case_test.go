@@ -172,6 +172,8 @@ func TestKinds(t *testing.T) {
 		"PGP, a signed text":  {head + "\r\n-----BEGIN PGP SIGNED MESSAGE-----\r\n\r\nx\r\n", ""},
 		"invitation":          {head + "Content-Type: text/calendar; method=REQUEST\r\n\r\nx", "calendar"},
 		"Exchange":            {head + "Content-Class: urn:content-classes:calendarmessage\r\n\r\nx", "calendar"},
+		"an invitation with a name": {head + "Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\r\nhi\r\n--b\r\nContent-Type: text/calendar; method=REQUEST; name=meeting.ics\r\n" +
+			"Content-Disposition: attachment; filename=meeting.ics\r\n\r\nx\r\n--b--\r\n", "calendar"},
 		"a calendar file": {head + "Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\r\nhi\r\n--b\r\nContent-Type: text/calendar\r\n" +
 			"Content-Disposition: attachment; filename=meeting.ics\r\n\r\nx\r\n--b--\r\n", ""},
 	} {

@@ -13,8 +13,9 @@ const (
 	KindCalendar  = "calendar"  // an invitation or its answer (RFC 6047), which programs read
 )
 
-// KindOf is the kind of a message, "" for an ordinary one.
-func KindOf(h message.Header, parts []envelope.Part) string {
+// KindOf is the kind of a message, "" for an ordinary one; invites is what
+// message.Indexer.Invites says of it.
+func KindOf(h message.Header, parts []envelope.Part, invites bool) string {
 	ct, _ := h.First("content-type")
 	ct = strings.ToLower(ct)
 	main, _, _ := strings.Cut(ct, ";")
@@ -32,6 +33,9 @@ func KindOf(h message.Header, parts []envelope.Part) string {
 		return ""
 	}
 	if v, ok := h.First("content-class"); ok && strings.EqualFold(v, "urn:content-classes:calendarmessage") {
+		return KindCalendar
+	}
+	if invites {
 		return KindCalendar
 	}
 	for _, p := range parts {

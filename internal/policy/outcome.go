@@ -8,8 +8,9 @@ import (
 // Results of an Outcome.
 const (
 	ResultSent    = "sent"
+	ResultBounced = "bounced" // the outbox has given up
 	ResultPassing = "passing" // handed to the next hop; the envelope's delivery says more
-	ResultQueued  = "queued"  // in the outbox; the envelope's delivery says more, or a report will
+	ResultQueued  = "queued"  // in the outbox, which says here what became of it; of an envelope its delivery does
 	ResultRefused = "refused"
 )
 

@@ -9,6 +9,9 @@ import (
 	"time"
 	"unicode"
 
+	"golang.org/x/text/cases"
+	"golang.org/x/text/unicode/norm"
+
 	"github.com/pli-mail/pli/internal/mailaddr"
 )
 
@@ -27,17 +30,27 @@ func Default() *Rules {
 // DefaultText is Default as an administrator may begin with, with comments.
 func DefaultText() string { return defaultText }
 
+// MaxText is the most octets of a rule set.
+const MaxText = 256 << 10
+
 const (
-	maxText     = 256 << 10 // octets of a rule set
 	maxRules    = 500
 	maxKeywords = 20
 )
 
 // Parse reads a rule set. What is wrong with it is a *Problems.
-func Parse(text []byte) (*Rules, error) {
-	p := &parsing{}
-	if len(text) > maxText {
-		table{p: p}.add("", "policy.toolong", "n", maxText>>10)
+func Parse(text []byte) (*Rules, error) { return (&parsing{}).rules(text) }
+
+// Check is Parse for a rule set that somebody has written: no two of its rules have
+// one name. One that is in force from before that was asked for goes on.
+func Check(text []byte) error {
+	_, err := (&parsing{distinct: true}).rules(text)
+	return err
+}
+
+func (p *parsing) rules(text []byte) (*Rules, error) {
+	if len(text) > MaxText {
+		table{p: p}.add("", "policy.toolong", "n", MaxText>>10)
 		return nil, p.err()
 	}
 	t, ok := p.tree(text)
@@ -87,7 +100,24 @@ func document(t table) *Rules {
 	if !ok {
 		t.add("rule", "policy.wantrules")
 	}
+	if t.p.distinct {
+		t.p.compareNames(r.rules)
+	}
 	return r
+}
+
+// compareNames says which rules have the name of one before them, as people read
+// names: neither case nor form nor the width of a gap counts.
+func (p *parsing) compareNames(rules []rule) {
+	first := map[string]int{}
+	for i, r := range rules {
+		key := cases.Fold().String(norm.NFKC.String(strings.Join(strings.Fields(r.name), " ")))
+		if n, taken := first[key]; taken && key != "" {
+			table{p: p, at: "rule[" + strconv.Itoa(i) + "].", rule: i + 1}.add("name", "policy.twice", "n", n)
+			continue
+		}
+		first[key] = i + 1
+	}
 }
 
 // kindChoice is what becomes of a kind of mail, "" for what the rules say.
@@ -121,6 +151,9 @@ func levelOf(t table) string {
 }
 
 func readRule(t table) rule {
+	if s, ok := t.m["name"].(string); ok && strings.TrimSpace(s) == "" {
+		delete(t.m, "name") // what a name must be is said once, below
+	}
 	r := rule{
 		name: t.text("name"), sender: addresses(t, "sender"), recipient: addresses(t, "recipient"), notRecipient: addresses(t, "not_recipient"),
 		sizeOver: sizeOver(t), attachment: attachments(t), sensitivity: sensitivities(t),
@@ -130,7 +163,10 @@ func readRule(t table) rule {
 			scriptFree: t.flag("script_free"), serverDecrypt: t.flag("server_decrypt"), offline: t.flag("offline"), keepSubject: keep(t),
 			level: levelOf(t)},
 	}
-	if r.name == "" || len(r.name) > 200 || strings.ContainsFunc(r.name, unicode.IsControl) {
+	switch {
+	case r.name == "":
+		t.add("name", "policy.noname")
+	case len(r.name) > 200 || strings.ContainsFunc(r.name, unicode.IsControl):
 		t.add("name", "policy.name")
 	}
 	switch {

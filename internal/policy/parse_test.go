@@ -97,6 +97,35 @@ func TestExpensive(t *testing.T) {
 	parse(t, strings.Repeat(one(`(?i)\bpatient\p{L}{0,20}\b`), 20)) // what people write
 }
 
+// No two rules that somebody writes have one name, as people read names; a set that
+// was put in force before that was asked for is read.
+func TestNamesDiffer(t *testing.T) {
+	t.Parallel()
+	set := func(names ...string) []byte {
+		var b strings.Builder
+		for _, n := range names {
+			fmt.Fprintf(&b, "[[rule]]\nname = %q\nthen = 'seal'\n", n)
+		}
+		return []byte(b.String())
+	}
+	for _, same := range [][]string{{"Lab", "Lab"}, {"Lab", "Clinic", "LAB "}, {"Straße", "STRASSE"}, {"é", "e\u0301"}, {"To the  lab", "to the lab"}} {
+		text := set(same...)
+		bad, ok := policy.Check(text).(*policy.Problems)
+		if !ok || len(bad.List) != 1 || bad.List[0].Rule != len(same) || bad.List[0].Line != 3*len(same)-1 || bad.List[0].Text != "policy.twice" || bad.List[0].Args["n"] != 1 {
+			t.Errorf("%q: %v", same, bad)
+		}
+		if _, err := policy.Parse(text); err != nil {
+			t.Errorf("%q in force: %v", same, err)
+		}
+	}
+	if err := policy.Check(set("Lab", "Labs", "L ab")); err != nil {
+		t.Error(err)
+	}
+	if bad, ok := policy.Check(set("", " ")).(*policy.Problems); !ok || len(bad.List) != 2 || bad.List[1].Text != "policy.noname" {
+		t.Errorf("without names: %v", bad)
+	}
+}
+
 // The examples in the default's comments are rules that work.
 func TestDefaultText(t *testing.T) {
 	t.Parallel()

@@ -125,6 +125,7 @@ type Facts struct {
 	Header     message.Header
 	Size       int64 // octets
 	Parts      []envelope.Part
+	Invites    bool // as message.Indexer.Invites has it
 	// Groups gives the names of an address's groups; it is asked where a rule names one.
 	Groups func(mailaddr.Address) ([]string, error)
 	// Text writes the message's text as UTF-8, at most limit octets; it is asked

@@ -23,7 +23,7 @@ func facts(t testing.TB, raw string) *policy.Facts {
 	x.Write([]byte(raw))
 	m, h := x.Finish()
 	open := func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(raw)), nil }
-	return &policy.Facts{Sender: mailaddr.MustParse("ana@example.org"), Subject: m.Subject, Header: h, Size: int64(len(raw)), Parts: m.Parts,
+	return &policy.Facts{Sender: mailaddr.MustParse("ana@example.org"), Subject: m.Subject, Header: h, Size: int64(len(raw)), Parts: m.Parts, Invites: x.Invites(),
 		Groups: func(a mailaddr.Address) ([]string, error) {
 			if a.Canonical() == "ana@example.org" {
 				return []string{"Doctors"}, nil

@@ -17,6 +17,8 @@ type parsing struct {
 	Problems
 	lines keylines.Map
 	steps int // of all its expressions
+
+	distinct bool // its rules' names must differ
 }
 
 // tree reads TOML; false where it is none.

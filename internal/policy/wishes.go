@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -219,3 +220,6 @@ func numberOf(s string) (n int64, unit string, ok bool) {
 	n, err := strconv.ParseInt(s[:i], 10, 32)
 	return n, strings.TrimSpace(s[i:]), err == nil
 }
+
+// equal reports whether both say the same.
+func (w wishes) equal(v wishes) bool { return reflect.DeepEqual(w, v) }

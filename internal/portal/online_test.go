@@ -176,11 +176,11 @@ func TestOnlineRefused(t *testing.T) {
 	b = h.Browser(t)
 	addressed(t, h, b, e)
 	has(t, handOver(t, b, e, linkOf{h, e}.String(), ""), 200)
-	if _, err := h.Accounts.SetSettings(t.Context(), account.Operator("test"), webtest.Account, []account.Setting{{Name: "online", Value: "false"}}); err != nil {
+	if _, err := h.Accounts.SetSettings(t.Context(), account.Operator("test"), account.SettingsOf(webtest.Account), []account.Setting{{Name: "online", Value: "false"}}); err != nil {
 		t.Fatal(err)
 	}
 	has(t, handOver(t, b, e, linkOf{h, e}.String(), ""), 403, "does not allow")
-	if _, err := h.Accounts.SetSettings(t.Context(), account.Operator("test"), webtest.Account, []account.Setting{{Name: "online", Value: "true"}}); err != nil {
+	if _, err := h.Accounts.SetSettings(t.Context(), account.Operator("test"), account.SettingsOf(webtest.Account), []account.Setting{{Name: "online", Value: "true"}}); err != nil {
 		t.Fatal(err)
 	}
 

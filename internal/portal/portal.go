@@ -66,6 +66,7 @@ func Register(c Config) error {
 	k.Handle("GET /inbox", p.inbox, web.SignedIn)
 	k.Handle("GET /help/check", p.help, web.Public)
 	k.Handle("GET /help/accessibility", p.accessibility, web.Public)
+	k.Handle("GET /help/privacy", p.privacy, web.Public)
 	return nil
 }
 
@@ -154,6 +155,7 @@ func (p *portal) landingPage(r *web.Request) (*landingPage, error) {
 		title = r.T("open.title", "sender", card.Sender.Name)
 	}
 	page := &landingPage{Base: r.Base(title), Landing: card, Reference: id.ShowReference(ref), Heading: heading, Closed: closed}
+	page.Brand = card.Look // none before it is known whose envelope it is
 	if card.Possession && !card.Proven {
 		page.Here = elsewhere(r, card.Masked)
 		_, domain, _ := strings.Cut(card.Masked, "@")
@@ -353,4 +355,25 @@ func (p *portal) help(r *web.Request) error {
 
 func (p *portal) accessibility(r *web.Request) error {
 	return r.Render(p.pages, "accessibility", &helpPage{Base: r.Base(r.T("portal.a11y")), Contact: p.Contact})
+}
+
+// privacyPage is what the operators say of people's data.
+type privacyPage struct {
+	web.Base
+	In         string // language
+	Paragraphs []string
+}
+
+func (p *portal) privacy(r *web.Request) error {
+	text, in := p.Kit.Legal(r.Context()).PrivacyIn(r.Printer.Lang)
+	if text == "" {
+		return fault.New(fault.NotFound, "e404.p")
+	}
+	page := &privacyPage{Base: r.Base(r.T("sl.privacy")), In: in}
+	for _, s := range strings.Split(text, "\n\n") {
+		if s = strings.TrimSpace(s); s != "" {
+			page.Paragraphs = append(page.Paragraphs, s)
+		}
+	}
+	return r.Render(p.pages, "privacy", page)
 }

@@ -9,6 +9,7 @@ import (
 	"encoding/csv"
 	"errors"
 	"io"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -69,11 +70,15 @@ type Reader struct {
 
 	csv    *csv.Reader
 	column map[string]int
+	bare   []string // first row of a file without headings, until it is read
 }
 
 // Open reads the headings. The error is a *Problem when the file cannot be used:
 // im.empty, or im.noemail with the headings that were read.
-func Open(r io.Reader) (*Reader, error) {
+func Open(r io.Reader) (*Reader, error) { return open(r, false) }
+
+// open is Open; bare is whether a file may begin with an address instead of headings.
+func open(r io.Reader, bare bool) (*Reader, error) {
 	b := bufio.NewReaderSize(r, look)
 	head, err := b.Peek(look)
 	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, bufio.ErrBufferFull) {
@@ -123,7 +128,9 @@ func Open(r io.Reader) (*Reader, error) {
 			}
 		}
 	}
-	if _, ok := out.column["email"]; !ok {
+	if _, ok := out.column["email"]; !ok && bare && slices.ContainsFunc(record, isAddress) {
+		out.bare = slices.Clone(record)
+	} else if !ok {
 		return nil, &Problem{"im.noemail", map[string]any{"list": strings.Join(shown(out.Headings), ", ")}}
 	}
 	return out, nil
@@ -241,7 +248,10 @@ func columnOf(heading string) string {
 // row is in it; another error is the source's.
 func (r *Reader) Next() (Row, error) {
 	for {
-		record, err := r.csv.Read()
+		record, err := r.bare, error(nil)
+		if r.bare = nil; record == nil {
+			record, err = r.csv.Read()
+		}
 		var bad *csv.ParseError
 		switch {
 		case errors.As(err, &bad):
@@ -342,24 +352,18 @@ func NewWriter(to io.Writer) *Writer {
 	return w
 }
 
-// Write writes a row; Flush has its error.
-func (w *Writer) Write(cells ...string) {
+// Write writes a row; Flush has its error too.
+func (w *Writer) Write(cells ...string) error {
 	for i, cell := range cells {
-		if formula(cell) {
-			cells[i] = "'" + cell
-		}
+		cells[i] = Inert(cell)
 	}
-	w.csv.Write(cells)
+	return w.csv.Write(cells)
 }
 
 // Flush passes on what was written.
 func (w *Writer) Flush() error {
 	w.csv.Flush()
 	return w.b.Flush() // has the error of any write before
-}
-
-func formula(cell string) bool {
-	return cell != "" && strings.ContainsRune("=+-@\t\r\n", rune(cell[0]))
 }
 
 // unguarded takes away the apostrophe that Writer puts before what would be a formula.

@@ -97,6 +97,31 @@ func TestProblems(t *testing.T) {
 	}
 }
 
+// A list of addresses has headings or none, and loses nobody of either.
+func TestAddresses(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ file, want string }{
+		{"lea@example.org\nbo@example.org\n", "lea@example.org|bo@example.org"},
+		{"\ufeffLéa Martin <lea@example.org>\r\n\r\nnobody\r\n", "Léa Martin <lea@example.org>|nobody"},
+		{"lea@example.org; bo@example.org\n", "lea@example.org|bo@example.org"},
+		{"Nom;Courriel\nMartin;lea@example.org\nPetit;\n", "lea@example.org|Petit"},
+		{"Martin,lea@example.org\nPetit,bo@example.org\n", "lea@example.org|bo@example.org"},
+		{"a@example.org\nb@example.org\nc@example.org\nd@example.org\n", "a@example.org|b@example.org|c@example.org"},
+	} {
+		got, err := roster.Addresses(strings.NewReader(c.file), 3)
+		if err != nil || strings.Join(got, "|") != c.want {
+			t.Errorf("%q: %q, %v", c.file, got, err)
+		}
+	}
+	for _, c := range []struct{ file, key string }{{"", "im.empty"}, {"name,phone\nA,1\n", "im.noemail"}} {
+		_, err := roster.Addresses(strings.NewReader(c.file), 3)
+		var p *roster.Problem
+		if !errors.As(err, &p) || p.Key != c.key {
+			t.Errorf("%q: %v", c.file, err)
+		}
+	}
+}
+
 func FuzzRead(f *testing.F) {
 	f.Add([]byte("email;nom\na@example.org;\"x\n"))
 	f.Add([]byte("\xff\xfee\x00m\x00a\x00i\x00l\x00\n\x00"))

@@ -1,14 +1,15 @@
 package sealing
 
 import (
+	"cmp"
 	"errors"
 
-	"github.com/pli-mail/pli/internal/i18n"
 	"github.com/pli-mail/pli/internal/keyserver"
 	"github.com/pli-mail/pli/internal/mailaddr"
 	"github.com/pli-mail/pli/internal/message"
 	"github.com/pli-mail/pli/internal/notice"
 	"github.com/pli-mail/pli/internal/outbox"
+	"github.com/pli-mail/pli/internal/policy"
 	"github.com/pli-mail/pli/internal/store"
 )
 
@@ -19,48 +20,47 @@ func (k keyPost) Resend(tx *store.Tx, r keyserver.ResendLetter) (bool, error) {
 	if err != nil || l == nil || l.Attach == nil {
 		return false, err
 	}
-	zone, lang := accountZone(tx, r.AccountID)
-	choice := l.Attach.Lang
-	if u, err := tx.FindUserByAddress(r.To.Canonical()); err == nil {
-		choice = u.Language
-	} else if !errors.Is(err, store.ErrNotFound) {
-		return false, err
-	}
-	langs := notice.In(choice, lang, zone)
-	words := notice.Envelope{
-		Sender: r.Sender.Name, SenderAddress: r.Sender.Address, Organisation: r.Sender.Organisation, To: r.To.String(), Note: r.Note,
-		Ref: r.Ref, Part: l.Attach.Part, ExpiresAt: r.ExpiresAt, KeptUntil: r.KeptUntil, File: l.Attach.Name,
-	}
-	mail, err := k.p.Words.Envelope(langs, words)
+	a, err := tx.FindAccount(r.AccountID)
 	if err != nil {
 		return false, err
 	}
-	l.To, l.Subject, l.Body, l.Header = to(r.To), mail.Subject, outbox.Body{Text: mail.Text, HTML: mail.HTML}, nil
-	if l.Attach.Without = nil; !r.KeptUntil.IsZero() {
-		words.File = ""
-		light, err := k.p.Words.Envelope(langs, words)
-		if err != nil {
-			return false, err
-		}
-		l.Attach.Without = &outbox.Body{Text: light.Text, HTML: light.HTML}
+	settings, err := policy.ReadSettings(a.Settings)
+	if err != nil {
+		return false, err
+	}
+	choice, err := languageOf(tx, r.To)
+	if err != nil {
+		return false, err
+	}
+	langs := notice.In(cmp.Or(choice, l.Attach.Lang), a.Language, zoneOf(a.TimeZone))
+	b, logo, err := look(tx, r.AccountID, r.Sender.Organisation)
+	if err != nil {
+		return false, err
+	}
+	words := notice.Envelope{
+		Sender: r.Sender.Name, SenderAddress: r.Sender.Address, Organisation: r.Sender.Organisation, Look: b, To: r.To.String(), Note: r.Note,
+		Ref: r.Ref, Part: l.Attach.Part, ExpiresAt: r.ExpiresAt, KeptUntil: r.KeptUntil, File: l.Attach.Name,
+	}
+	l.To, l.Subject, l.Header, l.Logo = to(r.To), "", nil, logo
+	if err := k.p.write(l, langs, words, settings, r.Subject); err != nil {
+		return false, err
 	}
 	return true, k.p.Outbox.Enqueue(tx, *l)
 }
 
-// recipientLanguages are those of a mail to a recipient who may be a user.
+// recipientLanguages are those of a mail to a recipient who may be a user: their
+// own, else the account's.
 func recipientLanguages(tx *store.Tx, account int64, address mailaddr.Address) (notice.Languages, error) {
-	zone, lang := accountZone(tx, account)
-	choice := lang
-	u, err := tx.FindUserByAddress(address.Canonical())
-	switch {
-	case err == nil:
-		choice = u.Language
-	case !errors.Is(err, store.ErrNotFound):
+	choice, err := languageOf(tx, address)
+	if err != nil {
 		return notice.Languages{}, err
-	case !i18n.Known(choice):
-		choice = ""
 	}
-	return notice.In(choice, lang, zone), nil
+	langs, err := languages(tx, account, choice)
+	if err != nil {
+		return notice.Languages{}, err
+	}
+	langs.Order = langs.Order[:1]
+	return langs, nil
 }
 
 // Reminder tells a recipient to look for the mail that they have.
@@ -69,9 +69,13 @@ func (k keyPost) Reminder(tx *store.Tx, r keyserver.ReminderLetter) error {
 	if err != nil {
 		return err
 	}
+	b, logo, err := look(tx, r.AccountID, r.Sender.Organisation)
+	if err != nil {
+		return err
+	}
 	m, err := k.p.Words.Reminder(langs, notice.Reminder{
-		Sender: r.Sender.Name, SenderAddress: r.Sender.Address, Organisation: r.Sender.Organisation, Ref: r.Ref, SentAt: r.SealedAt, ExpiresAt: r.ExpiresAt})
-	return k.p.enqueue(tx, outbox.Letter{Kind: outbox.Notice, AccountID: r.AccountID, To: to(r.To), InReplyTo: k.p.thread(r.Ref)}, m, err)
+		Sender: r.Sender.Name, SenderAddress: r.Sender.Address, Organisation: r.Sender.Organisation, Look: b, Ref: r.Ref, SentAt: r.SealedAt, ExpiresAt: r.ExpiresAt})
+	return k.p.enqueue(tx, outbox.Letter{Kind: outbox.Notice, AccountID: r.AccountID, To: to(r.To), InReplyTo: k.p.thread(r.Ref), Logo: logo}, m, err)
 }
 
 // Forwarded answers what was forwarded to the open address. Nothing answers it:
@@ -81,12 +85,16 @@ func (k keyPost) Forwarded(tx *store.Tx, f keyserver.ForwardedLetter) error {
 	if err != nil {
 		return err
 	}
-	m, err := k.p.Words.Forwarded(langs, notice.Forwarded{
-		Sender: f.Sender.Name, SenderAddress: f.Sender.Address, Organisation: f.Sender.Organisation, Ref: f.Ref, SentAt: f.SealedAt, Until: f.Until, Stage: f.Stage, Part: f.Part})
+	b, logo, err := look(tx, f.AccountID, f.Sender.Organisation)
 	if err != nil {
 		return err
 	}
-	l := k.p.finish(outbox.Letter{Kind: outbox.Notice, AccountID: f.AccountID, To: to(f.To), InReplyTo: k.p.thread(f.Ref), AutoReply: true}, m)
+	m, err := k.p.Words.Forwarded(langs, notice.Forwarded{
+		Sender: f.Sender.Name, SenderAddress: f.Sender.Address, Organisation: f.Sender.Organisation, Look: b, Ref: f.Ref, SentAt: f.SealedAt, Until: f.Until, Stage: f.Stage, Part: f.Part})
+	if err != nil {
+		return err
+	}
+	l := k.p.finish(outbox.Letter{Kind: outbox.Notice, AccountID: f.AccountID, To: to(f.To), InReplyTo: k.p.thread(f.Ref), AutoReply: true, Logo: logo}, m)
 	l.Bounces = mailaddr.Address{}
 	return k.p.Outbox.Enqueue(tx, l)
 }
@@ -113,7 +121,6 @@ func (k keyPost) senderOf(tx *store.Tx, account int64, userID, sender string) (t
 	if err != nil {
 		return to, langs, false, err
 	}
-	zone, lang := accountZone(tx, account)
 	u, err := tx.FindUser(userID)
 	switch {
 	case err == nil:
@@ -123,5 +130,6 @@ func (k keyPost) senderOf(tx *store.Tx, account int64, userID, sender string) (t
 	case userID != "":
 		return to, langs, false, nil // they are gone
 	}
-	return message.Mailbox{Addr: address}, notice.In("", lang, zone), false, nil
+	langs, err = languages(tx, account, "")
+	return message.Mailbox{Addr: address}, langs, false, err
 }

@@ -109,9 +109,7 @@ func (s *Service) Answer(ctx context.Context, a Answer) error {
 // expire ends the answer after the account's days. What is passed on does not
 // outlive the envelope that it came in.
 func (j *job) expire() {
-	if j.account.ExpiryDays > 0 {
-		j.r.ExpiresAt = j.sealedAt.AddDate(0, 0, j.account.ExpiryDays)
-	}
+	j.r.ExpiresAt = j.settings.End(j.sealedAt, 0)
 	end := j.answer.original.ExpiresAt
 	if j.answer.act.Kind == keyserver.Forward && !end.IsZero() && (j.r.ExpiresAt.IsZero() || end.Before(j.r.ExpiresAt)) {
 		j.r.ExpiresAt = end

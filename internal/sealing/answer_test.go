@@ -50,7 +50,7 @@ func (h *house) recipient(t *testing.T, address string) (v keyserver.Visitor, re
 	return v, ref
 }
 
-func (h *house) set(t *testing.T, s policy.Settings) {
+func (h *house) set(t *testing.T, s policy.Layer) {
 	t.Helper()
 	if err := h.db.Update(t.Context(), func(tx *store.Tx) error { return tx.SetAccountSettings(100042, s.Encode()) }); err != nil {
 		t.Fatal(err)
@@ -131,7 +131,7 @@ func TestForward(t *testing.T) {
 		c.MaxFiles = 1 << 20
 		c.Protects = func(context.Context, string) (string, error) { return "pinned", nil }
 	})
-	h.set(t, policy.Settings{Forward: true, Replies: policy.RepliesTLS})
+	h.set(t, policy.Layer{"forward": "true", "replies": policy.RepliesTLS})
 	h.start(t)
 	r, no := h.request("jean@x.test"), false
 	r.ExpiresAt = h.db.Now().Add(48 * time.Hour).Truncate(time.Second)
@@ -276,7 +276,7 @@ func TestAnswerOverTLS(t *testing.T) {
 	t.Parallel()
 	next := &hop{proved: true}
 	h := newHouse(t, func(c *sealing.Config) { c.Protects = next.Protects })
-	h.set(t, policy.Settings{Replies: policy.RepliesTLS})
+	h.set(t, policy.Layer{"replies": policy.RepliesTLS})
 	if _, err := h.seal.Seal(t.Context(), h.request("jean@x.test", "carol@y.test")); err != nil {
 		t.Fatal(err)
 	}
@@ -386,9 +386,9 @@ func (b *both) Send(ctx context.Context, p outbox.Parcel) (outbox.Accepted, erro
 func TestAnswerSealedByDefault(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
-		settings policy.Settings
+		settings policy.Layer
 		domain   bool
-	}{"no choice": {policy.Settings{}, true}, "sealed": {policy.Settings{Replies: policy.RepliesSealed}, true}, "a domain of nobody": {policy.Settings{Replies: policy.RepliesTLS}, false}} {
+	}{"no choice": {nil, true}, "sealed": {policy.Layer{"replies": policy.RepliesSealed}, true}, "a domain of nobody": {policy.Layer{"replies": policy.RepliesTLS}, false}} {
 		h := newHouse(t, func(c *sealing.Config) {
 			c.Protects = func(context.Context, string) (string, error) { return "dane", nil }
 		})

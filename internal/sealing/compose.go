@@ -7,6 +7,7 @@ import (
 	"mime"
 	"path"
 	"strings"
+	"time"
 	"unicode"
 	"unicode/utf8"
 
@@ -22,6 +23,7 @@ import (
 const (
 	maxSubject = 200 // characters
 	maxNote    = 500 // characters
+	maxName    = 150 // characters, of a person or a file
 	maxFiles   = 200 // files of one message; a manifest has room for 1,000 parts
 
 	maxFileType = 100 // bytes; a header's line has no room for much more
@@ -79,13 +81,28 @@ func (j *job) check() error {
 	if !r.ExpiresAt.IsZero() && !r.ExpiresAt.After(j.s.cfg.DB.Now()) {
 		bad = bad.In("until", "exp.past", nil)
 	}
+	if !r.RemindAt.IsZero() && (!r.RemindAt.After(j.s.cfg.DB.Now()) || remindsLate(r.RemindAt, r.ExpiresAt)) {
+		bad = bad.In("remind", "new.badremind", nil)
+	}
 	if len(bad.Fields) > 0 {
 		return bad
 	}
-	// The name is of the person's own profile; what cannot stand in a header is left out.
-	r.Sender.Name = strings.TrimSpace(strings.Map(dropControl, strings.ToValidUTF8(r.Sender.Name, "")))
+	r.Sender.Name = personName(r.Sender.Name)
 	return nil
 }
+
+// personName is a name of a person's own profile, or that a sender typed beside
+// an address: what cannot stand in a header, or shows nothing, is left out.
+func personName(s string) string {
+	s = strings.TrimSpace(strings.Map(dropControl, strings.ToValidUTF8(s, "")))
+	if r := []rune(s); len(r) > maxName {
+		s = strings.TrimSpace(string(r[:maxName]))
+	}
+	return s
+}
+
+// remindsLate reports whether the sender would be reminded of what nobody can open any more.
+func remindsLate(at, ends time.Time) bool { return !ends.IsZero() && at.After(ends) }
 
 // hasControl reports whether s would write more than its own header (AT-65):
 // CR, LF, NUL and the other controls; in text of lines, LF and tab may stand.
@@ -208,19 +225,19 @@ func (s *Service) receive(files func() (*File, error), have int, left, limit int
 }
 
 // fileName is what a recipient sees of a file's name: its last element, of
-// at most 150 characters, without controls and direction changes.
+// at most maxName characters, without controls and direction changes.
 func fileName(s string) string {
 	s = strings.Map(dropControl, strings.ToValidUTF8(s, ""))
 	s = strings.TrimSpace(path.Base(strings.ReplaceAll(s, `\`, "/")))
 	if s == "" || s == "." || s == ".." || s == "/" {
 		return "file"
 	}
-	if r := []rune(s); len(r) > 150 {
+	if r := []rune(s); len(r) > maxName {
 		ext := path.Ext(s)
 		if n := len([]rune(ext)); n > 20 {
 			ext = ""
 		}
-		s = string(r[:150-len([]rune(ext))]) + ext
+		s = string(r[:maxName-len([]rune(ext))]) + ext
 	}
 	return s
 }

@@ -22,6 +22,7 @@ import (
 const (
 	DraftDays = 30  // that a draft is kept after its last change
 	MaxDrafts = 100 // of one user
+	Unsent    = 20  // beyond them, that were to be sent, and then could not
 )
 
 // Draft is a message that is being written. Only its user sees it.
@@ -57,7 +58,7 @@ type Saving struct {
 	Fields    map[string]string
 	Keep      []string              // IDs of the files to keep
 	Files     func() (*File, error) // to add, as in Request; nil for none
-	ToSend    bool                  // it is about to be sent, so that it does not count
+	ToSend    bool                  // nothing is in its way but the sending itself
 }
 
 // SaveDraft keeps a draft: its text sealed, its files as ciphertext, which are
@@ -86,7 +87,7 @@ func (s *Service) SaveDraft(ctx context.Context, in Saving) (_ Draft, err error)
 	defer func() {
 		if err != nil {
 			for _, f := range d.Files[kept:] {
-				err = errors.Join(err, s.cfg.Blobs.Delete(f.ID))
+				s.discard(ctx, f.ID)
 			}
 		}
 	}()
@@ -96,12 +97,17 @@ func (s *Service) SaveDraft(ctx context.Context, in Saving) (_ Draft, err error)
 	if err := s.writeDraft(ctx, in, &d, d.Files[kept:], dropped); err != nil {
 		return Draft{}, err
 	}
-	for _, name := range dropped {
+	s.dropFiles(ctx, dropped)
+	return d, nil
+}
+
+// dropFiles removes the files of a draft that no row names any more.
+func (s *Service) dropFiles(ctx context.Context, names []string) {
+	for _, name := range names {
 		if err := s.cfg.Blobs.Delete(name); err != nil {
 			s.cfg.Log.WarnContext(ctx, "a file of a draft stays until it is swept", "error", err)
 		}
 	}
-	return d, nil
 }
 
 func stale() *fault.Error { return fault.New(fault.Conflict, "err.stale") }
@@ -159,9 +165,13 @@ func (s *Service) writeDraft(ctx context.Context, in Saving, d *Draft, added []D
 		row := store.Draft{ID: in.ID, UserID: in.UserID, AccountID: in.AccountID, Version: in.Version, KeptUntil: tx.Now.AddDate(0, 0, DraftDays)}
 		if in.ID == "" {
 			row.ID = fresh
+			room := MaxDrafts
+			if in.ToSend {
+				room += Unsent
+			}
 			if n, err := tx.CountDrafts(in.UserID); err != nil {
 				return err
-			} else if n >= MaxDrafts && !in.ToSend {
+			} else if n >= room {
 				return fault.New(fault.TooMany, "draft.many").With("n", MaxDrafts)
 			}
 		}
@@ -231,7 +241,7 @@ func (s *Service) openDraft(tx *store.Tx, row store.Draft) (Draft, error) {
 func (s *Service) Drafts(ctx context.Context, userID string) (out []Draft, err error) {
 	err = s.cfg.DB.View(ctx, func(tx *store.Tx) error {
 		out = nil
-		rows, err := tx.ListDrafts(userID, MaxDrafts)
+		rows, err := tx.ListDrafts(userID, MaxDrafts+Unsent)
 		if err != nil {
 			return err
 		}
@@ -263,8 +273,8 @@ func (s *Service) DeleteDraft(ctx context.Context, userID, draftID string) error
 	if errors.Is(err, store.ErrNotFound) {
 		return fault.New(fault.NotFound, "e404.h1")
 	}
-	for _, name := range blobs {
-		err = errors.Join(err, s.cfg.Blobs.Delete(name))
+	if err == nil {
+		s.dropFiles(ctx, blobs)
 	}
 	return err
 }

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -13,6 +15,7 @@ import (
 	"github.com/pli-mail/pli/internal/keyserver"
 	"github.com/pli-mail/pli/internal/sealing"
 	"github.com/pli-mail/pli/internal/store"
+	"github.com/pli-mail/pli/internal/store/storetest"
 )
 
 func (h *house) saving(d sealing.Draft, fields ...string) sealing.Saving {
@@ -90,6 +93,39 @@ func TestDraftAtRest(t *testing.T) {
 		t.Errorf("the message lacks its file: %.300s", text)
 	}
 	look("after the opening", 4)
+}
+
+// What a database that has failed may name stays: the sweep finds out. And what is
+// done is not called failed because of a file that does not go.
+func TestDraftFilesAreNotLost(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, nil)
+	storetest.Know(h.db, "sqlite:"+filepath.Join(h.dir, "db", "pli.db"))
+	in := h.saving(sealing.Draft{}, "body", "first")
+	in.Files = files(file("a.txt", "", "a"))
+	storetest.Exec(t, h.db, "ALTER TABLE draft_files RENAME TO gone")
+	if _, err := h.seal.SaveDraft(t.Context(), in); err == nil {
+		t.Fatal("saved without its row")
+	}
+	if left := h.left(t, "blobs"); len(left) != 1 {
+		t.Errorf("blobs %v, want the one that nobody knows of", left)
+	}
+	storetest.Exec(t, h.db, "ALTER TABLE gone RENAME TO draft_files")
+	in.Files = files(file("b.txt", "", "b"))
+	d, err := h.seal.SaveDraft(t.Context(), in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	stuck := filepath.Join(h.dir, "blobs", d.Files[0].ID)
+	if err := errors.Join(os.Remove(stuck), os.MkdirAll(filepath.Join(stuck, "x"), 0o700)); err != nil {
+		t.Fatal(err)
+	}
+	if err := h.seal.DeleteDraft(t.Context(), h.ana.UserID, d.ID); err != nil {
+		t.Errorf("deleted, and yet: %v", err)
+	}
+	if _, err := h.seal.Draft(t.Context(), h.ana.UserID, d.ID); !fault.Is(err, fault.NotFound) {
+		t.Errorf("not deleted: %v", err)
+	}
 }
 
 // Of two windows one saves, and of two sendings of one draft one goes through.
@@ -191,8 +227,13 @@ func TestDraftLimits(t *testing.T) {
 	}
 	last := h.saving(sealing.Draft{})
 	last.ToSend = true
-	if _, err := h.seal.SaveDraft(t.Context(), last); err != nil {
-		t.Errorf("one that is about to be sent: %v", err)
+	for i := range sealing.Unsent + 1 {
+		if _, err := h.seal.SaveDraft(t.Context(), last); (i < sealing.Unsent) != (err == nil) || err != nil && !fault.HasKey(err, "draft.many") {
+			t.Errorf("%d that were about to be sent: %v", i+1, err)
+		}
+	}
+	if list, err := h.seal.Drafts(t.Context(), h.ana.UserID); err != nil || len(list) != sealing.MaxDrafts+sealing.Unsent {
+		t.Errorf("%d are listed, %v", len(list), err)
 	}
 }
 
@@ -221,6 +262,14 @@ func TestContacts(t *testing.T) {
 	contacts := h.contacts(t)
 	if len(contacts) != 2 || contacts[0].Address != "bob@x.test" || contacts[0].Name != "Bob Roy" || contacts[1].Name != "" {
 		t.Errorf("%+v", contacts)
+	}
+	// What no name has is left out, and what is too long for one.
+	r.Names = map[string]string{"bob@x.test": "Bob\x00\xff\u202e Roy", "carol@x.test": strings.Repeat("é", 1<<20)}
+	if _, err := h.seal.Seal(t.Context(), r); err != nil {
+		t.Fatal(err)
+	}
+	if contacts = h.contacts(t); contacts[0].Name != "Bob Roy" || contacts[1].Name != strings.Repeat("é", 150) {
+		t.Errorf("%q, and a name of %d bytes", contacts[0].Name, len(contacts[1].Name))
 	}
 }
 

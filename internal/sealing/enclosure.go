@@ -2,7 +2,6 @@ package sealing
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"crypto/rand"
 	"fmt"
@@ -14,8 +13,8 @@ import (
 	"github.com/pli-mail/pli/internal/id"
 	"github.com/pli-mail/pli/internal/keyserver"
 	"github.com/pli-mail/pli/internal/mailaddr"
-	"github.com/pli-mail/pli/internal/notice"
 	"github.com/pli-mail/pli/internal/outbox"
+	"github.com/pli-mail/pli/internal/policy"
 	"github.com/pli-mail/pli/internal/store"
 )
 
@@ -90,24 +89,24 @@ func (e *enclosure) attach(i int, reg keyserver.Registered, file, lang, sender, 
 	return a
 }
 
-// discard removes the ciphertext of a message that was not registered. When
-// the database cannot say whether it was (a lost answer to a commit), the
-// ciphertext stays until the sweep can.
-func (e *enclosure) discard(ctx context.Context) {
-	if e.blob == "" {
+// discard removes a blob that was written for what then failed; "" is none. When
+// the database cannot say whether a row names it (a lost answer to a commit), it
+// stays until the sweep can.
+func (s *Service) discard(ctx context.Context, name string) {
+	if name == "" {
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()
-	err := e.s.cfg.DB.View(ctx, func(tx *store.Tx) error {
-		used, err := tx.HasBlob(e.blob)
+	err := s.cfg.DB.View(ctx, func(tx *store.Tx) error {
+		used, err := tx.HasBlob(name)
 		if err != nil || used {
 			return err
 		}
-		return e.s.cfg.Blobs.Delete(e.blob)
+		return s.cfg.Blobs.Delete(name)
 	})
 	if err != nil {
-		e.s.cfg.Log.Error("sealing: remove the ciphertext of a message that was not sent", "blob", e.blob, "err", err)
+		s.cfg.Log.ErrorContext(ctx, "sealing: remove the ciphertext of what failed", "blob", name, "err", err)
 	}
 }
 
@@ -157,35 +156,13 @@ func (w *payloadWriter) abort() {
 
 // keepUntil is how long the link serves the payload: the account's days, and
 // not beyond the message's end. Zero: not at all.
-func keepUntil(a store.Account, sealedAt, expires time.Time) time.Time {
-	if a.KeepDays <= 0 {
+func keepUntil(s policy.Settings, sealedAt, expires time.Time) time.Time {
+	if s.KeepDays <= 0 {
 		return time.Time{}
 	}
-	keep := sealedAt.AddDate(0, 0, a.KeepDays)
+	keep := sealedAt.AddDate(0, 0, s.KeepDays)
 	if !expires.IsZero() && expires.Before(keep) {
 		return expires
 	}
 	return keep
-}
-
-// write writes the words of a letter that carries an envelope, with its subject
-// where it has none, and those for a next hop that does not take the file.
-func (s *Service) write(l *outbox.Letter, langs notice.Languages, words notice.Envelope) error {
-	mail, err := s.cfg.Words.Envelope(langs, words)
-	if err != nil {
-		return err
-	}
-	l.Subject, l.Body = cmp.Or(l.Subject, mail.Subject), outbox.Body{Text: mail.Text, HTML: mail.HTML}
-	if words.KeptUntil.IsZero() {
-		// Without a kept copy the button alone opens nothing: then a mail that
-		// is too large for the next hop fails, and the sender is told.
-		return nil
-	}
-	words.File = ""
-	light, err := s.cfg.Words.Envelope(langs, words)
-	if err != nil {
-		return err
-	}
-	l.Attach.Without = &outbox.Body{Text: light.Text, HTML: light.HTML}
-	return nil
 }

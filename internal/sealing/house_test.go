@@ -101,7 +101,7 @@ func newHouse(t testing.TB, set func(*sealing.Config)) *house {
 	h.seal = sealing.New(cfg)
 	check(h.db.Update(t.Context(), func(tx *store.Tx) error {
 		return tx.InsertAccount(store.Account{ID: 100042, Name: "Example Health", Language: "en", TimeZone: "Europe/Paris",
-			State: store.AccountActive, ExpiryDays: 30, KeepDays: 14})
+			State: store.AccountActive})
 	}))
 	check(h.db.Update(t.Context(), func(tx *store.Tx) error {
 		return tx.InsertDomain(store.Domain{Name: "example.org", AccountID: 100042})

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/pli-mail/pli/envelope"
+	"github.com/pli-mail/pli/internal/brand"
 	"github.com/pli-mail/pli/internal/keyserver"
 	"github.com/pli-mail/pli/internal/mailaddr"
 	"github.com/pli-mail/pli/internal/message"
@@ -36,9 +37,9 @@ type Incoming struct {
 	MessageID string        // of the mails, without angle brackets
 	Header    outbox.Header // of the mails
 
-	ExpiresAt     time.Time // zero: never
-	RemindAt      time.Time // when to tell the sender who has not opened it; zero: not
-	Receipt       *bool     // tell the sender when it is opened; nil: as they like it
+	Lives         time.Duration // how long it can be opened; 0: as the account has it
+	RemindAt      time.Time     // when to tell the sender who has not opened it; zero, or after the end: not
+	Receipt       *bool         // tell the sender when it is opened; nil: as they like it
 	Permissions   policy.Permissions
 	ServerMayOpen bool
 	ScriptFree    bool
@@ -50,50 +51,51 @@ type Incoming struct {
 	Answer  *outbox.Answer
 	// Then runs in the registering transaction, perhaps more than once. The
 	// letters are in the order of To; they are not in the outbox yet. Through has
-	// none there: its one is written after the commit.
+	// none there: they are written after the commit.
 	Then func(tx *store.Tx, m envelope.MessageID, letters []outbox.Letter) error
+	// Undone runs in the transaction that takes back what Through registered.
+	Undone func(tx *store.Tx, why string) error
 }
 
-// SealIncoming seals one message and registers it, or leaves nothing behind. It
-// returns a letter for each recipient.
-func (s *Service) SealIncoming(ctx context.Context, in Incoming) (envelope.MessageID, []outbox.Letter, error) {
-	p := &passing{in: in, sealedAt: s.cfg.DB.Now().UTC().Truncate(time.Second)}
-	if err := s.cfg.DB.View(ctx, p.lookUp); err != nil {
-		return envelope.MessageID{}, nil, fmt.Errorf("seal message: %w", err)
+// SealIncoming seals one message and registers it, or leaves nothing behind. With
+// Through it returns a letter for each recipient; else Then has had them.
+func (s *Service) SealIncoming(ctx context.Context, in Incoming) ([]outbox.Letter, error) {
+	a := &arrival{in: in, sealedAt: s.cfg.DB.Now().UTC().Truncate(time.Second)}
+	if err := s.cfg.DB.View(ctx, a.lookUp); err != nil {
+		return nil, fmt.Errorf("seal message: %w", err)
 	}
-	h := envelope.Header{SealedAt: p.sealedAt, SenderHint: p.name(), NotAfter: in.ExpiresAt.Truncate(time.Second)}
-	var err error
-	if h.Policy, err = headerPolicy(in.Account); err != nil {
-		return envelope.MessageID{}, nil, fmt.Errorf("seal message: %w", err)
-	}
+	h := envelope.Header{SealedAt: a.sealedAt, SenderHint: a.name(), NotAfter: a.ends.Truncate(time.Second)}
+	h.Policy = headerPolicy(a.settings)
 	if in.ServerMayOpen {
 		h.Policy = envelope.PolicyServerMayOpen
 	}
 	plain, err := in.Plain()
 	if err != nil {
-		return envelope.MessageID{}, nil, fmt.Errorf("seal message: %w", err)
+		return nil, fmt.Errorf("seal message: %w", err)
 	}
 	defer plain.Close()
-	if p.enclosure, err = s.enclose(ctx, h, in.Manifest, plain, p.to(), nil); err != nil {
-		return envelope.MessageID{}, nil, err
+	if a.enclosure, err = s.enclose(ctx, h, in.Manifest, plain, a.to(), nil); err != nil {
+		return nil, err
 	}
-	reg, err := s.cfg.Keys.Register(ctx, p.message())
+	reg, err := s.cfg.Keys.Register(ctx, a.message())
 	if err != nil {
-		p.discard(ctx)
-		return envelope.MessageID{}, nil, fmt.Errorf("seal message: %w", err)
+		s.discard(ctx, a.blob)
+		return nil, fmt.Errorf("seal message: %w", err)
 	}
-	if in.Through {
-		// Outside the transaction, which others wait for.
-		if p.letters, err = p.write(reg); err != nil {
-			err = errors.Join(err, s.cfg.Keys.Withdraw(ctx, reg.MessageID.String(), "its mail could not be written"))
-			return envelope.MessageID{}, nil, fmt.Errorf("seal message: %w", err)
-		}
+	if !in.Through {
+		return nil, nil
 	}
-	return reg.MessageID, p.letters, nil
+	letters, err := a.write(reg) // outside the transaction, which others wait for
+	if err != nil {
+		const why = "its mail could not be written"
+		err = errors.Join(err, s.cfg.Keys.Withdraw(ctx, reg.MessageID.String(), why, func(tx *store.Tx) error { return in.Undone(tx, why) }))
+		return nil, fmt.Errorf("seal message: %w", err)
+	}
+	return letters, nil
 }
 
-// passing is an Incoming on its way to its registration.
-type passing struct {
+// arrival is an Incoming on its way to its registration.
+type arrival struct {
 	*enclosure
 	in       Incoming
 	sealedAt time.Time
@@ -101,27 +103,41 @@ type passing struct {
 	notify   bool              // the sender wants to be told of openings
 	known    string            // what From's address is called here, "" where nobody has it
 	speak    map[string]string // language of recipients who are users, by canonical address
-	letters  []outbox.Letter
+	ends     time.Time         // zero: never
+	settings policy.Settings   // for what the sender sends
+	look     brand.Brand
+	logo     *message.Inline
 }
 
 // lookUp finds the sender among the account's people, and the languages of recipients.
-func (p *passing) lookUp(tx *store.Tx) error {
-	p.speak = make(map[string]string)
-	u, err := tx.FindUserByAddress(p.in.Sender.Canonical())
+func (a *arrival) lookUp(tx *store.Tx) error {
+	a.speak = make(map[string]string)
+	var err error
+	if a.look, a.logo, err = dressed(tx, a.in.Account); err != nil {
+		return err
+	}
+	u, err := tx.FindUserByAddress(a.in.Sender.Canonical())
 	switch {
 	case errors.Is(err, store.ErrNotFound):
 	case err != nil:
 		return err
-	case u.AccountID == p.in.Account.ID:
-		p.userID, p.notify = u.ID, u.NotifyOpened
-		if p.in.From.Addr.Canonical() == u.Address {
-			p.known = u.Name()
+	case u.AccountID == a.in.Account.ID:
+		a.userID, a.notify = u.ID, u.NotifyOpened
+		if a.in.From.Addr.Canonical() == u.Address {
+			a.known = u.Name()
 		}
 	}
-	for _, a := range p.to() {
-		u, err := tx.FindUserByAddress(a.Canonical())
+	if a.settings, err = keyserver.Sending(tx, a.in.Account, a.userID); err != nil {
+		return err
+	}
+	a.ends = a.settings.End(tx.Now, a.in.Lives)
+	if remindsLate(a.in.RemindAt, a.ends) {
+		a.in.RemindAt = time.Time{}
+	}
+	for _, to := range a.to() {
+		u, err := tx.FindUserByAddress(to.Canonical())
 		if err == nil {
-			p.speak[a.Canonical()] = u.Language
+			a.speak[to.Canonical()] = u.Language
 		} else if !errors.Is(err, store.ErrNotFound) {
 			return err
 		}
@@ -130,31 +146,34 @@ func (p *passing) lookUp(tx *store.Tx) error {
 }
 
 // name is what recipients see of the sender.
-func (p *passing) name() string {
-	return cmp.Or(p.in.From.Name, p.known, p.in.From.Addr.String())
+func (a *arrival) name() string {
+	return cmp.Or(a.in.From.Name, a.known, a.in.From.Addr.String())
 }
 
-func (p *passing) message() keyserver.NewMessage {
-	in := &p.in
+// organisation is the name of the account that recipients see.
+func (a *arrival) organisation() string { return a.look.Organisation(a.in.Account.Name) }
+
+func (a *arrival) message() keyserver.NewMessage {
+	in := &a.in
 	m := keyserver.NewMessage{
 		AccountID: in.Account.ID,
-		Sender: keyserver.Sender{UserID: p.userID, Address: in.From.Addr.Canonical(), Name: p.name(),
-			Organisation: in.Account.Name, Verified: true}, // the upstream was admitted for the address's domain
+		Sender: keyserver.Sender{UserID: a.userID, Address: in.From.Addr.Canonical(), Name: a.name(),
+			Organisation: a.organisation(), Verified: true}, // the upstream was admitted for the address's domain
 		Subject: in.Subject,
-		MH:      p.sealer.MH(), HH: p.sealer.HH(), PH: p.payload.Hash, PayloadSize: p.payload.Size, Payload: p.blob, Body: p.body,
-		KeepUntil: p.keep(), ExpiresAt: in.ExpiresAt, NotifyOpened: p.notify, Carrier: keyserver.CarrierMail,
+		MH:      a.sealer.MH(), HH: a.sealer.HH(), PH: a.payload.Hash, PayloadSize: a.payload.Size, Payload: a.blob, Body: a.body,
+		KeepUntil: a.keep(), ExpiresAt: a.ends, NotifyOpened: a.notify, Carrier: keyserver.CarrierMail,
 		RemindAt: in.RemindAt,
-		Slots:    p.newSlots(p.to(), p.names), Transit: in.Transit, Permissions: in.Permissions,
-		Actor: keyserver.Actor{UserID: p.userID, Name: "user:" + in.Sender.Canonical(), Origin: in.Origin},
+		Slots:    a.newSlots(a.to(), a.names), Transit: in.Transit, Permissions: in.Permissions,
+		Actor: keyserver.Actor{UserID: a.userID, Name: "user:" + in.Sender.Canonical(), Origin: in.Origin},
 		Then: func(tx *store.Tx, reg keyserver.Registered) error {
-			p.letters = nil
-			if !in.Through {
-				var err error
-				if p.letters, err = p.write(reg); err != nil {
-					return err
-				}
+			if in.Through {
+				return in.Then(tx, reg.MessageID, nil)
 			}
-			return in.Then(tx, reg.MessageID, p.letters)
+			letters, err := a.write(reg)
+			if err != nil {
+				return err
+			}
+			return in.Then(tx, reg.MessageID, letters)
 		},
 	}
 	if in.Receipt != nil {
@@ -167,11 +186,11 @@ func (p *passing) message() keyserver.NewMessage {
 }
 
 // write gives the letters of what was registered.
-func (p *passing) write(reg keyserver.Registered) ([]outbox.Letter, error) {
-	letters, keep := make([]outbox.Letter, len(p.slots)), p.keep()
-	for i := range p.slots {
+func (a *arrival) write(reg keyserver.Registered) ([]outbox.Letter, error) {
+	letters, keep := make([]outbox.Letter, len(a.slots)), a.keep()
+	for i := range a.slots {
 		var err error
-		if letters[i], err = p.letter(i, reg, keep); err != nil {
+		if letters[i], err = a.letter(i, reg, keep); err != nil {
 			return nil, err
 		}
 	}
@@ -179,45 +198,47 @@ func (p *passing) write(reg keyserver.Registered) ([]outbox.Letter, error) {
 }
 
 // keep is until when the ciphertext is kept for the mail's link.
-func (p *passing) keep() time.Time { return keepUntil(p.in.Account, p.sealedAt, p.in.ExpiresAt) }
+func (a *arrival) keep() time.Time { return keepUntil(a.settings, a.sealedAt, a.ends) }
 
-func (p *passing) to() []mailaddr.Address {
-	out := make([]mailaddr.Address, len(p.in.To))
-	for i, r := range p.in.To {
+func (a *arrival) to() []mailaddr.Address {
+	out := make([]mailaddr.Address, len(a.in.To))
+	for i, r := range a.in.To {
 		out[i] = r.Addr
 	}
 	return out
 }
 
-// names reports whether the message names a in To or Cc; else a got a blind copy.
-func (p *passing) names(a mailaddr.Address) bool {
-	is := func(b message.Mailbox) bool { return b.Addr.Canonical() == a.Canonical() }
-	return slices.ContainsFunc(p.in.Header.To, is) || slices.ContainsFunc(p.in.Header.Cc, is)
+// names reports whether the message names addr in To or Cc; else it got a blind copy.
+func (a *arrival) names(addr mailaddr.Address) bool {
+	is := func(b message.Mailbox) bool { return b.Addr.Canonical() == addr.Canonical() }
+	return slices.ContainsFunc(a.in.Header.To, is) || slices.ContainsFunc(a.in.Header.Cc, is)
 }
 
 // letter is the mail that carries slot i. Its header is that of the message, so
 // that mail programs put it where the message would have stood.
-func (p *passing) letter(i int, reg keyserver.Registered, keep time.Time) (outbox.Letter, error) {
-	in, slot, receiver, to := &p.in, p.slots[i], p.in.To[i], p.in.To[i].Addr
-	langs := notice.In(p.speak[to.Canonical()], in.Account.Language, zoneOf(in.Account.TimeZone))
+func (a *arrival) letter(i int, reg keyserver.Registered, keep time.Time) (outbox.Letter, error) {
+	in, slot, receiver, to := &a.in, a.slots[i], a.in.To[i], a.in.To[i].Addr
+	langs := notice.In(a.speak[to.Canonical()], in.Account.Language, zoneOf(in.Account.TimeZone))
 	words := notice.Envelope{
-		Sender: p.name(), SenderAddress: in.From.Addr.String(), Organisation: in.Account.Name, To: to.String(),
-		Ref: reg.Slots[i].Ref, Part: p.parts[i], ExpiresAt: in.ExpiresAt, KeptUntil: keep, File: opener.Name(p.sealedAt),
+		Sender: a.name(), SenderAddress: in.From.Addr.String(), Organisation: a.organisation(), Look: a.look, To: to.String(),
+		Ref: reg.Slots[i].Ref, Part: a.parts[i], ExpiresAt: a.ends, KeptUntil: keep, File: opener.Name(a.sealedAt),
 	}
 	header := in.Header
+	// The mail has the id of the message; what the service writes about it answers this one.
+	header.References = append(slices.Clip(header.References), a.s.cfg.Post.thread(reg.Slots[i].Ref))
 	l := outbox.Letter{
 		Kind: outbox.Envelope, AccountID: in.Account.ID, SlotID: slot.ID.String(), Answer: in.Answer,
-		From: in.From, Bounces: in.Sender, To: message.Mailbox{Addr: to}, Subject: in.Outer, MessageID: in.MessageID, Header: &header,
+		From: in.From, Bounces: in.Sender, To: message.Mailbox{Addr: to}, Subject: in.Outer, MessageID: in.MessageID, Header: &header, Logo: a.logo,
 		Transit: in.Transit, Notify: receiver.Notify, Original: receiver.Original, EnvelopeID: in.ENVID,
-		Attach: p.attach(i, reg, words.File, langs.Order[0], p.name(), in.Account.Name),
+		Attach: a.attach(i, reg, words.File, langs.Order[0], a.name(), a.organisation()),
 	}
 	l.Attach.ScriptFree = in.ScriptFree
 	if in.Rewrite {
-		own := p.s.cfg.Post.identity(in.Account.Language, p.name(), in.From.Addr, in.Account.Name, false)
+		own := a.s.cfg.Post.identity(in.Account.Language, a.name(), in.From.Addr, a.organisation(), false)
 		l.From = own.From
 		if len(in.Header.ReplyTo) == 0 {
 			l.ReplyTo = own.ReplyTo
 		}
 	}
-	return l, p.s.write(&l, langs, words)
+	return l, a.s.cfg.Post.write(&l, langs, words, a.settings, in.Subject)
 }

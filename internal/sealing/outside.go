@@ -19,6 +19,7 @@ import (
 	"github.com/pli-mail/pli/internal/notice"
 	"github.com/pli-mail/pli/internal/opener"
 	"github.com/pli-mail/pli/internal/outbox"
+	"github.com/pli-mail/pli/internal/policy"
 	"github.com/pli-mail/pli/internal/store"
 )
 
@@ -56,9 +57,10 @@ func (s *Service) RegisterOutside(ctx context.Context, o Outside) (ref string, e
 		return "", fmt.Errorf("register answer: recipient: %w", err)
 	}
 	c := &carried{s: s, o: o, to: from, sealedAt: s.cfg.DB.Now().UTC().Truncate(time.Second)}
-	if o.Account.ExpiryDays > 0 {
-		c.expires = c.sealedAt.AddDate(0, 0, o.Account.ExpiryDays)
+	if c.settings, err = policy.ReadSettings(o.Account.Settings); err != nil {
+		return "", fmt.Errorf("register answer: %w", err)
 	}
+	c.expires = c.settings.End(c.sealedAt, 0)
 	if err := c.receive(ctx); err != nil {
 		return "", err
 	}
@@ -66,12 +68,12 @@ func (s *Service) RegisterOutside(ctx context.Context, o Outside) (ref string, e
 		err = errors.New("it lets the server open it")
 	}
 	if err != nil {
-		c.discard(ctx)
+		s.discard(ctx, c.blob)
 		return "", fault.New(fault.Invalid, "register.form").Because(err)
 	}
 	reg, err := s.cfg.Keys.Register(ctx, c.message())
 	if err != nil {
-		c.discard(ctx)
+		s.discard(ctx, c.blob)
 		return "", fmt.Errorf("register answer: %w", err)
 	}
 	return reg.Slots[0].Ref, nil
@@ -81,6 +83,7 @@ func (s *Service) RegisterOutside(ctx context.Context, o Outside) (ref string, e
 type carried struct {
 	s        *Service
 	o        Outside
+	settings policy.Settings
 	to       mailaddr.Address
 	head     *envelope.Envelope
 	payload  envelope.Payload
@@ -110,10 +113,6 @@ func (c *carried) receive(ctx context.Context) error {
 	return nil
 }
 
-func (c *carried) discard(ctx context.Context) {
-	(&enclosure{s: c.s, blob: c.blob}).discard(ctx)
-}
-
 func (c *carried) message() keyserver.NewMessage {
 	o := &c.o
 	return keyserver.NewMessage{
@@ -121,7 +120,7 @@ func (c *carried) message() keyserver.NewMessage {
 		Sender:    keyserver.Sender{Address: o.Address.Canonical(), Name: c.name(), Proved: o.Proved},
 		Note:      o.Note,
 		MH:        o.MH, HH: c.head.HH, PH: c.payload.Hash, PayloadSize: c.payload.Size, Payload: c.blob, Body: c.body,
-		KeepUntil: keepUntil(o.Account, c.sealedAt, c.expires), ExpiresAt: c.expires, Carrier: keyserver.CarrierMail, Intake: o.Intake,
+		KeepUntil: keepUntil(c.settings, c.sealedAt, c.expires), ExpiresAt: c.expires, Carrier: keyserver.CarrierMail, Intake: o.Intake,
 		Slots: []keyserver.NewSlot{{ID: c.head.Slot, Address: c.to, RH: o.RH, Wrap: o.Wrap, S: o.S,
 			Pop: envelope.Pop(o.E, c.head.Slot, c.head.HH)}},
 		Actor: keyserver.Actor{Name: "outsider:" + o.Address.Canonical(), Origin: o.Origin},
@@ -145,7 +144,7 @@ func (c *carried) name() string {
 
 // letter is the mail that carries the envelope.
 func (c *carried) letter(reg keyserver.Registered) (outbox.Letter, error) {
-	o, keep, ref := &c.o, keepUntil(c.o.Account, c.sealedAt, c.expires), reg.Slots[0].Ref
+	o, keep, ref := &c.o, keepUntil(c.settings, c.sealedAt, c.expires), reg.Slots[0].Ref
 	langs := notice.In(o.To.Language, o.Account.Language, zoneOf(o.To.TimeZone))
 	words := notice.Envelope{
 		Sender: c.name(), SenderAddress: o.Address.String(), To: c.to.String(), Note: o.Note, Ref: ref, Part: envelope.KeyPart{E: o.E},
@@ -166,5 +165,5 @@ func (c *carried) letter(reg keyserver.Registered) (outbox.Letter, error) {
 	if c.body != nil {
 		l.Attach.Payload = store.RowName(reg.MessageID.String())
 	}
-	return l, c.s.write(&l, langs, words)
+	return l, c.s.cfg.Post.write(&l, langs, words, c.settings, "")
 }

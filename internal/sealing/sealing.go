@@ -21,6 +21,7 @@ import (
 	"github.com/pli-mail/pli/envelope"
 	"github.com/pli-mail/pli/internal/account"
 	"github.com/pli-mail/pli/internal/blob"
+	"github.com/pli-mail/pli/internal/brand"
 	"github.com/pli-mail/pli/internal/keyserver"
 	"github.com/pli-mail/pli/internal/mailaddr"
 	"github.com/pli-mail/pli/internal/message"
@@ -150,11 +151,14 @@ type job struct {
 	to       []mailaddr.Address
 	direct   int // how many of to are not copies
 	account  store.Account
+	settings policy.Settings       // for what the sender sends
 	policy   uint32                // of the envelope's header
 	verified bool                  // the sender's address is in a domain of their own account
 	known    map[string]store.User // recipients who are users, by canonical address
 	sealedAt time.Time
 	answer   *answering // nil: it answers nothing
+	look     brand.Brand
+	logo     *message.Inline
 
 	notBefore time.Time // that the mails leave
 
@@ -173,12 +177,16 @@ func (j *job) lookUp(tx *store.Tx) (err error) {
 		}
 		j.answer.inside = u.AccountID == j.account.ID
 	}
-	if j.r.AccountName == "" && !j.outside() {
-		j.r.AccountName = j.account.Name
+	if !j.outside() {
+		if j.look, j.logo, err = dressed(tx, j.account); err != nil {
+			return err
+		}
+		j.r.AccountName = j.look.Organisation(cmp.Or(j.r.AccountName, j.account.Name))
 	}
-	if j.policy, err = headerPolicy(j.account); err != nil {
+	if j.settings, err = keyserver.Sending(tx, j.account, j.r.Sender.UserID); err != nil {
 		return err
 	}
+	j.policy = headerPolicy(j.settings)
 	if j.verified, err = account.Verified(tx, j.r.AccountID, j.r.Sender.UserID, j.from); err != nil {
 		return err
 	}
@@ -198,12 +206,11 @@ func (j *job) lookUp(tx *store.Tx) (err error) {
 
 // headerPolicy is what the header says of an account's envelopes: whether the
 // server may ever open one. An account that forbids it later is obeyed too.
-func headerPolicy(a store.Account) (uint32, error) {
-	settings, err := policy.ReadSettings(a.Settings)
-	if err != nil || settings.NoOnline {
-		return 0, err
+func headerPolicy(s policy.Settings) uint32 {
+	if !s.Online {
+		return 0
 	}
-	return envelope.PolicyServerMayOpen, nil
+	return envelope.PolicyServerMayOpen
 }
 
 // seal makes the enclosure of the composed message.
@@ -228,7 +235,7 @@ func (j *job) seal(ctx context.Context, plain *spool.File) error {
 
 // register commits the message, its slots and its letters in one transaction.
 func (j *job) register(ctx context.Context) (Result, error) {
-	keep := keepUntil(j.account, j.sealedAt, j.r.ExpiresAt)
+	keep := keepUntil(j.settings, j.sealedAt, j.r.ExpiresAt)
 	j.notBefore = j.s.cfg.DB.Now().Add(j.r.Hold)
 	from := j.identity()
 	m := keyserver.NewMessage{
@@ -269,7 +276,7 @@ func (j *job) register(ctx context.Context) (Result, error) {
 	}
 	reg, err := j.s.cfg.Keys.Register(ctx, m)
 	if err != nil {
-		j.discard(ctx)
+		j.s.discard(ctx, j.blob)
 		return Result{}, fmt.Errorf("seal message: %w", err)
 	}
 	out := Result{MessageID: reg.MessageID}
@@ -293,7 +300,7 @@ func (j *job) remember(tx *store.Tx, messageID string) error {
 	}
 	sorted := slices.SortedFunc(slices.Values(j.to), func(a, b mailaddr.Address) int { return strings.Compare(a.Canonical(), b.Canonical()) })
 	for _, a := range sorted { // in one order, so that two sendings do not wait for each other
-		c := store.Contact{Address: a.Canonical(), DisplayAddress: a.String(), Name: j.r.Names[a.Canonical()]}
+		c := store.Contact{Address: a.Canonical(), DisplayAddress: a.String(), Name: personName(j.r.Names[a.Canonical()])}
 		if err := tx.TouchContact(j.r.Sender.UserID, c, messageID); err != nil {
 			return err
 		}
@@ -303,7 +310,7 @@ func (j *job) remember(tx *store.Tx, messageID string) error {
 
 // identity is how the sender appears in the header of the mails.
 func (j *job) identity() identity {
-	return j.s.cfg.Post.identity(j.account.Language, j.name(), j.from, j.account.Name, j.verified)
+	return j.s.cfg.Post.identity(j.account.Language, j.name(), j.from, j.look.Organisation(j.account.Name), j.verified)
 }
 
 // name is what recipients see of the sender.
@@ -320,15 +327,15 @@ func (j *job) letter(i int, reg keyserver.Registered, from identity, keep time.T
 	}
 	langs := notice.In(choice, j.account.Language, zoneOf(j.account.TimeZone))
 	words := notice.Envelope{
-		Sender: j.name(), SenderAddress: j.from.String(), Organisation: j.r.AccountName,
+		Sender: j.name(), SenderAddress: j.from.String(), Organisation: j.r.AccountName, Look: j.look,
 		To: to.String(), Note: j.r.Note, Ref: ref, Part: j.parts[i], ExpiresAt: j.r.ExpiresAt, KeptUntil: keep,
 		File: opener.Name(j.sealedAt), Answer: j.answerTo(to),
 	}
 	l := outbox.Letter{
 		Kind: outbox.Envelope, AccountID: j.r.AccountID, SlotID: slot.ID.String(), SenderID: j.r.Sender.UserID,
 		From: from.From, ReplyTo: from.ReplyTo, Bounces: j.s.cfg.Post.From.Addr, To: message.Mailbox{Addr: to},
-		MessageID: j.s.cfg.Post.thread(ref), InReplyTo: j.inReplyTo(to), Answer: j.reports(),
+		MessageID: j.s.cfg.Post.thread(ref), InReplyTo: j.inReplyTo(to), Answer: j.reports(), Logo: j.logo,
 		Attach: j.attach(i, reg, words.File, langs.Order[0], j.name(), j.r.AccountName),
 	}
-	return l, j.s.write(&l, langs, words)
+	return l, j.s.cfg.Post.write(&l, langs, words, j.settings, j.r.Subject)
 }

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -17,6 +18,8 @@ import (
 	"github.com/pli-mail/pli/internal/fault"
 	"github.com/pli-mail/pli/internal/id"
 	"github.com/pli-mail/pli/internal/keyserver"
+	"github.com/pli-mail/pli/internal/mailaddr"
+	"github.com/pli-mail/pli/internal/policy"
 	"github.com/pli-mail/pli/internal/sealing"
 	"github.com/pli-mail/pli/internal/store"
 
@@ -313,15 +316,19 @@ func TestRefused(t *testing.T) {
 		field  string
 		key    string
 	}{
-		"nobody":          {func(r *sealing.Request) { r.To = nil }, fault.Invalid, "to", "new.norecipient"},
-		"too many":        {func(r *sealing.Request) { r.To = h.request(many...).To }, fault.Invalid, "to", "mail.seal.recipients"},
-		"nothing":         {func(r *sealing.Request) { r.Text = " \n" }, fault.Invalid, "body", "new.empty"},
-		"header (AT-65)":  {func(r *sealing.Request) { r.Subject = "a\r\nBcc: eve@evil.test" }, fault.Invalid, "subject", "mail.seal.character"},
-		"NUL":             {func(r *sealing.Request) { r.Note = "a\x00" }, fault.Invalid, "note", "mail.seal.character"},
-		"long subject":    {func(r *sealing.Request) { r.Subject = strings.Repeat("é", 201) }, fault.Invalid, "subject", "err.long"},
-		"1 MB of subject": {func(r *sealing.Request) { r.Subject = mib }, fault.Invalid, "subject", "err.long"},
-		"long note":       {func(r *sealing.Request) { r.Note = strings.Repeat("n", 501) }, fault.Invalid, "note", "err.long"},
-		"past":            {func(r *sealing.Request) { r.ExpiresAt = time.Now().Add(-time.Hour) }, fault.Invalid, "until", "exp.past"},
+		"nobody":               {func(r *sealing.Request) { r.To = nil }, fault.Invalid, "to", "new.norecipient"},
+		"too many":             {func(r *sealing.Request) { r.To = h.request(many...).To }, fault.Invalid, "to", "mail.seal.recipients"},
+		"nothing":              {func(r *sealing.Request) { r.Text = " \n" }, fault.Invalid, "body", "new.empty"},
+		"header (AT-65)":       {func(r *sealing.Request) { r.Subject = "a\r\nBcc: eve@evil.test" }, fault.Invalid, "subject", "mail.seal.character"},
+		"NUL":                  {func(r *sealing.Request) { r.Note = "a\x00" }, fault.Invalid, "note", "mail.seal.character"},
+		"long subject":         {func(r *sealing.Request) { r.Subject = strings.Repeat("é", 201) }, fault.Invalid, "subject", "err.long"},
+		"1 MB of subject":      {func(r *sealing.Request) { r.Subject = mib }, fault.Invalid, "subject", "err.long"},
+		"long note":            {func(r *sealing.Request) { r.Note = strings.Repeat("n", 501) }, fault.Invalid, "note", "err.long"},
+		"past":                 {func(r *sealing.Request) { r.ExpiresAt = time.Now().Add(-time.Hour) }, fault.Invalid, "until", "exp.past"},
+		"reminded in the past": {func(r *sealing.Request) { r.RemindAt = time.Now().Add(-time.Hour) }, fault.Invalid, "remind", "new.badremind"},
+		"reminded after the end": {func(r *sealing.Request) {
+			r.ExpiresAt, r.RemindAt = time.Now().Add(time.Hour), time.Now().Add(2*time.Hour)
+		}, fault.Invalid, "remind", "new.badremind"},
 		"one file too large": {func(r *sealing.Request) { r.Files = files(file("big.bin", "", mib+"yy")) },
 			fault.TooLarge, "files", "reply.toobig"},
 		"together too large": {func(r *sealing.Request) { r.Files = files(file("a", "", mib), file("big.bin", "", "yy")) },
@@ -427,7 +434,8 @@ func TestNothingKept(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t, nil)
 	err := h.db.Update(t.Context(), func(tx *store.Tx) error {
-		return tx.InsertAccount(store.Account{ID: 7, Name: "Discreet", Language: "fr", TimeZone: "UTC", State: store.AccountActive})
+		return errors.Join(tx.InsertAccount(store.Account{ID: 7, Name: "Discreet", Language: "fr", TimeZone: "UTC", State: store.AccountActive}),
+			tx.SetAccountSettings(7, `{"keep_days":"0"}`))
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -534,5 +542,87 @@ func TestPassphrase(t *testing.T) {
 	r.Passphrase.Hint = strings.Repeat("h", envelope.MaxHint+1)
 	if _, err := h.seal.Seal(t.Context(), r); !fault.Is(err, fault.Invalid) || fault.Of(err).Fields[0].Name != "pp_hint" {
 		t.Errorf("a long hint: %v", err)
+	}
+}
+
+// What the account says of its notifications: the subject, and whether the file is in the mail.
+func TestNotificationSettings(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, nil)
+	h.start(t)
+	send := func(to string, l policy.Layer) opened {
+		t.Helper()
+		h.set(t, l)
+		if _, err := h.seal.Seal(t.Context(), h.request(to)); err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, "the mail", func() bool { return len(h.peer.to(to)) == 1 })
+		return openMail(t, h.peer.to(to)[0])
+	}
+	if m := send("a@x.test", policy.Layer{"subject": "keep"}); m.subject != "Your results of Monday" || m.file == "" {
+		t.Errorf("kept: %q", m.subject)
+	}
+	if m := send("b@x.test", policy.Layer{"subject": "neutral"}); strings.Contains(m.subject, "results") {
+		t.Errorf("neutral: %q", m.subject)
+	}
+	if m := send("c@x.test", policy.Layer{"attach": "false"}); m.file != "" || !strings.Contains(m.text, "/m/") || strings.Contains(m.text, "securedoc_") {
+		t.Errorf("the link alone: %d bytes of a file, %s", len(m.file), m.text)
+	}
+	// Where nothing is kept for the link, only the file opens.
+	if m := send("d@x.test", policy.Layer{"attach": "false", "keep_days": "0"}); m.file == "" {
+		t.Error("nothing opens it")
+	}
+}
+
+// What bounced is written again as the account would have it now, and where the link
+// does not open any more the mail carries the file.
+func TestResendBySettings(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, nil)
+	var later atomic.Int64
+	h.db.Now = func() time.Time { return time.Now().Add(time.Duration(later.Load())) }
+	h.peer.refuse = func(to string) error {
+		if strings.HasPrefix(to, "gone@") {
+			return &smtp.SMTPError{Code: 550, EnhancedCode: smtp.EnhancedCode{5, 1, 1}, Message: "no such mailbox"}
+		}
+		return nil
+	}
+	h.start(t)
+	h.set(t, policy.Layer{"attach": "false", "keep_days": "1", "subject": "keep"})
+	slots := map[string]string{} // by recipient, and the message's id
+	for _, to := range []string{"gone@a.test", "gone@b.test"} {
+		sent, err := h.seal.Seal(t.Context(), h.request(to))
+		if err != nil {
+			t.Fatal(err)
+		}
+		slots[to] = sent.MessageID.String()
+	}
+	resend := func(from, to string) opened {
+		t.Helper()
+		var slot store.Slot
+		eventually(t, "the bounce", func() bool {
+			err := h.db.View(t.Context(), func(tx *store.Tx) error {
+				list, err := tx.ListSlots(slots[from])
+				if err == nil {
+					slot = list[0]
+				}
+				return err
+			})
+			return err == nil && slot.Delivery == store.DeliveryBounced
+		})
+		act := keyserver.Act{Kind: keyserver.ActReaddress, To: mailaddr.MustParse(to)}
+		if _, err := h.keys.Act(t.Context(), keyserver.Actor{UserID: h.ana.UserID, Name: "user:ana@example.org"}, act, slots[from], slot.ID); err != nil {
+			t.Fatal(err)
+		}
+		h.box.Wake()
+		eventually(t, "the mail", func() bool { return len(h.peer.to(to)) == 1 })
+		return openMail(t, h.peer.to(to)[0])
+	}
+	if m := resend("gone@a.test", "bob@a.test"); m.subject != "Your results of Monday" || m.file != "" || !strings.Contains(m.text, "/m/") {
+		t.Errorf("in time: %q, %d bytes of a file", m.subject, len(m.file))
+	}
+	later.Add(int64(48 * time.Hour))
+	if m := resend("gone@b.test", "bob@b.test"); m.subject != "Your results of Monday" || m.file == "" {
+		t.Errorf("when the link opens no more: %q, %d bytes of a file", m.subject, len(m.file))
 	}
 }

@@ -168,16 +168,38 @@ func (d *Doctor) Service(ctx context.Context, parts *Parts, c Config, actor acco
 			d.OK("outbox", "cli.doctor.outbox", args...)
 		}
 	}
+	d.checkWebhooks(ctx, parts)
 	d.checkAudit(ctx, parts, c, say)
+	d.checkBackups(ctx, parts)
+	d.checkNodes(ctx, parts)
 	if len(d.Conf.Gateway.Listen) > 0 {
 		if state, err := parts.Accounts.Admission(ctx); err == nil && state.Upstreams() == 0 {
-			d.Warn("gateway", "cli.doctor.gateway.nobody", "cli.doctor.gateway.nobody.do")
+			d.Warn("upstreams", "cli.doctor.gateway.nobody", "cli.doctor.gateway.nobody.do")
 		} else if err == nil {
-			d.OK("gateway", "cli.doctor.gateway.upstreams", "n", state.Upstreams())
+			d.OK("upstreams", "cli.doctor.gateway.upstreams", "n", state.Upstreams())
 		}
 	}
 	if err := d.checkAccounts(ctx, parts, actor); err != nil {
 		d.Fail("accounts", "cli.doctor.database", "cli.doctor.database.do", "reason", Reason(err))
+	}
+}
+
+// webhooksLate is for how long a webhook's next delivery may be due.
+const webhooksLate = 10 * time.Minute
+
+// checkWebhooks looks at what waits for receivers. One that does not answer is
+// its account's business, and is told; that nothing is sent at all is the service's.
+func (d *Doctor) checkWebhooks(ctx context.Context, parts *Parts) {
+	b, err := parts.Accounts.WebhookBacklog(ctx)
+	args := []any{"n", b.Hooks, "failing", b.Failing, "off", b.Off, "waiting", b.Waiting}
+	switch {
+	case err != nil:
+		d.Fail("webhooks", "cli.doctor.database", "cli.doctor.database.do", "reason", Reason(err))
+	case b.Hooks == 0: // nobody uses them
+	case !b.Oldest.IsZero() && parts.DB.Now().Sub(b.Oldest) > webhooksLate:
+		d.Warn("webhooks", "cli.doctor.webhooks.late", "cli.doctor.webhooks.late.do", append(args, "date", b.Oldest.Format(time.RFC3339))...)
+	default:
+		d.OK("webhooks", "cli.doctor.webhooks", args...)
 	}
 }
 

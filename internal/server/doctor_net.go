@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/pli-mail/pli/internal/account"
 	"github.com/pli-mail/pli/internal/config"
 )
 
@@ -71,6 +72,7 @@ func (d *Doctor) Gateway(ctx context.Context, now time.Time) {
 			}
 		}
 	}
+	d.OK("limits", "cli.doctor.gateway.places", "n", g.Connections, "each", g.PerNetwork, "strangers", max(1, g.Connections/2))
 	if g.NextHop == "" || g.NextHop == "dns" { // the smart host, of which more is said above; or everybody's own
 		return
 	}
@@ -81,10 +83,10 @@ func (d *Doctor) Gateway(ctx context.Context, now time.Time) {
 		_, err = relay.Check(ctx)
 	}
 	if err != nil {
-		d.Fail("gateway", "cli.doctor.gateway.next", "cli.doctor.gateway.next.do", "host", g.NextHop, "reason", err.Error())
+		d.Fail("nexthop", "cli.doctor.gateway.next", "cli.doctor.gateway.next.do", "host", g.NextHop, "reason", err.Error())
 		return
 	}
-	d.OK("gateway", "cli.doctor.gateway.next.ok", "host", g.NextHop)
+	d.OK("nexthop", "cli.doctor.gateway.next.ok", "host", g.NextHop)
 }
 
 // mailPerMiB is how much mail comes of a MiB of files: the message has them in
@@ -112,4 +114,14 @@ func (d *Doctor) Smarthost(ctx context.Context) {
 		return
 	}
 	d.OK("smarthost", "cli.doctor.smarthost.ok", args...)
+}
+
+// Places looks at how many of a door's connections are open.
+func (d *Doctor) Places(p account.Door) {
+	args := []any{"n", p.Open, "most", p.Most, "strangers", p.Strangers, "moststrangers", p.MostStrangers}
+	if p.Open*10 >= p.Most*9 || p.Strangers >= p.MostStrangers {
+		d.Warn("places", "cli.doctor.places", "cli.doctor.places.do", args...)
+		return
+	}
+	d.OK("places", "cli.doctor.places", args...)
 }

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"net/http"
 	"time"
 
 	"github.com/pli-mail/pli/internal/config"
@@ -18,3 +19,6 @@ func (s *Server) Reload() { s.reload(s.cert, true) }
 
 // NewExits are the ways out of a configuration.
 func NewExits(c *config.Config) (outbox.Sender, error) { return newExits(c, nil) }
+
+// Metrics answers with the figures.
+func (s *Server) Metrics(w http.ResponseWriter, r *http.Request) { s.metrics(w, r) }

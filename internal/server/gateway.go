@@ -43,7 +43,7 @@ func (s *Server) newDoor() (*door, error) {
 	})
 	c := smtpd.Config{
 		Hostname: conf.Gateway.Hostname, MaxSize: conf.Gateway.MessageMiB << 20, MaxRecipients: keyserver.MaxRecipients, MaxConnections: int(conf.Gateway.Connections),
-		MaxPerNetwork: int(conf.Gateway.PerNetwork), ProxyFrom: conf.Gateway.ProxyFrom, Log: s.conf.Log,
+		MaxPerNetwork: int(conf.Gateway.PerNetwork), Known: d.gateway.Knows, ProxyFrom: conf.Gateway.ProxyFrom, Log: s.conf.Log,
 	}
 	switch {
 	case conf.Gateway.Cert != "":

@@ -47,7 +47,7 @@ func (s *Server) handler() (http.Handler, error) {
 	if err := people.New(kit, s.Accounts, s.Keys, providers...); err != nil {
 		return nil, err
 	}
-	if err := console.New(kit, s.Accounts, s.Keys, s.checks); err != nil {
+	if err := console.New(kit, s.Accounts, s.Keys, s.consoleHost(providers)); err != nil {
 		return nil, err
 	}
 	if err := portal.Register(portal.Config{Kit: kit, Keys: s.Keys, Spool: s.spool, From: []string{from.String()}, Signed: signed, Open: conf.Mail.OpenAddress, SSO: providers, Contact: contact(conf.Support).Address}); err != nil {
@@ -60,10 +60,7 @@ func (s *Server) handler() (http.Handler, error) {
 	if err := desk.RegisterIntakes(kit, s.Intakes, s.DB.Now); err != nil {
 		return nil, err
 	}
-	if err := api.Register(api.Config{Kit: kit, Accounts: s.Accounts, Keys: s.Keys, Sealing: s.Sealing, MaxFiles: s.Sealing.MaxFiles(), Now: s.DB.Now}); err != nil {
-		return nil, err
-	}
-	return kit, nil
+	return kit, s.registerAPI(kit, s.conf)
 }
 
 // checks is what "pli doctor" finds, but what only its host can tell, such as who may read a file.
@@ -77,6 +74,9 @@ func (s *Server) checks(ctx context.Context, actor account.Actor, p i18n.Printer
 	d.Certificate(s.DB.Now())
 	d.Smarthost(ctx)
 	d.Gateway(ctx, s.DB.Now())
+	if s.door != nil {
+		d.Places(s.door.places())
+	}
 	for _, f := range d.Found {
 		class := map[string]string{CheckOK: "ok", CheckWarn: "warn", CheckFail: "bad"}[f.Status]
 		out = append(out, console.Check{ID: f.ID, Class: class, Text: f.Text, Remedy: f.Remedy, Args: f.Args})
@@ -129,4 +129,17 @@ func (s *Server) toHTTPS(w http.ResponseWriter, r *http.Request) {
 	}
 	w.Header().Set("Connection", "close")
 	http.Redirect(w, r, s.conf.Config.PublicURL+r.URL.RequestURI(), http.StatusMovedPermanently)
+}
+
+// API is the JSON API without a network, for commands on this host.
+func (p *Parts) API(c Config) (http.Handler, error) {
+	kit, err := web.New(web.Config{Accounts: p.Accounts, Catalogue: c.Catalogue, Root: p.Root, Origin: c.Config.PublicURL, SiteName: c.Config.Name, Version: c.Version, Log: c.Log})
+	if err != nil {
+		return nil, err
+	}
+	return kit, p.registerAPI(kit, c)
+}
+
+func (p *Parts) registerAPI(kit *web.Kit, c Config) error {
+	return api.Register(api.Config{Kit: kit, Accounts: p.Accounts, Keys: p.Keys, Sealing: p.Sealing, MaxFiles: p.Sealing.MaxFiles(), Version: c.Version, Now: p.DB.Now})
 }

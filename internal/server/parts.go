@@ -19,6 +19,7 @@ import (
 	"github.com/pli-mail/pli/internal/blob"
 	"github.com/pli-mail/pli/internal/breached"
 	"github.com/pli-mail/pli/internal/config"
+	"github.com/pli-mail/pli/internal/gateway"
 	"github.com/pli-mail/pli/internal/intake"
 	"github.com/pli-mail/pli/internal/keyserver"
 	"github.com/pli-mail/pli/internal/mailaddr"
@@ -30,6 +31,7 @@ import (
 	"github.com/pli-mail/pli/internal/relay"
 	"github.com/pli-mail/pli/internal/sealing"
 	"github.com/pli-mail/pli/internal/store"
+	"github.com/pli-mail/pli/internal/webhook"
 )
 
 // Parts are the services of one configuration without their doors: what the
@@ -57,7 +59,7 @@ type Parts struct {
 func Open(ctx context.Context, c Config) (_ *Parts, err error) {
 	conf := c.Config
 	p := &Parts{spool: filepath.Join(conf.DataDir, "spool")}
-	if p.Root, err = masterkey.Open(conf.MasterKeyFile); err != nil {
+	if p.Root, err = openRoot(conf); err != nil {
 		return nil, err
 	}
 	if p.Blobs, err = blob.New(filepath.Join(conf.DataDir, "blobs")); err != nil {
@@ -84,6 +86,10 @@ func Open(ctx context.Context, c Config) (_ *Parts, err error) {
 	return p, nil
 }
 
+func openRoot(conf *config.Config) (*masterkey.Root, error) {
+	return masterkey.Open(conf.MasterKeyFile)
+}
+
 func (p *Parts) build(c Config) error {
 	conf := c.Config
 	words, err := notice.New(c.Catalogue, conf.PublicURL)
@@ -95,16 +101,43 @@ func (p *Parts) build(c Config) error {
 		return err
 	}
 	p.Audit = audit.New(audit.Config{DB: p.DB, Root: p.Root, Log: c.Log, Mark: filepath.Join(conf.DataDir, "audit.mark")})
-	p.Outbox = outbox.New(outbox.Config{DB: p.DB, Root: p.Root, Blobs: p.Blobs, Log: c.Log})
+	p.Outbox = outbox.New(outbox.Config{DB: p.DB, Root: p.Root, Blobs: p.Blobs, Log: c.Log, Passed: gateway.Passed})
 	p.Postman = &sealing.Postman{Outbox: p.Outbox, Words: words, From: message.Mailbox{Name: name, Addr: from}, Hostname: conf.Gateway.Hostname}
-	p.Accounts = account.New(account.Config{DB: p.DB, Root: p.Root, Origin: conf.PublicURL, SiteName: conf.Name, Post: p.Postman, Wake: p.Outbox.Wake, Log: c.Log,
-		Hash: c.Hash, Hashers: int(conf.Limits.PasswordChecks), BreachedFile: conf.BreachedPasswords, Contact: contact(conf.Support), DNS: dnsOf(c), SPF: conf.Mail.SPF})
+	hooks, err := webhooks(conf.Webhooks)
+	if err != nil {
+		return err
+	}
+	var events []string
+	for _, e := range account.EventTypes(c.Catalogue.Printer("en", nil)) {
+		events = append(events, e.Name)
+	}
+	p.Accounts = account.New(account.Config{Webhooks: hooks, Events: events, DB: p.DB, Root: p.Root, Origin: conf.PublicURL, SiteName: conf.Name, Post: p.Postman, Wake: p.Outbox.Wake, Log: c.Log,
+		Hash: c.Hash, Hashers: int(conf.Limits.PasswordChecks), BreachedFile: conf.BreachedPasswords, Contact: contact(conf.Support), DNS: dnsOf(c), SPF: conf.Mail.SPF,
+		Blobs: p.Blobs, Catalogue: c.Catalogue})
 	p.Keys = keyserver.New(keyserver.Config{DB: p.DB, Root: p.Root, Blobs: p.Blobs, Origin: conf.PublicURL,
 		Post: p.Postman.Keys(), Log: c.Log, MaxLarge: conf.Limits.LargeGiB << 30, KeepTransits: time.Duration(conf.Gateway.KeepDays) * 24 * time.Hour})
 	p.Sealing = sealing.New(sealing.Config{DB: p.DB, Keys: p.Keys, Blobs: p.Blobs, Outbox: p.Outbox, Words: words, Post: p.Postman,
 		Spool: p.spool, Origin: conf.PublicURL, Log: c.Log, MaxFiles: conf.Limits.AttachmentsMiB << 20, Protects: p.way})
 	p.Intakes = intake.New(intake.Config{DB: p.DB, Root: p.Root, Sealing: p.Sealing, Post: p.Postman})
 	return nil
+}
+
+// webhooks sends to what the configuration allows.
+func webhooks(c config.Webhooks) (*webhook.Client, error) {
+	rules := webhook.Rules{Ports: c.Ports, Private: c.Private}
+	if c.CAFile != "" {
+		pem, err := os.ReadFile(c.CAFile)
+		if err != nil {
+			return nil, fmt.Errorf("read webhooks.ca_file: %w", err)
+		}
+		if rules.Roots, err = x509.SystemCertPool(); err != nil {
+			return nil, fmt.Errorf("read the system's certificates: %w", err)
+		}
+		if !rules.Roots.AppendCertsFromPEM(pem) {
+			return nil, fmt.Errorf("read webhooks.ca_file: %s holds no certificate", c.CAFile)
+		}
+	}
+	return webhook.NewClient(rules), nil
 }
 
 // dnsOf asks DNS about domains. Without one, and most commands have no use for

@@ -58,6 +58,8 @@ type Server struct {
 	cert      *certificate
 	listeners []net.Listener
 	plain     net.Listener // of redirect
+	figures   *http.Server // for monitoring; nil: none
+	private   net.Listener // of figures
 
 	sweepEvery time.Duration
 }
@@ -127,6 +129,16 @@ func (s *Server) bind(ctx context.Context) error {
 		}
 		s.plain = l
 	}
+	if addr := s.conf.Config.Metrics.Listen; addr != "" {
+		l, err := lc.Listen(ctx, "tcp", addr)
+		if err != nil {
+			return fmt.Errorf("listen: %w", err)
+		}
+		mux := http.NewServeMux()
+		mux.HandleFunc("GET /metrics", s.metrics)
+		s.private = l
+		s.figures = &http.Server{Handler: mux, ErrorLog: s.http.ErrorLog, MaxHeaderBytes: 16 << 10, ReadTimeout: 10 * time.Second, WriteTimeout: 30 * time.Second}
+	}
 	if s.door != nil && s.door.listeners == nil {
 		return s.door.bind(ctx, s.conf.Config.Gateway.Listen)
 	}
@@ -162,8 +174,14 @@ func (s *Server) Run(ctx context.Context) error {
 		work.Go(func() { stream.Run(working) })
 	}
 	work.Go(func() { s.sweepAccounts(working) })
-	work.Go(func() { s.runJobs(working) })
+	work.Go(func() { s.runJobs(working, account.JobsByRows...) })
+	for range 2 { // so that the archive of a large account holds back nobody's
+		work.Go(func() { s.runJobs(working, account.KindArchive) })
+	}
 	work.Go(func() { s.countReports(working) })
+	work.Go(func() { s.beat(working) })
+	work.Go(func() { s.scheduleBackups(working) })
+	work.Go(func() { s.Accounts.RunWebhooks(working) })
 	work.Go(func() { s.watchCertificates(working) })
 	serve := func(h *http.Server, l net.Listener) {
 		doors.Go(func() {
@@ -181,6 +199,10 @@ func (s *Server) Run(ctx context.Context) error {
 	}
 	if s.redirect != nil {
 		serve(s.redirect, s.plain)
+	}
+	if s.figures != nil {
+		s.conf.Log.Info("figures at", "address", s.private.Addr().String())
+		serve(s.figures, s.private)
 	}
 	if s.door != nil {
 		work.Go(func() { s.door.gateway.Run(working) })
@@ -201,7 +223,7 @@ func (s *Server) Run(ctx context.Context) error {
 	if s.door != nil {
 		doors.Go(func() { s.door.smtpd.Shutdown(drain) })
 	}
-	for _, h := range []*http.Server{s.redirect, s.http} {
+	for _, h := range []*http.Server{s.figures, s.redirect, s.http} {
 		if h != nil && h.Shutdown(drain) != nil {
 			h.Close()
 		}
@@ -234,7 +256,7 @@ func finished(wg *sync.WaitGroup, limit time.Duration) bool {
 // Close gives back what New took, for a server that is not run.
 func (s *Server) Close() error {
 	var errs []error
-	list := append(s.listeners, s.plain)
+	list := append(s.listeners, s.plain, s.private)
 	if s.door != nil {
 		list = append(list, s.door.listeners...)
 	}
@@ -276,6 +298,12 @@ func (s *Server) sweepAccounts(ctx context.Context) {
 		if err := s.Accounts.SweepJobs(ctx); err != nil && ctx.Err() == nil {
 			s.conf.Log.Warn("forget old jobs", "error", err)
 		}
+		if err := s.Accounts.SweepArchives(ctx); err != nil && ctx.Err() == nil {
+			s.conf.Log.Warn("forget archives of accounts", "error", err)
+		}
+		if err := s.Accounts.SweepWebhooks(ctx); err != nil && ctx.Err() == nil {
+			s.conf.Log.Warn("forget old deliveries", "error", err)
+		}
 		if err := s.Accounts.SweepDomains(ctx); err != nil && ctx.Err() == nil {
 			s.conf.Log.Warn("look at domains", "error", err)
 		}
@@ -308,9 +336,9 @@ func (s *Server) countReports(ctx context.Context) {
 // jobsPeriod is how often a node looks for a job to go on with.
 const jobsPeriod = 2 * time.Second
 
-func (s *Server) runJobs(ctx context.Context) {
+func (s *Server) runJobs(ctx context.Context, kinds ...string) {
 	for {
-		more, err := s.Accounts.RunJobs(ctx)
+		more, err := s.Accounts.RunJobs(ctx, kinds...)
 		if err != nil && ctx.Err() == nil {
 			s.conf.Log.Error("run a job", "error", err)
 		}

@@ -15,12 +15,15 @@ import (
 	"math/big"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/pli-mail/pli/internal/account"
 	"github.com/pli-mail/pli/internal/config"
 	"github.com/pli-mail/pli/internal/i18n"
 	"github.com/pli-mail/pli/internal/masterkey"
@@ -89,6 +92,44 @@ func TestSettings(t *testing.T) {
 	}
 	if _, err := server.New(t.Context(), prepare(t, other, "http://localhost:18080", more)); err == nil || !strings.Contains(err.Error(), "breached_passwords") {
 		t.Errorf("a list of words is taken: %v", err)
+	}
+}
+
+// The figures say what waits: here deliveries of webhooks.
+func TestMetrics(t *testing.T) {
+	t.Parallel()
+	s := run(t, prepare(t, t.TempDir(), "http://localhost:18080", ""))
+	figures := func() string {
+		w := httptest.NewRecorder()
+		s.Metrics(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/metrics", nil))
+		return w.Body.String()
+	}
+	if got := figures(); !strings.Contains(got, "\npli_webhook_backlog 0\n") || !strings.Contains(got, "\npli_webhook_oldest_seconds 0\n") {
+		t.Errorf("nothing waits: %s", got)
+	}
+	if _, err := s.Accounts.CreateAccount(t.Context(), account.Operator("test"), account.NewAccount{Number: 100042, Name: "A", Language: "en", TimeZone: "UTC"}); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.DB.Update(t.Context(), func(tx *store.Tx) error {
+		if err := tx.InsertWebhook(store.Webhook{ID: "hook", AccountID: 100042, State: store.WebhookOn, URLBox: []byte{1}, SecretBox: []byte{1}}); err != nil {
+			return err
+		}
+		tx.Now = tx.Now.Add(-time.Hour)
+		for _, event := range []string{"a", "b"} {
+			if _, err := tx.InsertDelivery(store.Delivery{HookID: "hook", EventID: event}); err != nil {
+				return err
+			}
+			tx.Now = tx.Now.Add(time.Minute)
+		}
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	got := figures()
+	_, after, _ := strings.Cut(got, "\npli_webhook_oldest_seconds ")
+	text, _, _ := strings.Cut(after, "\n")
+	if age, err := strconv.ParseFloat(text, 64); err != nil || age < 3600 || age > 7200 || !strings.Contains(got, "\npli_webhook_backlog 2\n") {
+		t.Errorf("two wait: %s", got)
 	}
 }
 

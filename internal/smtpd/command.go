@@ -106,6 +106,7 @@ func (c *conn) doMail(rest string) *Reply {
 	// One that brings mail begins anew: its next refusals may be its users' doing.
 	if err == nil {
 		c.known, c.mistakes, c.idle = true, 0, 0
+		c.s.admit(c)
 	}
 	c.mail = true
 	return &Reply{250, "2.1.0", "ok", false}

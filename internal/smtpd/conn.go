@@ -41,6 +41,7 @@ type conn struct {
 	idle     int       // commands since the last MAIL that brought nothing
 	known    bool      // a MAIL was taken of one who may send
 	begun    time.Time // the connection
+	strange  bool      // counted as a stranger's; under the server's lock
 
 	mu      sync.Mutex // guards the rest
 	waiting bool       // for a command
@@ -380,5 +381,6 @@ func (c *conn) auth(rest string) *Reply {
 		return c.failed(err)
 	}
 	c.authed = true
+	c.s.admit(c)
 	return &Reply{235, "2.7.0", "signed in", false}
 }

@@ -36,6 +36,13 @@ type Config struct {
 	MaxConnections int   // at once; 200
 	MaxPerNetwork  int   // at once from one /24 or /64; 100
 
+	// Known reports an address that mail is expected from; nil: any. Others are
+	// strangers until they have signed in or a MAIL of theirs is taken, and leave
+	// places for who is known.
+	Known         func(context.Context, netip.Addr) bool
+	MaxStrangers  int // at once; half of MaxConnections
+	StrangersEach int // at once from one /24 or /64; a fifth of MaxStrangers, 2 at least
+
 	CommandTimeout time.Duration // for the next command; 5 minutes (RFC 5321, section 4.5.3.2.7)
 	DataTimeout    time.Duration // for the next block of content; 3 minutes (section 4.5.3.2.5)
 	DataTotal      time.Duration // for all of a message, so that nobody holds a place with one octet a minute; 30 minutes
@@ -118,6 +125,8 @@ type Server struct {
 	mu       sync.Mutex // guards the rest
 	conns    map[*conn]struct{}
 	networks map[netip.Prefix]int
+	strange  map[netip.Prefix]int // of networks, those of strangers
+	stranger int                  // all of them
 	closing  bool
 	lns      map[net.Listener]struct{}
 	done     sync.WaitGroup // connections
@@ -139,6 +148,12 @@ func New(c Config, h Handler) *Server {
 			*d.n = d.def
 		}
 	}
+	if c.MaxStrangers <= 0 {
+		c.MaxStrangers = max(1, c.MaxConnections/2)
+	}
+	if c.StrangersEach <= 0 {
+		c.StrangersEach = max(2, c.MaxStrangers/5)
+	}
 	for _, d := range []struct {
 		n   *time.Duration
 		def time.Duration
@@ -148,7 +163,7 @@ func New(c Config, h Handler) *Server {
 		}
 	}
 	base, cut := context.WithCancel(context.Background())
-	return &Server{c: c, h: h, base: base, cut: cut, conns: map[*conn]struct{}{}, networks: map[netip.Prefix]int{}, lns: map[net.Listener]struct{}{}}
+	return &Server{c: c, h: h, base: base, cut: cut, conns: map[*conn]struct{}{}, networks: map[netip.Prefix]int{}, strange: map[netip.Prefix]int{}, lns: map[net.Listener]struct{}{}}
 }
 
 // Serve answers on l until Shutdown; then it returns nil.
@@ -218,7 +233,8 @@ func network(a netip.Addr) netip.Prefix {
 	return p
 }
 
-// enter counts a connection, and says why it may not be.
+// enter counts a connection, and says why it may not be. It is counted before it is
+// looked at: so many at most wait for the database.
 func (s *Server) enter(c *conn) *Reply {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -227,7 +243,7 @@ func (s *Server) enter(c *conn) *Reply {
 	case s.closing:
 		return s.goingDown()
 	case len(s.conns) >= s.c.MaxConnections, s.networks[n] >= s.c.MaxPerNetwork:
-		return &Reply{421, "4.7.0", s.c.Hostname + " too many connections, try again later", true}
+		return s.tooMany()
 	}
 	s.conns[c] = struct{}{}
 	s.networks[n]++
@@ -235,15 +251,69 @@ func (s *Server) enter(c *conn) *Reply {
 	return nil
 }
 
+// look counts a connection that has entered as a stranger's where it is one, and
+// says why it may not be.
+func (s *Server) look(c *conn) *Reply {
+	if s.c.Known == nil || s.c.Known(c.ctx, c.peer.Addr) { // without the lock: it may ask the database
+		return nil
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n := network(c.peer.Addr)
+	if s.stranger >= s.c.MaxStrangers || s.strange[n] >= s.c.StrangersEach {
+		return s.tooMany()
+	}
+	c.strange = true
+	s.stranger++
+	s.strange[n]++
+	return nil
+}
+
+// admitted makes a stranger one who is known; s.mu is held.
+func (s *Server) admitted(c *conn) {
+	if !c.strange {
+		return
+	}
+	c.strange = false
+	s.stranger--
+	n := network(c.peer.Addr)
+	if s.strange[n]--; s.strange[n] <= 0 {
+		delete(s.strange, n)
+	}
+}
+
+// admit is admitted for a connection that has shown who it is.
+func (s *Server) admit(c *conn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.admitted(c)
+}
+
+// Open returns how many connections there are, and how many of them are strangers'.
+func (s *Server) Open() (all, strangers int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.conns), s.stranger
+}
+
+// Most and MostStrangers are what Open returns at most.
+func (s *Server) Most() int          { return s.c.MaxConnections }
+func (s *Server) MostStrangers() int { return s.c.MaxStrangers }
+
 func (s *Server) leave(c *conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.conns, c)
+	s.admitted(c)
 	n := network(c.peer.Addr)
 	if s.networks[n]--; s.networks[n] <= 0 {
 		delete(s.networks, n)
 	}
 	s.done.Done()
+}
+
+func (s *Server) tooMany() *Reply {
+	return &Reply{421, "4.7.0", s.c.Hostname + " too many connections, try again later", true}
 }
 
 func (s *Server) goingDown() *Reply {
@@ -272,13 +342,17 @@ func (s *Server) serve(ctx context.Context, raw net.Conn) {
 		s.readers.Put(r)
 	}()
 	c := &conn{s: s, ctx: ctx, raw: raw, begun: time.Now(), peer: Peer{Addr: addrOf(raw.RemoteAddr())}, r: r, w: bufio.NewWriterSize(raw, 1<<10)}
-	if refused := s.enter(c); refused != nil {
+	refused := s.enter(c)
+	if refused == nil {
+		defer s.leave(c)
+		refused = s.look(c)
+	}
+	if refused != nil {
 		raw.SetDeadline(time.Now().Add(10 * time.Second))
 		c.say(refused)
 		c.w.Flush()
 		return
 	}
-	defer s.leave(c)
 	defer func() {
 		if p := recover(); p != nil {
 			s.c.Log.Error("smtpd: panic", "panic", p, "peer", c.peer.Addr)

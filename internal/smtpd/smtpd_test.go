@@ -10,6 +10,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"math/big"
@@ -297,6 +298,67 @@ func TestLimits(t *testing.T) {
 	if b, _ := io.ReadAll(c); !strings.HasSuffix(string(b), "421 4.4.2 mx.test waited too long\r\n") {
 		t.Errorf("%q", b)
 	}
+}
+
+// Strangers have a share of the places, and each of their networks a share of that:
+// whoever is expected finds one, and is none any longer once a MAIL is taken.
+func TestStrangersLeavePlaces(t *testing.T) {
+	t.Parallel()
+	known := netip.MustParseAddr("192.0.2.7")
+	s, addr := serve(t, smtpd.Config{MaxConnections: 6, MaxStrangers: 4, StrangersEach: 2, ProxyFrom: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")},
+		Known: func(_ context.Context, a netip.Addr) bool { return a == known }}, &box{})
+	from := func(a string) (net.Conn, string) {
+		c := dial(t, addr)
+		fmt.Fprintf(c, "PROXY TCP4 %s 127.0.0.1 1234 25\r\n", a)
+		b := make([]byte, 200)
+		n, _ := c.Read(b)
+		return c, string(b[:n])
+	}
+	for _, tt := range []struct{ from, want string }{
+		{"198.51.100.1", "220 "}, {"198.51.100.2", "220 "}, {"198.51.100.3", "421 4.7.0 "}, // of one network, two
+		{"203.0.113.1", "220 "}, {"203.0.113.1", "220 "}, {"233.252.0.1", "421 4.7.0 "}, // of all, four
+		{"192.0.2.7", "220 "},
+	} {
+		if _, said := from(tt.from); !strings.HasPrefix(said, tt.want) {
+			t.Fatalf("%s is told %q", tt.from, said)
+		}
+	}
+	if all, strangers := s.Open(); all != 5 || strangers != 4 {
+		t.Errorf("%d open, %d strangers'", all, strangers)
+	}
+	c, _ := from("192.0.2.7")
+	c.Close()
+	_, addr = serve(t, smtpd.Config{MaxStrangers: 1, Known: func(context.Context, netip.Addr) bool { return false }}, &box{})
+	one := dial(t, addr)
+	smtpdtest.Run(t, "S~ 220 .*\nC: EHLO x.test\nS* 250\nC: MAIL FROM:<a@x.test>\nS~ 250 .*\n", one)
+	smtpdtest.Run(t, "S~ 220 .*\nC: QUIT\nS~ 221 .*\n", dial(t, addr))
+}
+
+// Who waits to be looked up has a place like everybody else, and is told when the
+// server stops.
+func TestLookedUpInTheirPlaces(t *testing.T) {
+	t.Parallel()
+	looking, found := make(chan struct{}), make(chan struct{})
+	s, addr := serve(t, smtpd.Config{MaxConnections: 2, Known: func(context.Context, netip.Addr) bool {
+		looking <- struct{}{}
+		<-found
+		return true
+	}}, &box{})
+	one, two := dial(t, addr), dial(t, addr)
+	<-looking
+	<-looking
+	if b, _ := io.ReadAll(dial(t, addr)); !strings.HasPrefix(string(b), "421 4.7.0 ") {
+		t.Errorf("the third is told %q", b)
+	}
+	stopped := make(chan struct{})
+	go func() { s.Shutdown(context.Background()); close(stopped) }()
+	close(found)
+	for _, c := range []net.Conn{one, two} {
+		if b, _ := io.ReadAll(c); !strings.Contains(string(b), "\r\n421 4.3.2 ") {
+			t.Errorf("who is there is told %q", b)
+		}
+	}
+	<-stopped
 }
 
 // Who goes away in the middle of BDAT leaves nobody waiting, and who only talks

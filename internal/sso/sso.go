@@ -87,6 +87,16 @@ func (p *Provider) discover(ctx context.Context) (*oidc.Provider, error) {
 	return found, nil
 }
 
+// Check asks the provider anew what it is, for whoever configured it. Faults:
+// sso.unreachable{label}.
+func (p *Provider) Check(ctx context.Context) error {
+	p.mu.Lock()
+	p.found = nil
+	p.mu.Unlock()
+	_, err := p.discover(ctx)
+	return err
+}
+
 func (p *Provider) flow(found *oidc.Provider) *oauth2.Config {
 	end := found.Endpoint()
 	// Said and not found out by trying: a code is sent once.

@@ -11,35 +11,51 @@ import (
 const (
 	AccountActive    = "active"
 	AccountSuspended = "suspended"
+	AccountDeleting  = "deleting" // until its day comes it can be cancelled
+	AccountDeleted   = "deleted"  // its keys are destroyed, and the rest is or is about to be
 )
 
 // Account is one organisation on this service.
 type Account struct {
-	ID         int64 // the account number
-	Name       string
-	NameKey    string // folded, to find it by
-	Language   string
-	TimeZone   string // IANA name
-	State      string
-	ExpiryDays int    // how long an envelope can be opened by default, 0 = for ever
-	KeepDays   int    // how long the ciphertext is kept for the link, 0 = never
-	Settings   string // JSON of policy.Settings, "" = as a new account has them
-	CreatedAt  time.Time
+	ID        int64 // the account number
+	Name      string
+	NameKey   string // folded, to find it by
+	Language  string
+	TimeZone  string // IANA name
+	State     string
+	Settings  string // JSON of policy.Layer of the site, of the account's limits and of its own: for policy.ReadSettings
+	Brand     string // JSON of brand.Brand, "" = the service's own look
+	CreatedAt time.Time
+	Contacts  string // JSON: addresses by kind, "" = none
+	Deletion  Deletion
 }
 
-const accountColumns = `id, name, name_key, language, time_zone, state, expiry_days, keep_days, settings, created_at`
+// Deletion is when an account is to be destroyed, or was.
+type Deletion struct {
+	At       time.Time // zero: not at all
+	Before   string    // state to go back to when it is cancelled
+	ErasedAt time.Time // when nothing but number and log was left
+}
+
+// layers is what policy.ReadStack reads.
+func layers(account string) string {
+	return `'[' || COALESCE((SELECT x.settings FROM site_settings x WHERE x.id = 1), '{}') || ',' || COALESCE(NULLIF(` + account + `.limits, ''), '{}') ||
+		',' || COALESCE(NULLIF(` + account + `.settings, ''), '{}') || ']'`
+}
+
+var accountColumns = `accounts.id, name, name_key, language, time_zone, state, ` + layers("accounts") + `, brand, created_at, contacts, state_before, delete_at, erased_at`
 
 func scanAccount(scan func(...any) error) (a Account, err error) {
-	var created int64
-	err = scan(&a.ID, &a.Name, &a.NameKey, &a.Language, &a.TimeZone, &a.State, &a.ExpiryDays, &a.KeepDays, &a.Settings, &created)
-	a.CreatedAt = fromMs(created)
+	var created, deleteAt, erased int64
+	err = scan(&a.ID, &a.Name, &a.NameKey, &a.Language, &a.TimeZone, &a.State, &a.Settings, &a.Brand, &created, &a.Contacts, &a.Deletion.Before, &deleteAt, &erased)
+	a.CreatedAt, a.Deletion.At, a.Deletion.ErasedAt = fromMs(created), fromMs(deleteAt), fromMs(erased)
 	return a, found(err)
 }
 
-// InsertAccount writes a, at the transaction's time; a number in use gives ErrTaken.
+// InsertAccount writes a, which says nothing of its settings, at the transaction's time; a number in use gives ErrTaken.
 func (tx *Tx) InsertAccount(a Account) error {
-	_, err := tx.exec(`INSERT INTO accounts (`+accountColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`,
-		a.ID, a.Name, a.NameKey, a.Language, a.TimeZone, a.State, a.ExpiryDays, a.KeepDays, a.Settings, ms(tx.Now))
+	_, err := tx.exec(`INSERT INTO accounts (id, name, name_key, language, time_zone, state, settings, created_at) VALUES ($1, $2, $3, $4, $5, $6, '', $7)`,
+		a.ID, a.Name, a.NameKey, a.Language, a.TimeZone, a.State, ms(tx.Now))
 	return err
 }
 
@@ -64,20 +80,18 @@ func (tx *Tx) LockAccount(number int64) (Account, error) {
 
 // SetAccountState makes an account active or suspended.
 func (tx *Tx) SetAccountState(number int64, state string) error {
-	n, err := tx.exec(`UPDATE accounts SET state = $1 WHERE id = $2`, state, number)
-	if err == nil && n == 0 {
-		err = ErrNotFound
-	}
-	return err
+	return tx.oneRow(`UPDATE accounts SET state = $1 WHERE id = $2`, state, number)
 }
 
-// SetAccountSettings replaces an account's settings.
-func (tx *Tx) SetAccountSettings(number int64, settings string) error {
-	n, err := tx.exec(`UPDATE accounts SET settings = $1 WHERE id = $2`, settings, number)
-	if err == nil && n == 0 {
-		err = ErrNotFound
-	}
-	return err
+// SetDeletion writes the state of an account together with its deletion.
+func (tx *Tx) SetDeletion(number int64, state string, d Deletion) error {
+	return tx.oneRow(`UPDATE accounts SET state = $2, state_before = $3, delete_at = $4 WHERE id = $1`, number, state, d.Before, ms(d.At))
+}
+
+// SetAccountProfile writes what an account is called, its language, time zone and contacts.
+func (tx *Tx) SetAccountProfile(a Account) error {
+	return tx.oneRow(`UPDATE accounts SET name = $2, name_key = $3, language = $4, time_zone = $5, contacts = $6 WHERE id = $1`,
+		a.ID, a.Name, a.NameKey, a.Language, a.TimeZone, a.Contacts)
 }
 
 // AccountFilter selects accounts. What is empty selects all.
@@ -92,6 +106,9 @@ type AccountFilter struct {
 // ListAccounts returns the accounts that f selects by number, those above after.
 func (tx *Tx) ListAccounts(f AccountFilter, after int64, limit int) ([]Account, error) {
 	query, args := `SELECT `+accountColumns+` FROM accounts WHERE id > $1`, []any{after, limit}
+	if f.State == "" { // what is gone is looked for on purpose, or not at all
+		query += ` AND state <> '` + AccountDeleted + `'`
+	}
 	put := func(v any) string {
 		args = append(args, v)
 		return "$" + strconv.Itoa(len(args))
@@ -110,6 +127,12 @@ func (tx *Tx) ListAccounts(f AccountFilter, after int64, limit int) ([]Account, 
 // DeleteAccountSessions ends the sessions of all users of an account.
 func (tx *Tx) DeleteAccountSessions(number int64) (int64, error) {
 	return tx.exec(`DELETE FROM sessions WHERE user_id IN (SELECT id FROM users WHERE account_id = $1)`, number)
+}
+
+// DeleteSessionsButAdministrators ends the sessions of the users of an account who do not administer it.
+func (tx *Tx) DeleteSessionsButAdministrators(number int64) (int64, error) {
+	return tx.exec(`DELETE FROM sessions WHERE user_id IN (SELECT id FROM users WHERE account_id = $2)
+		AND user_id NOT IN (SELECT m.user_id FROM memberships m JOIN user_groups g ON g.id = m.group_id WHERE g.account_id = $2 AND g.builtin = 1 AND `+lasts("m", "$1")+`)`, ms(tx.Now), number)
 }
 
 // maxPattern is in bytes: nothing that is searched is longer, and SQLite refuses

@@ -19,12 +19,13 @@ type AuditFilter struct {
 	Action    string
 	Target    string
 	Outcome   string
+	Origin    string
 	From, To  time.Time // From <= At < To
 }
 
 // IsAll reports whether f selects every record of its account.
 func (f AuditFilter) IsAll() bool {
-	return !f.Every && len(f.Actors) == 0 && f.Action == "" && f.Target == "" && f.Outcome == "" && f.From.IsZero() && f.To.IsZero()
+	return !f.Every && len(f.Actors) == 0 && f.Action == "" && f.Target == "" && f.Outcome == "" && f.Origin == "" && f.From.IsZero() && f.To.IsZero()
 }
 
 // FilterAudit returns the records that f selects, by ID, newest first: those
@@ -87,7 +88,7 @@ func (f AuditFilter) where(actor, more, at string, newer bool, limit int) (where
 	}
 	where += more
 	for _, c := range []struct{ condition, value string }{
-		{"actor = $%d", actor}, {"action = $%d", f.Action}, {"target = $%d", f.Target},
+		{"actor = $%d", actor}, {"action = $%d", f.Action}, {"target = $%d", f.Target}, {"origin = $%d", f.Origin},
 	} {
 		if c.value != "" {
 			and(c.condition, c.value)

@@ -2,23 +2,28 @@ package store
 
 import (
 	"database/sql"
-	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/pli-mail/pli/internal/id"
 )
 
+const chunk = 64 // rows of one INSERT: a round trip serves many, and what SQLite keeps to undo a statement is kept once for all
+
+// numbered and bare mark a parameter. SQLite looks for the name of each among all that have one.
+func numbered(n int) string { return "$" + strconv.Itoa(n) }
+func bare(int) string       { return "?" }
+
 // values is "($1, $2), ($3, $4)" for n rows of cols columns.
-func values(n, cols int) string {
+func values(n, cols int, mark func(int) string) string {
 	var b strings.Builder
 	for i := range n {
 		if i > 0 {
 			b.WriteString(", ")
 		}
 		for c := range cols {
-			b.WriteString(map[bool]string{true: "($", false: ", $"}[c == 0])
-			b.WriteString(strconv.Itoa(i*cols + c + 1))
+			b.WriteString(map[bool]string{true: "(", false: ", "}[c == 0])
+			b.WriteString(mark(i*cols + c + 1))
 		}
 		b.WriteByte(')')
 	}
@@ -26,17 +31,16 @@ func values(n, cols int) string {
 }
 
 // inChunks calls fn with the text of a statement and its arguments, for at most
-// as many rows at once as the engine likes: whole chunks by one text, the rest row by row by another.
+// a chunk of rows: whole chunks by one text, the rest row by row by another. Neither begin nor end has parameters.
 func (tx *Tx) inChunks(begin string, cols int, args []any, end string, fn func(query string, args []any) error) error {
-	rows := tx.dialect.bulk
-	many, one := "", begin+values(1, cols)+end
+	many, one := "", begin+values(1, cols, tx.dialect.mark)+end
 	for len(args) > 0 {
 		query, n := one, cols
-		if len(args) >= rows*cols {
+		if len(args) >= chunk*cols {
 			if many == "" {
-				many = begin + values(rows, cols) + end
+				many = begin + values(chunk, cols, tx.dialect.mark) + end
 			}
-			query, n = many, rows*cols
+			query, n = many, chunk*cols
 		}
 		if err := fn(query, args[:n]); err != nil {
 			return err
@@ -57,26 +61,39 @@ func (tx *Tx) insertMany(begin string, cols int, args []any, end string) error {
 // returns the addresses of those that were written: one in use anywhere on this
 // service is left out.
 func (tx *Tx) InsertUsers(users []User) (map[string]bool, error) {
-	args := make([]any, 0, 19*len(users))
+	args := make([]any, 0, 21*len(users))
 	for _, u := range users {
+		name, last := namesOf(u)
 		args = append(args, u.ID, number(u.AccountID), flag(u.Managed), u.Address, u.DisplayAddress, u.FirstName, u.LastName, u.Language,
-			u.TimeZone, u.Theme, flag(u.NotifyOpened), "", 0, 0, u.State, ms(u.WelcomedAt), ms(u.LastSignInAt), ms(tx.Now), 1)
+			u.TimeZone, u.Theme, flag(u.NotifyOpened), "", 0, 0, u.State, ms(u.WelcomedAt), ms(u.LastSignInAt), ms(tx.Now),
+			name, last, 1)
 	}
 	done := make(map[string]bool, len(users))
 	err := tx.inChunks(`INSERT INTO users (id, account_id, managed, address, display_address, first_name, last_name, language,
-		time_zone, theme, notify_opened, password_hash, temporary, temporary_until, state, welcomed_at, last_sign_in_at, created_at, named) VALUES `,
-		19, args, ` ON CONFLICT (address) DO NOTHING RETURNING address`, func(query string, args []any) error {
-			rows, err := tx.rows(query, args...)
-			list, err := list(rows, err, func(r *sql.Rows) (s string, err error) { return s, r.Scan(&s) })
-			for _, a := range list {
-				done[a] = true
-			}
-			return err
-		})
+		time_zone, theme, notify_opened, password_hash, temporary, temporary_until, state, welcomed_at, last_sign_in_at, created_at,
+		name_key, last_name_key, named) VALUES `, 21, args, ` ON CONFLICT (address) DO NOTHING RETURNING address`, func(query string, args []any) error {
+		rows, err := tx.rows(query, args...)
+		list, err := list(rows, err, func(r *sql.Rows) (s string, err error) { return s, r.Scan(&s) })
+		for _, a := range list {
+			done[a] = true
+		}
+		return err
+	})
 	if err != nil {
 		return nil, err
 	}
-	return done, tx.setNames(slices.DeleteFunc(slices.Clone(users), func(u User) bool { return !done[u.Address] })...)
+	added := make(map[int64]int64)
+	for _, u := range users {
+		if done[u.Address] && u.AccountID != 0 {
+			added[u.AccountID]++
+		}
+	}
+	for account, n := range added {
+		if err := tx.AddUsage(account, Usage{Users: n}, true); err != nil {
+			return nil, err
+		}
+	}
+	return done, nil
 }
 
 // InsertMemberships puts users into groups for good, each given as group, user

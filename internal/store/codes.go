@@ -9,6 +9,8 @@ const (
 	CodeRecover = "recover"
 	CodeAlias   = "alias"
 	CodeLift    = "lift"   // of a lost second factor
+	CodeKeep    = "keep"   // of two users who become one: to the one who stays,
+	CodeGone    = "gone"   //   and to the other
 	CodeAnswer  = "answer" // to prove an address before answering an intake, which SlotID names
 )
 

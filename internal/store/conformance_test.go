@@ -52,7 +52,7 @@ func fixed(db *store.DB) func(time.Duration) {
 func addAccount(t *testing.T, db *store.DB, number int64) {
 	t.Helper()
 	update(t, db, func(tx *store.Tx) error {
-		return tx.InsertAccount(store.Account{ID: number, Name: fmt.Sprint("Account ", number), Language: "en", TimeZone: "UTC", State: store.AccountActive, ExpiryDays: 30, KeepDays: 14})
+		return tx.InsertAccount(store.Account{ID: number, Name: fmt.Sprint("Account ", number), Language: "en", TimeZone: "UTC", State: store.AccountActive})
 	})
 }
 
@@ -83,7 +83,7 @@ func TestAccounts(t *testing.T) {
 		}
 		wantErr(t, db, store.ErrTaken, func(tx *store.Tx) error { return tx.InsertAccount(store.Account{ID: 100042}) })
 		a := must(t, db, func(tx *store.Tx) (store.Account, error) { return tx.LockAccount(100042) })
-		want := store.Account{ID: 100042, Name: "Account 100042", Language: "en", TimeZone: "UTC", State: "active", ExpiryDays: 30, KeepDays: 14, CreatedAt: noon}
+		want := store.Account{ID: 100042, Name: "Account 100042", Language: "en", TimeZone: "UTC", State: "active", Settings: "[{},{},{}]", CreatedAt: noon}
 		if d := cmp.Diff(want, a); d != "" {
 			t.Error(d)
 		}
@@ -115,7 +115,7 @@ func TestUsers(t *testing.T) {
 		})
 
 		got := must(t, db, func(tx *store.Tx) (store.User, error) { return tx.FindUserByAddress("e.zola@example.org") })
-		emile.CreatedAt = noon
+		emile.CreatedAt, emile.ChosenAt = noon, noon
 		if d := cmp.Diff(emile, got); d != "" {
 			t.Error(d)
 		}
@@ -236,8 +236,15 @@ func TestGroups(t *testing.T) {
 			t.Error("adding reports the wrong thing")
 		}
 		g := must(t, db, func(tx *store.Tx) (store.Group, error) { return tx.FindBuiltinGroup(1) })
-		if g.ID != admins.ID || g.Members != 2 || !g.Builtin || g.CreatedAt != noon {
+		if g.ID != admins.ID || !g.Builtin || g.CreatedAt != noon {
 			t.Errorf("built-in %+v", g)
+		}
+		if n := must(t, db, func(tx *store.Tx) (int, error) { return tx.CountMembers(admins.ID) }); n != 2 {
+			t.Errorf("%d members", n)
+		}
+		list = must(t, db, func(tx *store.Tx) ([]store.Group, error) { return tx.ListGroupsCounted(1, "", "", 10) })
+		if len(list) != 2 || list[0].Members != 0 || list[1].ID != night.ID || list[1].Members != 1 {
+			t.Errorf("counted %v", list)
 		}
 		members := must(t, db, func(tx *store.Tx) ([]store.Member, error) { return tx.ListMembers(admins.ID, "", "ana@example.org", 5) })
 		if len(members) != 1 || members[0].ID != bo.ID {
@@ -310,7 +317,7 @@ func TestInvitations(t *testing.T) {
 		if find(g.ID) != in.ID {
 			t.Error("a renewed invitation is not found")
 		}
-		list := must(t, db, func(tx *store.Tx) ([]store.Invitation, error) { return tx.ListGroupInvitations(g.ID, 10) })
+		list := must(t, db, func(tx *store.Tx) ([]store.Invitation, error) { return tx.ListGroupInvitations(g.ID, "", 10) })
 		if len(list) != 1 || list[0].TokenHash != "t3" {
 			t.Errorf("of the group: %v", list)
 		}
@@ -348,8 +355,12 @@ func TestRequests(t *testing.T) {
 		if len(free) != 1 || free[0].UserID != lea.ID {
 			t.Errorf("the operator's: %v", free)
 		}
-		update(t, db, func(tx *store.Tx) error { return tx.EndRequest(r.ID, store.RequestGranted) })
-		wantErr(t, db, store.ErrNotFound, func(tx *store.Tx) error { return tx.EndRequest(r.ID, store.RequestRefused) })
+		update(t, db, func(tx *store.Tx) error { return tx.EndRequest(r.ID, store.RequestGranted, "Welcome\n<b>in</b>") })
+		wantErr(t, db, store.ErrNotFound, func(tx *store.Tx) error { return tx.EndRequest(r.ID, store.RequestRefused, "too late") })
+		r.State, r.DecidedAt, r.Word = store.RequestGranted, noon, "Welcome\n<b>in</b>"
+		if d := cmp.Diff(r, must(t, db, func(tx *store.Tx) (store.AccessRequest, error) { return tx.FindLastRequest(ana.ID, 1) })); d != "" {
+			t.Error(d)
+		}
 		update(t, db, func(tx *store.Tx) error { return tx.EndRequestsOf(lea.ID, 0, store.RequestRefused) })
 		if left := must(t, db, func(tx *store.Tx) ([]store.AccessRequest, error) { return tx.ListRequests(0, 10) }); len(left) != 0 {
 			t.Errorf("left: %v", left)
@@ -381,7 +392,7 @@ func TestSessions(t *testing.T) {
 		if d := cmp.Diff(next, got); d != "" {
 			t.Error(d)
 		}
-		if has := must(t, db, func(tx *store.Tx) (bool, error) { return tx.HasPossession("n", "s1") }); !has {
+		if n := storetest.Count(t, db, "possessions WHERE token_hash = 'n' AND slot_id = 's1'"); n != 1 {
 			t.Error("the possession did not go over")
 		}
 		pass(time.Minute)

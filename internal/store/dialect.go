@@ -24,7 +24,7 @@ type dialect struct {
 	name      string
 	goose     goose.Dialect
 	batched   bool               // one writer: gather commits (batch.go)
-	bulk      int                // rows of one INSERT: a round trip serves many, but SQLite's driver looks each parameter up among all
+	mark      func(n int) string // the nth parameter of a statement with many
 	forUpdate string             // appended to a SELECT that must lock its rows
 	skip      string             // the same, passing over rows that others hold
 	snapshot  sql.IsolationLevel // of View
@@ -58,7 +58,7 @@ func (d dialect) wrap(err error) error {
 }
 
 var sqliteDialect = dialect{
-	name: "sqlite", goose: goose.DialectSQLite3, batched: true, bulk: 2,
+	name: "sqlite", goose: goose.DialectSQLite3, batched: true, mark: bare,
 	taken: func(err error) bool {
 		var e *sqlite.Error
 		return errors.As(err, &e) && (e.Code() == sqlite3.SQLITE_CONSTRAINT_UNIQUE || e.Code() == sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY)
@@ -85,7 +85,7 @@ const bytewise = `(VALUES ('users', 'address'), ('memberships', 'address'), ('in
 	JOIN pg_collation c ON c.oid = a.attcollation AND c.collname <> 'C'`
 
 var postgresDialect = dialect{
-	name: "postgres", goose: goose.DialectPostgres, bulk: 64,
+	name: "postgres", goose: goose.DialectPostgres, mark: numbered,
 	forUpdate: " FOR UPDATE", skip: " FOR UPDATE SKIP LOCKED",
 	snapshot: sql.LevelRepeatableRead,
 	taken:    func(err error) bool { return pgCode(err) == "23505" },
@@ -128,6 +128,8 @@ func sqliteDSN(path string, write bool) string {
 	}
 	if write {
 		q.Set("_txlock", "immediate")
+		q.Add("_pragma", "temp_store(MEMORY)") // what undoes a statement, or one of several transactions, was written to a file and mostly thrown away
+		q.Add("_pragma", "cache_size(-32768)") // KiB: a large transaction spilled its pages into the log, to write them again
 	} else {
 		q.Add("_pragma", "query_only(1)")
 	}
@@ -172,17 +174,17 @@ func openSQLite(path string) (writer, reader *sql.DB, err error) {
 // readersMost is how many views of SQLite may run at once.
 func readersMost() int { return max(4, 2*runtime.NumCPU()) }
 
-func openPostgres(ctx context.Context, url string) (*sql.DB, error) {
+func openPostgres(ctx context.Context, url string) (*sql.DB, *pgxpool.Pool, error) {
 	pool, err := pgxpool.New(ctx, url)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	db := stdlib.OpenDBFromPool(pool)
 	db.SetMaxIdleConns(0) // the pool beneath keeps them
 	if err := db.PingContext(ctx); err != nil {
 		db.Close()
 		pool.Close()
-		return nil, err
+		return nil, nil, err
 	}
-	return db, nil
+	return db, pool, nil
 }

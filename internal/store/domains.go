@@ -20,12 +20,15 @@ type Domain struct {
 	Checks       DomainChecks
 }
 
-// DomainChecks is what the last look at a domain's DNS found.
+// DomainChecks is what the last look at a domain's DNS found. DKIM is the worst
+// of Keys, which are by selector; nil before a look told them apart.
 type DomainChecks struct {
 	Proof DNSCheck `json:"proof"`
 	SPF   DNSCheck `json:"spf"`
 	DKIM  DNSCheck `json:"dkim"`
 	DMARC DNSCheck `json:"dmarc"`
+
+	Keys map[string]DNSCheck `json:"keys"`
 }
 
 // DNSCheck is one record: CheckOK, CheckWeak, CheckMissing, CheckWrong, CheckNone or "" before the first look.

@@ -30,7 +30,10 @@ func scanPasskey(scan func(...any) error) (p Passkey, err error) {
 func (tx *Tx) InsertPasskey(p Passkey) error {
 	_, err := tx.exec(`INSERT INTO passkeys (`+passkeyColumns+`) VALUES ($1, $2, $3, $4, $5, $6, 0)`,
 		p.ID, p.UserID, p.CredentialID, p.Name, p.Record, ms(tx.Now))
-	return err
+	if err != nil {
+		return err
+	}
+	return tx.noteSecond(p.UserID)
 }
 
 // LockPasskey returns the passkey with that credential and holds it until the
@@ -58,7 +61,10 @@ func (tx *Tx) RenamePasskey(userID, id, name string) error {
 // DeletePasskey removes a person's passkey and returns its name.
 func (tx *Tx) DeletePasskey(userID, id string) (name string, err error) {
 	err = found(tx.row(`DELETE FROM passkeys WHERE id = $1 AND user_id = $2 RETURNING name`, id, userID).Scan(&name))
-	return name, err
+	if err != nil {
+		return name, err
+	}
+	return name, tx.noteSecond(userID)
 }
 
 // Authenticator is the app that shows a person codes.
@@ -100,12 +106,18 @@ func (tx *Tx) UseStep(userID string, step int64) error {
 
 // ConfirmAuthenticator makes a person's authenticator count.
 func (tx *Tx) ConfirmAuthenticator(userID string) error {
-	return tx.oneRow(`UPDATE authenticators SET confirmed_at = $1 WHERE user_id = $2 AND confirmed_at = 0`, ms(tx.Now), userID)
+	if err := tx.oneRow(`UPDATE authenticators SET confirmed_at = $1 WHERE user_id = $2 AND confirmed_at = 0`, ms(tx.Now), userID); err != nil {
+		return err
+	}
+	return tx.noteSecond(userID)
 }
 
 // DeleteAuthenticator removes a person's.
 func (tx *Tx) DeleteAuthenticator(userID string) error {
-	return tx.oneRow(`DELETE FROM authenticators WHERE user_id = $1`, userID)
+	if err := tx.oneRow(`DELETE FROM authenticators WHERE user_id = $1`, userID); err != nil {
+		return err
+	}
+	return tx.noteSecond(userID)
 }
 
 // PutRecoveryCodes replaces a person's codes; without hashes there are none.

@@ -16,7 +16,7 @@ type Group struct {
 	NameKey   string // case-folded NFKC, for uniqueness and order
 	Builtin   bool   // Account Administrators
 	CreatedAt time.Time
-	Members   int       // filled by ListGroups and FindGroup; those whose membership has ended too
+	Members   int       // filled by ListGroupsCounted, as CountMembers counts
 	Until     time.Time // filled by ListGroupsOf: when the membership ends, zero = never
 }
 
@@ -27,12 +27,16 @@ type Member struct {
 	Ended bool      // they have
 }
 
-const groupColumns = `g.id, g.account_id, g.name, g.name_key, g.builtin, g.created_at,
-	(SELECT COUNT(*) FROM memberships m WHERE m.group_id = g.id)`
+const groupColumns = `g.id, g.account_id, g.name, g.name_key, g.builtin, g.created_at`
+
+// membersOf counts the members of the group with that id. Few readers of a group want it, and it costs more than the group.
+func membersOf(id string) string {
+	return `(SELECT COUNT(*) FROM (SELECT 1 FROM memberships m WHERE m.group_id = ` + id + ` LIMIT ` + countLimit + `) AS counted)`
+}
 
 func scanGroup(scan func(...any) error, more ...any) (g Group, err error) {
 	var builtin, created int64
-	err = scan(append([]any{&g.ID, &g.AccountID, &g.Name, &g.NameKey, &builtin, &created, &g.Members}, more...)...)
+	err = scan(append([]any{&g.ID, &g.AccountID, &g.Name, &g.NameKey, &builtin, &created}, more...)...)
 	g.Builtin, g.CreatedAt = builtin != 0, fromMs(created)
 	return g, found(err)
 }
@@ -63,16 +67,37 @@ func (tx *Tx) FindBuiltinGroup(account int64) (Group, error) {
 // NameKey), whose name key begins with query. The built-in one is not among
 // them: it is always there and stands first.
 func (tx *Tx) ListGroups(account int64, query, after string, limit int) ([]Group, error) {
-	rows, err := tx.rows(`SELECT `+groupColumns+` FROM user_groups g
-		WHERE g.account_id = $1 AND g.builtin = 0 AND `+begins("g.name_key", "$2", "$3")+` AND g.name_key <> $4 ORDER BY g.name_key LIMIT $5`,
-		account, max(query, after), below(query), after, limit)
+	rows, err := tx.groups(groupColumns, account, query, after, limit)
 	return list(rows, err, func(r *sql.Rows) (Group, error) { return scanGroup(r.Scan) })
 }
 
-// CountGroups counts what ListGroups lists on all its pages.
+// ListGroupsCounted is ListGroups with the number of their members.
+func (tx *Tx) ListGroupsCounted(account int64, query, after string, limit int) ([]Group, error) {
+	rows, err := tx.groups(groupColumns+", "+membersOf("g.id"), account, query, after, limit)
+	return list(rows, err, func(r *sql.Rows) (Group, error) {
+		var n int
+		g, err := scanGroup(r.Scan, &n)
+		g.Members = n
+		return g, err
+	})
+}
+
+func (tx *Tx) groups(columns string, account int64, query, after string, limit int) (*sql.Rows, error) {
+	return tx.rows(`SELECT `+columns+` FROM user_groups g
+		WHERE g.account_id = $1 AND g.builtin = 0 AND `+begins("g.name_key", "$2", "$3")+` AND g.name_key <> $4 ORDER BY g.name_key LIMIT $5`,
+		account, max(query, after), below(query), after, limit)
+}
+
+// CountMembers counts the members of a group up to MaxCount+1, those whose membership has ended too.
+func (tx *Tx) CountMembers(groupID string) (n int, err error) {
+	err = tx.row(`SELECT `+membersOf("$1"), groupID).Scan(&n)
+	return n, err
+}
+
+// CountGroups counts what ListGroups lists on all its pages, up to MaxCount+1.
 func (tx *Tx) CountGroups(account int64, query string) (n int, err error) {
-	err = tx.row(`SELECT COUNT(*) FROM user_groups g WHERE g.account_id = $1 AND g.builtin = 0 AND `+begins("g.name_key", "$2", "$3"),
-		account, query, below(query)).Scan(&n)
+	err = tx.row(`SELECT COUNT(*) FROM (SELECT 1 FROM user_groups g WHERE g.account_id = $1 AND g.builtin = 0 AND `+begins("g.name_key", "$2", "$3")+
+		` LIMIT `+countLimit+`) AS counted`, account, query, below(query)).Scan(&n)
 	return n, err
 }
 
@@ -113,12 +138,6 @@ func (tx *Tx) DeleteMembership(groupID, userID string) error {
 	return tx.oneRow(`DELETE FROM memberships WHERE group_id = $1 AND user_id = $2`, groupID, userID)
 }
 
-// DeleteMemberships takes a user out of every group.
-func (tx *Tx) DeleteMemberships(userID string) error {
-	_, err := tx.exec(`DELETE FROM memberships WHERE user_id = $1`, userID)
-	return err
-}
-
 // IsMember reports whether a user is in a group now.
 func (tx *Tx) IsMember(groupID, userID string) (bool, error) {
 	m, err := tx.FindMember(groupID, userID)
@@ -147,13 +166,20 @@ func (tx *Tx) ListMembers(groupID, query, after string, limit int) ([]Member, er
 	args := []any{groupID, after, limit, ms(tx.Now)}
 	where := ""
 	if query != "" {
-		key := fold(query)
-		if len(key) == 0 {
-			return nil, nil
+		var account int64
+		if err := found(tx.row(`SELECT account_id FROM user_groups WHERE id = $1`, groupID).Scan(&account)); err != nil {
+			return nil, err
 		}
-		args = append(args, key, above(key))
-		where = ` AND m.user_id IN (SELECT n.user_id FROM user_names n
-			WHERE n.account_id = (SELECT g.account_id FROM user_groups g WHERE g.id = $1) AND n.key >= $5 AND n.key < $6)`
+		s, err := tx.searchOf(account, query, "", []string{groupID})
+		if err != nil || s.empty() {
+			return nil, err
+		}
+		if s.fromUsers {
+			where = " AND " + s.any(&args)
+		} else {
+			args = append(args, account)
+			where = fmt.Sprintf(` AND m.user_id IN (SELECT u.id FROM users u WHERE u.account_id = $%d AND `, len(args)) + s.any(&args) + ")"
+		}
 	}
 	rows, err := tx.rows(`SELECT `+userColumns+`, m.until, CASE WHEN `+lasts("m", "$4")+` THEN 0 ELSE 1 END
 		FROM memberships m JOIN users u ON u.id = m.user_id
@@ -173,8 +199,8 @@ func (tx *Tx) ListGroupsOf(userID string) ([]Group, error) {
 	})
 }
 
-// ListGroupsOfAll returns the groups that several users are in now, by user and
-// without the number of members, the built-in one first.
+// ListGroupsOfAll returns the groups that several users are in now, by user, the
+// built-in one first.
 func (tx *Tx) ListGroupsOfAll(users []string) (map[string][]Group, error) {
 	out := make(map[string][]Group, len(users))
 	if len(users) == 0 {
@@ -190,7 +216,7 @@ func (tx *Tx) ListGroupsOfAll(users []string) (map[string][]Group, error) {
 	}
 	now := fmt.Sprintf("$%d", n+1)
 	rows, err := tx.rows(`SELECT m.user_id, g.id, g.account_id, g.name, g.name_key, g.builtin, m.until FROM memberships m JOIN user_groups g ON g.id = m.group_id
-		WHERE m.user_id IN (`+strings.Trim(values(1, n), "()")+`) AND `+lasts("m", now)+` ORDER BY g.builtin DESC, g.name_key`, append(args, ms(tx.Now))...)
+		WHERE m.user_id IN (`+strings.Trim(values(1, n, numbered), "()")+`) AND `+lasts("m", now)+` ORDER BY g.builtin DESC, g.name_key`, append(args, ms(tx.Now))...)
 	_, err = list(rows, err, func(r *sql.Rows) (struct{}, error) {
 		var user string
 		var g Group

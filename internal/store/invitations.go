@@ -2,6 +2,8 @@ package store
 
 import (
 	"database/sql"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -23,7 +25,7 @@ type Invitation struct {
 	DisplayAddress string
 	TokenHash      string // SHA-256 of the token, hex
 	InvitedBy      string // name to show
-	InviterID      string // user who invites, "" = the operator
+	InviterID      string // user who invites, as one of the account or as an operator; "" = who is on the service's host
 	State          string
 	CreatedAt      time.Time
 	ExpiresAt      time.Time
@@ -80,6 +82,19 @@ func (tx *Tx) RevokeInvitations(account int64, address string) error {
 	return err
 }
 
+// RevokeInvitationsOf is RevokeInvitations of many addresses.
+func (tx *Tx) RevokeInvitationsOf(account int64, addresses []string) error {
+	args := make([]any, len(addresses))
+	for i, a := range addresses {
+		args[i] = a
+	}
+	return tx.inChunks(`UPDATE invitations SET state = 'revoked' WHERE state = 'pending' AND address IN (VALUES `, 1, args, `)`, func(query string, args []any) error {
+		query += ` AND account_id = $` + strconv.Itoa(len(args)+1) // where the index begins
+		_, err := tx.exec(query, append(slices.Clip(args), account)...)
+		return err
+	})
+}
+
 // RenewInvitation gives a pending invitation the token, the end, the
 // membership's end and the inviter of i.
 func (tx *Tx) RenewInvitation(i Invitation) error {
@@ -87,11 +102,13 @@ func (tx *Tx) RenewInvitation(i Invitation) error {
 		WHERE id = $6 AND state = 'pending'`, i.TokenHash, ms(i.ExpiresAt), ms(i.MemberUntil), i.InvitedBy, i.InviterID, i.ID)
 }
 
-// ListGroupInvitations returns the pending invitations to a group by address,
-// those that have run out too: sending again renews them.
-func (tx *Tx) ListGroupInvitations(groupID string, limit int) ([]Invitation, error) {
-	rows, err := tx.rows(`SELECT `+invitationColumns+` FROM invitations WHERE group_id = $1 AND state = 'pending'
-		ORDER BY address, id LIMIT $2`, groupID, limit)
+// ListGroupInvitations returns the pending invitations to a group by address, whose
+// address begins with query, those that have run out too: sending again renews them.
+func (tx *Tx) ListGroupInvitations(groupID, query string, limit int) ([]Invitation, error) {
+	query = strings.ToLower(query)
+	rows, err := tx.rows(`SELECT `+invitationColumns+` FROM invitations
+		WHERE group_id = $1 AND state = 'pending' AND `+begins("address", "$2", "$3")+` ORDER BY address, id LIMIT $4`,
+		groupID, query, below(query), limit)
 	return list(rows, err, func(r *sql.Rows) (Invitation, error) { return scanInvitation(r.Scan) })
 }
 

@@ -2,6 +2,8 @@ package store
 
 import (
 	"database/sql"
+	"fmt"
+	"strings"
 	"time"
 )
 
@@ -25,6 +27,13 @@ type Job struct {
 	Reason    string
 	CreatedAt time.Time
 	EndedAt   time.Time
+	Attempts  int // claims since it last came on, with the one that runs
+}
+
+// Due selects running jobs that no node is at: one, or those of some kinds, or all.
+type Due struct {
+	ID    string
+	Kinds []string
 }
 
 // States of a job.
@@ -40,9 +49,11 @@ const (
 const (
 	RowCreate = "create"
 	RowUpdate = "update"
-	RowSame   = "same" // nothing to do
+	RowSame   = "same"   // nothing to do
+	RowExists = "exists" // is there already, and is left out
 	RowError  = "error"
 	RowFailed = "failed" // when it was dealt with
+	RowDone   = "done"
 )
 
 // JobRow is one row with what is to be done, or is wrong.
@@ -52,19 +63,19 @@ type JobRow struct {
 	Data    string // JSON
 }
 
-const jobColumns = `id, account_id, kind, state, actor_id, actor, actor_name, origin, language, params, total, done, failed, position, reason, created_at, ended_at, token_id`
+const jobColumns = `id, account_id, kind, state, actor_id, actor, actor_name, origin, language, params, total, done, failed, position, reason, created_at, ended_at, token_id, attempts`
 
 func scanJob(scan func(...any) error) (j Job, err error) {
 	var created, ended int64
 	err = scan(&j.ID, &j.AccountID, &j.Kind, &j.State, &j.ActorID, &j.Actor, &j.ActorName, &j.Origin, &j.Language, &j.Params,
-		&j.Total, &j.Done, &j.Failed, &j.Position, &j.Reason, &created, &ended, &j.TokenID)
+		&j.Total, &j.Done, &j.Failed, &j.Position, &j.Reason, &created, &ended, &j.TokenID, &j.Attempts)
 	j.CreatedAt, j.EndedAt = fromMs(created), fromMs(ended)
 	return j, found(err)
 }
 
-// InsertJob writes j, at the transaction's time.
+// InsertJob writes j, at the transaction's time, from when on it waits for its turn.
 func (tx *Tx) InsertJob(j Job) error {
-	_, err := tx.exec(`INSERT INTO jobs (`+jobColumns+`, claimed_until) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, 0, $17, 0)`,
+	_, err := tx.exec(`INSERT INTO jobs (`+jobColumns+`, claimed_until) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, 0, $17, 0, $16)`,
 		j.ID, j.AccountID, j.Kind, j.State, j.ActorID, j.Actor, j.ActorName, j.Origin, j.Language, j.Params, j.Total, j.Done, j.Failed, j.Position, j.Reason, ms(tx.Now), j.TokenID)
 	return err
 }
@@ -74,27 +85,87 @@ func (tx *Tx) FindJob(account int64, id string) (Job, error) {
 	return scanJob(tx.row(`SELECT `+jobColumns+` FROM jobs WHERE account_id = $1 AND id = $2`, account, id).Scan)
 }
 
-// ListJobs returns an account's jobs of a kind, the newest first.
-func (tx *Tx) ListJobs(account int64, kind string, limit int) ([]Job, error) {
-	rows, err := tx.rows(`SELECT `+jobColumns+` FROM jobs WHERE account_id = $1 AND kind = $2 ORDER BY created_at DESC, id DESC LIMIT $3`, account, kind, limit)
+// ListJobs returns an account's jobs of a kind, the newest first, that are older
+// than the one of that time and id ("" from the newest).
+func (tx *Tx) ListJobs(account int64, kind string, at time.Time, lastID string, limit int) ([]Job, error) {
+	return tx.jobsBefore("account_id = $2 AND kind = $3", []any{limit, account, kind}, at, lastID)
+}
+
+// ListRunningJobs returns jobs of all accounts that are at work, the oldest first.
+func (tx *Tx) ListRunningJobs(limit int) ([]Job, error) {
+	rows, err := tx.rows(`SELECT `+jobColumns+` FROM jobs WHERE state IN ($1, $2) ORDER BY created_at, id LIMIT $3`, JobReading, JobRunning, limit)
 	return list(rows, err, func(r *sql.Rows) (Job, error) { return scanJob(r.Scan) })
 }
 
-// JobWaits reports whether there is a running job that no node is at.
-func (tx *Tx) JobWaits() (bool, error) {
+// ListAllJobs returns the jobs of an account, 0 of all, the newest first, that are
+// older than the one of that time and id ("" from the newest).
+func (tx *Tx) ListAllJobs(account int64, at time.Time, lastID string, limit int) ([]Job, error) {
+	where, args := "id <> ''", []any{limit}
+	if account != 0 {
+		where, args = "account_id = $2", append(args, account)
+	}
+	return tx.jobsBefore(where, args, at, lastID)
+}
+
+// jobsBefore reads as many of the jobs that where selects as the first of args says.
+func (tx *Tx) jobsBefore(where string, args []any, at time.Time, lastID string) ([]Job, error) {
+	if lastID != "" {
+		args = append(args, ms(at), lastID)
+		where += fmt.Sprintf(" AND created_at <= $%d AND (created_at < $%[1]d OR id < $%d)", len(args)-1, len(args))
+	}
+	rows, err := tx.rows(`SELECT `+jobColumns+` FROM jobs WHERE `+where+` ORDER BY created_at DESC, id DESC LIMIT $1`, args...)
+	return list(rows, err, func(r *sql.Rows) (Job, error) { return scanJob(r.Scan) })
+}
+
+// FindAnyJob is FindJob over all accounts.
+func (tx *Tx) FindAnyJob(id string) (Job, error) {
+	return scanJob(tx.row(`SELECT `+jobColumns+` FROM jobs WHERE id = $1`, id).Scan)
+}
+
+func (tx *Tx) jobsDue(due Due) (where string, args []any) {
+	args = []any{JobRunning, ms(tx.Now)}
+	if where = `state = $1 AND claimed_until <= $2`; due.ID != "" {
+		return where + ` AND id = $3`, append(args, due.ID)
+	}
+	of, args := kindsOf(due.Kinds, args)
+	return where + of, args
+}
+
+// kindsOf narrows to jobs of some kinds, of all without.
+func kindsOf(kinds []string, args []any) (string, []any) {
+	if len(kinds) == 0 {
+		return "", args
+	}
+	var of []string
+	for _, k := range kinds {
+		args = append(args, k)
+		of = append(of, fmt.Sprintf("$%d", len(args)))
+	}
+	return ` AND kind IN (` + strings.Join(of, ", ") + `)`, args
+}
+
+// JobWaits reports whether there is a job that is due.
+func (tx *Tx) JobWaits(due Due) (bool, error) {
+	where, args := tx.jobsDue(due)
 	var n int
-	err := tx.row(`SELECT COUNT(*) FROM (SELECT 1 AS one FROM jobs WHERE state = $1 AND claimed_until < $2 LIMIT 1) AS those`, JobRunning, ms(tx.Now)).Scan(&n)
+	err := tx.row(`SELECT COUNT(*) FROM (SELECT 1 AS one FROM jobs WHERE `+where+` LIMIT 1) AS those`, args...).Scan(&n)
 	return n > 0, err
 }
 
-// ClaimJob takes a running job that no node is at, until a time; ErrNotFound when there is none.
-func (tx *Tx) ClaimJob(until time.Time) (Job, error) {
-	j, err := scanJob(tx.row(`SELECT `+jobColumns+` FROM jobs WHERE state = $1 AND claimed_until < $2 ORDER BY created_at, id LIMIT 1`+tx.dialect.skip,
-		JobRunning, ms(tx.Now)).Scan)
+// ClaimJob takes a job that is due, until a time, which counts as an attempt: of
+// the account whose jobs of these kinds had a turn, or began, the longest ago, so that
+// many jobs of one are not before one of another; and of that account's the one that
+// was given back, or began, the longest ago. ErrNotFound when there is none.
+func (tx *Tx) ClaimJob(until time.Time, due Due) (Job, error) {
+	where, args := tx.jobsDue(due)
+	of, args := kindsOf(due.Kinds, args)
+	turn := `SELECT MAX(CASE WHEN ended_at > claimed_until THEN ended_at ELSE claimed_until END) FROM jobs AS others WHERE others.account_id = jobs.account_id` + of
+	j, err := scanJob(tx.row(`SELECT `+jobColumns+` FROM jobs WHERE `+where+` ORDER BY (`+turn+`), claimed_until, created_at, id LIMIT 1`+tx.dialect.skip, args...).Scan)
 	if err != nil {
 		return j, err
 	}
-	_, err = tx.exec(`UPDATE jobs SET claimed_until = $2 WHERE id = $1`, j.ID, ms(until))
+	j.Attempts++
+	_, err = tx.exec(`UPDATE jobs SET claimed_until = $2, attempts = $3 WHERE id = $1`, j.ID, ms(until), j.Attempts)
 	return j, err
 }
 
@@ -103,17 +174,28 @@ func (tx *Tx) LockJob(account int64, id string) (Job, error) {
 	return scanJob(tx.row(`SELECT `+jobColumns+` FROM jobs WHERE account_id = $1 AND id = $2`+tx.dialect.forUpdate, account, id).Scan)
 }
 
-// SetJob writes what of j changes: its state, counts, place and reason; it is claimed
-// until that time. A job that ends does so at the transaction's time.
+// SetJob writes what of j changes: its state, counts, place, reason and attempts; it is
+// claimed until that time. A job that ends does so at the transaction's time.
 func (tx *Tx) SetJob(j Job, claimed time.Time) error {
 	var ended int64
 	if j.State == JobDone || j.State == JobStopped {
 		ended = ms(tx.Now)
 	}
 	return tx.oneRow(`UPDATE jobs SET state = $2, params = $3, total = $4, done = $5, failed = $6, position = $7, reason = $8, claimed_until = $9, ended_at = $10,
-		actor_id = $11, actor = $12, actor_name = $13, origin = $14, language = $15, token_id = $16 WHERE id = $1`,
+		actor_id = $11, actor = $12, actor_name = $13, origin = $14, language = $15, token_id = $16, attempts = $17 WHERE id = $1`,
 		j.ID, j.State, j.Params, j.Total, j.Done, j.Failed, j.Position, j.Reason, ms(claimed), ended,
-		j.ActorID, j.Actor, j.ActorName, j.Origin, j.Language, j.TokenID)
+		j.ActorID, j.Actor, j.ActorName, j.Origin, j.Language, j.TokenID, j.Attempts)
+}
+
+// DeleteJob removes a job with its rows.
+func (tx *Tx) DeleteJob(id string) error {
+	return tx.oneRow(`DELETE FROM jobs WHERE id = $1`, id)
+}
+
+// DeleteJobRows removes the rows of a job.
+func (tx *Tx) DeleteJobRows(job string) error {
+	_, err := tx.exec(`DELETE FROM job_rows WHERE job_id = $1`, job)
+	return err
 }
 
 // DeleteOldJobs removes jobs that ended, or were never run, before a time.

@@ -2,6 +2,7 @@ package store
 
 import (
 	"database/sql"
+	"errors"
 	"time"
 )
 
@@ -29,7 +30,10 @@ func scanLarge(scan func(...any) error) (l Large, err error) {
 func (tx *Tx) InsertLarge(l Large) error {
 	_, err := tx.exec(`INSERT INTO larges (id, account_id, user_id, size, got, created_at, touched_at) VALUES ($1, $2, $3, $4, 0, $5, $5)`,
 		l.ID, l.AccountID, l.UserID, l.Size, ms(tx.Now))
-	return err
+	if err != nil {
+		return err
+	}
+	return tx.AddUsage(l.AccountID, Usage{Bytes: l.Size}, true)
 }
 
 // FindLarge returns the large file with that id.
@@ -158,6 +162,14 @@ func (tx *Tx) DeleteLarge(id string) ([]string, error) {
 	if _, err := tx.exec(`DELETE FROM message_larges WHERE large_id = $1`, id); err != nil {
 		return nil, err
 	}
-	_, err = tx.exec(`DELETE FROM larges WHERE id = $1`, id)
-	return blobs, err
+	l, err := tx.FindLarge(id)
+	if errors.Is(err, ErrNotFound) {
+		return blobs, nil
+	} else if err != nil {
+		return nil, err
+	}
+	if _, err := tx.exec(`DELETE FROM larges WHERE id = $1`, id); err != nil {
+		return nil, err
+	}
+	return blobs, tx.AddUsage(l.AccountID, Usage{Bytes: -l.Size}, false)
 }

@@ -76,5 +76,5 @@ func (tx *Tx) DeleteFactors(userID string) error {
 			return err
 		}
 	}
-	return nil
+	return tx.noteSecond(userID)
 }

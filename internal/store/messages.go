@@ -93,8 +93,19 @@ func (tx *Tx) DeleteMessage(m Message) error {
 	if _, err := tx.exec(`DELETE FROM slots WHERE message_id = $1`, m.ID); err != nil {
 		return err
 	}
-	_, err := tx.exec(`DELETE FROM messages WHERE id = $1`, m.ID)
-	return err
+	n, err := tx.exec(`DELETE FROM messages WHERE id = $1`, m.ID)
+	if err != nil || n == 0 {
+		return err
+	}
+	return tx.addUsage(m.AccountID, Usage{Bytes: -m.keptBytes(), Envelopes: -1}, usageDay(m.SealedAt), false)
+}
+
+// keptBytes is how much of the message's ciphertext is kept.
+func (m Message) keptBytes() int64 {
+	if m.Payload == "" {
+		return 0
+	}
+	return m.PayloadSize
 }
 
 // FindMessage returns one message.
@@ -131,15 +142,40 @@ func (tx *Tx) DropPayload(p KeptPayload) (bool, error) {
 	if err == nil && n == 1 && IsRow(p.Name) {
 		err = tx.deletePayload(p.Name)
 	}
+	if err == nil && n == 1 {
+		m, err := tx.FindMessage(p.MessageID)
+		if err != nil {
+			return true, err
+		}
+		return true, tx.AddUsage(m.AccountID, Usage{Bytes: -m.PayloadSize}, false)
+	}
 	return n == 1, err
 }
 
-// HasBlob reports whether a message, a stage, a letter, a draft or a part of a large file names this blob.
+// BlobColumn is a column that names blobs, ” for none.
+type BlobColumn struct {
+	Table, Column string
+	passing       bool // not in backups: made again by who asks for it
+}
+
+// BlobColumns are all of them: a blob that none names is removed from the disk.
+var BlobColumns = []BlobColumn{
+	{Table: "messages", Column: "payload"},
+	{Table: "stages", Column: "blob"},
+	{Table: "outbox", Column: "blob"},
+	{Table: "draft_files", Column: "blob"},
+	{Table: "large_parts", Column: "blob"},
+	{Table: "account_exports", Column: "blob", passing: true},
+}
+
+// HasBlob reports whether something names this blob.
 func (tx *Tx) HasBlob(name string) (bool, error) {
+	counts := make([]string, len(BlobColumns))
+	for i, c := range BlobColumns {
+		counts[i] = "(SELECT COUNT(*) FROM " + c.Table + " WHERE " + c.Column + " = $1)"
+	}
 	var n int
-	err := tx.row(`SELECT (SELECT COUNT(*) FROM messages WHERE payload = $1) + (SELECT COUNT(*) FROM stages WHERE blob = $1)
-		+ (SELECT COUNT(*) FROM outbox WHERE blob = $1) + (SELECT COUNT(*) FROM draft_files WHERE blob = $1)
-		+ (SELECT COUNT(*) FROM large_parts WHERE blob = $1)`, name).Scan(&n)
+	err := tx.row("SELECT "+strings.Join(counts, " + "), name).Scan(&n)
 	return n > 0, err
 }
 

@@ -38,10 +38,7 @@ func TestNameUsers(t *testing.T) {
 		if err != nil {
 			return err
 		}
-		if _, err := tx.exec(`DELETE FROM user_names`); err != nil {
-			return err
-		}
-		_, err = tx.exec(`UPDATE users SET named = 0`)
+		_, err = tx.exec(`UPDATE users SET named = 0, name_key = '', last_name_key = ''`)
 		return err
 	}); err != nil {
 		t.Fatal(err)

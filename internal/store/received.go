@@ -21,7 +21,9 @@ type Received struct {
 	Slot         Slot
 	Message      Message
 	Organisation string
-	Destroyed    bool // the key of its month is
+	Settings     string // of its account, as in Account
+	Brand        string // of its account, JSON of brand.Brand
+	Destroyed    bool   // the key of its month is
 }
 
 // receivedWhere is Slot.Listed.
@@ -45,7 +47,7 @@ func (tx *Tx) ListReceived(q ReceivedQuery) ([]Received, error) {
 			" ESCAPE '!' OR m.sender_name LIKE " + arg("%"+pattern(q.Text)) + " ESCAPE '!' OR LOWER(a.name) LIKE " + lower +
 			" ESCAPE '!' OR s.ref = " + arg(strings.ToUpper(strings.NewReplacer("-", "", " ", "").Replace(q.Text))) + ")"
 	}
-	rows, err := tx.rows(`SELECT `+slotColumns+`, `+messageColumns+`, a.name, COALESCE(e.destroyed_at, 0)
+	rows, err := tx.rows(`SELECT `+slotColumns+`, `+messageColumns+`, a.name, `+layers("a")+`, a.brand, COALESCE(e.destroyed_at, 0)
 		FROM slots s
 		JOIN messages m ON m.id = s.message_id
 		JOIN accounts a ON a.id = m.account_id
@@ -55,7 +57,7 @@ func (tx *Tx) ListReceived(q ReceivedQuery) ([]Received, error) {
 		var slot slotScan
 		var message messageScan
 		var destroyed int64
-		err = r.Scan(append(append(slot.into(&v.Slot), message.into(&v.Message)...), &v.Organisation, &destroyed)...)
+		err = r.Scan(append(append(slot.into(&v.Slot), message.into(&v.Message)...), &v.Organisation, &v.Settings, &v.Brand, &destroyed)...)
 		slot.finish(&v.Slot)
 		message.finish(&v.Message)
 		v.Destroyed = destroyed > 0

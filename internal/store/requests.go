@@ -21,21 +21,23 @@ type AccessRequest struct {
 	State     string
 	CreatedAt time.Time
 	Right     string // "" = to administer
+	DecidedAt time.Time
+	Word      string // of whoever decided, "" = none
 }
 
-const requestColumns = `id, user_id, account_id, reason, state, created_at, act`
+const requestColumns = `id, user_id, account_id, reason, state, created_at, act, decided_at, word`
 
 func scanRequest(scan func(...any) error) (r AccessRequest, err error) {
 	var account sql.NullInt64
-	var created int64
-	err = scan(&r.ID, &r.UserID, &account, &r.Reason, &r.State, &created, &r.Right)
-	r.AccountID, r.CreatedAt = account.Int64, fromMs(created)
+	var created, decided int64
+	err = scan(&r.ID, &r.UserID, &account, &r.Reason, &r.State, &created, &r.Right, &decided, &r.Word)
+	r.AccountID, r.CreatedAt, r.DecidedAt = account.Int64, fromMs(created), fromMs(decided)
 	return r, found(err)
 }
 
 // InsertRequest writes r as pending, at the transaction's time.
 func (tx *Tx) InsertRequest(r AccessRequest) error {
-	_, err := tx.exec(`INSERT INTO access_requests (`+requestColumns+`) VALUES ($1, $2, $3, $4, 'pending', $5, $6)`,
+	_, err := tx.exec(`INSERT INTO access_requests (`+requestColumns+`) VALUES ($1, $2, $3, $4, 'pending', $5, $6, 0, '')`,
 		r.ID, r.UserID, number(r.AccountID), r.Reason, ms(tx.Now), r.Right)
 	return err
 }
@@ -51,10 +53,16 @@ func (tx *Tx) FindPendingRequest(userID string, account int64) (AccessRequest, e
 		WHERE user_id = $1 AND COALESCE(account_id, 0) = $2 AND state = 'pending' ORDER BY created_at, id LIMIT 1`, userID, account).Scan)
 }
 
-// EndRequest decides a pending request. One that is decided gives ErrNotFound,
-// so that of two decisions at once only one succeeds.
-func (tx *Tx) EndRequest(requestID, state string) error {
-	n, err := tx.exec(`UPDATE access_requests SET state = $1 WHERE id = $2 AND state = 'pending'`, state, requestID)
+// FindLastRequest returns a user's newest request to an account (0: to the operator).
+func (tx *Tx) FindLastRequest(userID string, account int64) (AccessRequest, error) {
+	return scanRequest(tx.row(`SELECT `+requestColumns+` FROM access_requests
+		WHERE user_id = $1 AND COALESCE(account_id, 0) = $2 ORDER BY created_at DESC, id DESC LIMIT 1`, userID, account).Scan)
+}
+
+// EndRequest decides a pending request, with a word of whoever does. One that is
+// decided gives ErrNotFound, so that of two decisions at once only one succeeds.
+func (tx *Tx) EndRequest(requestID, state, word string) error {
+	n, err := tx.exec(`UPDATE access_requests SET state = $1, decided_at = $3, word = $4 WHERE id = $2 AND state = 'pending'`, state, requestID, ms(tx.Now), word)
 	if err == nil && n == 0 {
 		err = ErrNotFound
 	}
@@ -63,8 +71,8 @@ func (tx *Tx) EndRequest(requestID, state string) error {
 
 // EndRequestsOf decides all pending requests of a user to an account.
 func (tx *Tx) EndRequestsOf(userID string, account int64, state string) error {
-	_, err := tx.exec(`UPDATE access_requests SET state = $1 WHERE user_id = $2 AND COALESCE(account_id, 0) = $3 AND state = 'pending'`,
-		state, userID, account)
+	_, err := tx.exec(`UPDATE access_requests SET state = $1, decided_at = $4 WHERE user_id = $2 AND COALESCE(account_id, 0) = $3 AND state = 'pending'`,
+		state, userID, account, ms(tx.Now))
 	return err
 }
 

@@ -214,33 +214,21 @@ func (tx *Tx) SaveSlot(s Slot) error {
 	return err
 }
 
-// ListEnded returns the ids of messages that have ended by the given time, as a
-// whole or for a recipient, and whose S are still there.
-func (tx *Tx) ListEnded(by time.Time, limit int) ([]string, error) {
+// ListEnded returns the ids after one ("" begins) of messages that have ended by
+// the given time, as a whole or for a recipient, and whose S are still there.
+func (tx *Tx) ListEnded(by time.Time, after string, limit int) ([]string, error) {
 	rows, err := tx.rows(`SELECT id FROM (
 			SELECT m.id FROM messages m WHERE m.expires_at > 0 AND m.expires_at <= $1 AND m.destroyed_at = 0
 			UNION SELECT s.message_id FROM slots s WHERE s.expires_at > 0 AND s.expires_at <= $1 AND LENGTH(s.s_box) > 0) AS ended
-		ORDER BY id LIMIT $2`, ms(by), limit)
+		WHERE id > $2 ORDER BY id LIMIT $3`, ms(by), after, limit)
 	return list(rows, err, scanText)
 }
 
-// ListReminders returns the ids of messages whose sender is to be reminded by now.
-func (tx *Tx) ListReminders(now time.Time, limit int) ([]string, error) {
-	rows, err := tx.rows(`SELECT id FROM messages WHERE remind_at > 0 AND remind_at <= $1 ORDER BY remind_at, id LIMIT $2`, ms(now), limit)
+// ListReminders returns the ids after one ("" begins) of messages whose sender is
+// to be reminded by now.
+func (tx *Tx) ListReminders(now time.Time, after string, limit int) ([]string, error) {
+	rows, err := tx.rows(`SELECT id FROM messages WHERE remind_at > 0 AND remind_at <= $1 AND id > $2 ORDER BY id LIMIT $3`, ms(now), after, limit)
 	return list(rows, err, scanText)
-}
-
-// ListSettings returns the settings of the accounts that have some, by number.
-func (tx *Tx) ListSettings() (map[int64]string, error) {
-	out := make(map[int64]string)
-	rows, err := tx.rows(`SELECT id, settings FROM accounts WHERE settings <> ''`)
-	_, err = list(rows, err, func(r *sql.Rows) (n int64, err error) {
-		var text string
-		err = r.Scan(&n, &text)
-		out[n] = text
-		return n, err
-	})
-	return out, err
 }
 
 // DeleteRecords removes messages of an account, with their slots, whose content

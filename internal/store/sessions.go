@@ -11,6 +11,7 @@ const (
 	ScopeSecond      = "second"       // a password or a code was right, the second factor is still asked
 	ScopeMailbox     = "mailbox"      // an administrator typed the password: a code mailed to its person is still asked
 	ScopeSetPassword = "set-password" // only that
+	ScopeSetSecond   = "set-second"   // only that: a second factor is required, and there is none
 	ScopeFull        = "full"
 )
 
@@ -39,6 +40,10 @@ type Session struct {
 	SeenAt    time.Time
 	ExpiresAt time.Time // absolute end
 }
+
+// Unproved reports whether a session may be that of whoever typed its person's
+// password, or the one that it goes back to: it has not proved the mailbox.
+func (s Session) Unproved(u User) bool { return u.TypedBy != "" && s.Address != u.Address }
 
 const sessionColumns = `token_hash, user_id, scope, address, nonce, client, created_at, seen_at, expires_at, method, second_at`
 
@@ -141,11 +146,4 @@ func (tx *Tx) UseSecond(hash string, at time.Time) error {
 func (tx *Tx) MarkReleased(hash, slotID string) error {
 	_, err := tx.exec(`UPDATE possessions SET released_at = $3 WHERE token_hash = $1 AND slot_id = $2`, hash, slotID, ms(tx.Now))
 	return err
-}
-
-// HasPossession reports whether the session proved to hold the mail of the slot.
-func (tx *Tx) HasPossession(hash, slotID string) (bool, error) {
-	var n int
-	err := tx.row(`SELECT COUNT(*) FROM possessions WHERE token_hash = $1 AND slot_id = $2`, hash, slotID).Scan(&n)
-	return n > 0, err
 }

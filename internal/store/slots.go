@@ -135,7 +135,8 @@ type Opening struct {
 	Slot         Slot
 	Message      Message
 	Organisation string // name of the message's account
-	Settings     string // of the message's account, JSON of policy.Settings
+	Settings     string // of the message's account, as in Account
+	Brand        string // of the message's account, JSON of brand.Brand
 	Epoch        EpochKey
 	AccountKey   []byte    // sealed, of Epoch.Version
 	Seen         time.Time // high-water mark of the clock
@@ -157,7 +158,7 @@ type Opening struct {
 }
 
 // The session's columns come from outer joins: a slot is found whoever asks.
-const openingQuery = `SELECT ` + slotColumns + `, ` + messageColumns + `, a.name, a.settings,
+var openingQuery = `SELECT ` + slotColumns + `, ` + messageColumns + `, a.name, ` + layers("a") + `, a.brand,
 	COALESCE(e.version, 0), e.key_box, COALESCE(e.destroyed_at, 0), k.key_box,
 	COALESCE((SELECT until FROM throttles WHERE name = '` + clockMark + `'), 0),
 	v.scope, COALESCE(v.address, ''), COALESCE(v.nonce, ''), COALESCE(v.expires_at, 0), COALESCE(v.method, ''), COALESCE(v.second_at, 0),
@@ -207,7 +208,7 @@ func (tx *Tx) findOpening(where, value, session string) (Opening, error) {
 	var destroyed, seen, ends, second, managed, released, remembered int64
 	var scope, alias, possession sql.NullString
 	dest := append(slot.into(&o.Slot), message.into(&o.Message)...)
-	dest = append(dest, &o.Organisation, &o.Settings, &o.Epoch.Version, &o.Epoch.Box, &destroyed, &o.AccountKey, &seen,
+	dest = append(dest, &o.Organisation, &o.Settings, &o.Brand, &o.Epoch.Version, &o.Epoch.Box, &destroyed, &o.AccountKey, &seen,
 		&scope, &o.Proven, &o.Nonce, &ends, &o.Method, &second, &o.UserAddress, &o.UserState, &managed, &alias, &possession, &released, &remembered)
 	if err := tx.row(openingQuery+where, value, session).Scan(dest...); err != nil {
 		return Opening{}, found(err)

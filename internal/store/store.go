@@ -14,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/pressly/goose/v3"
 )
 
@@ -31,8 +32,9 @@ type DB struct {
 	dialect dialect
 	writer  *sql.DB
 	reader  *sql.DB
-	batches chan *job // SQLite only: see batch.go
-	readers *readers  // SQLite only: see statements.go
+	pool    *pgxpool.Pool // PostgreSQL only: beneath both, which do not close it
+	batches chan *job     // SQLite only: see batch.go
+	readers *readers      // SQLite only: see statements.go
 	stopped chan struct{}
 }
 
@@ -78,7 +80,7 @@ func connect(ctx context.Context, url string) (*DB, error) {
 		db.writer, db.reader, err = openSQLite(strings.TrimPrefix(url, "sqlite:"))
 	case strings.HasPrefix(url, "postgres://"), strings.HasPrefix(url, "postgresql://"):
 		db.dialect = postgresDialect
-		db.writer, err = openPostgres(ctx, url)
+		db.writer, db.pool, err = openPostgres(ctx, url)
 		db.reader = db.writer
 	default:
 		return nil, errors.New("open database: the address must begin with sqlite: or postgres://")
@@ -106,6 +108,9 @@ func (db *DB) closePools() error {
 	err := db.writer.Close()
 	if db.reader != db.writer {
 		err = errors.Join(err, db.reader.Close())
+	}
+	if db.pool != nil {
+		db.pool.Close()
 	}
 	return err
 }
@@ -146,6 +151,17 @@ func (db *DB) Schema(ctx context.Context) (current, known int64, err error) {
 		known = max(known, s.Version)
 	}
 	return current, known, nil
+}
+
+// Known is the newest migration that this program has.
+func Known() (int64, error) {
+	all, err := fs.Glob(migrations, "migrations/*.sql")
+	if err != nil {
+		return 0, err
+	}
+	var n int64
+	_, err = fmt.Sscanf(strings.TrimPrefix(all[len(all)-1], "migrations/"), "%d_", &n)
+	return n, err
 }
 
 func (db *DB) migrate(ctx context.Context) error {

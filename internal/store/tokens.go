@@ -106,6 +106,16 @@ func (tx *Tx) DeleteToken(id string) error {
 	return tx.oneRow(`DELETE FROM api_tokens WHERE id = $1`, id)
 }
 
+// CountTokensOf counts the tokens of a user that have not ended by time.
+func (tx *Tx) CountTokensOf(userID string) (n int, err error) {
+	return n, tx.row(`SELECT COUNT(*) FROM api_tokens WHERE user_id = $1 AND expires_at > $2`, userID, ms(tx.Now)).Scan(&n)
+}
+
+// DeleteTokensOf ends all tokens of a user, and returns how many those were.
+func (tx *Tx) DeleteTokensOf(userID string) (int64, error) {
+	return tx.exec(`DELETE FROM api_tokens WHERE user_id = $1`, userID)
+}
+
 // APIAnswer is what a call with an idempotency key was answered.
 type APIAnswer struct {
 	Name   string // of who called what with which key

@@ -120,10 +120,10 @@ func (tx *Tx) ListAllDomains() ([]Domain, error) {
 }
 
 // ListGroupNames returns the names of the groups of an account that the user of
-// an address is in now.
+// an address, which may be a further one of theirs, is in now.
 func (tx *Tx) ListGroupNames(number int64, address string) ([]string, error) {
-	rows, err := tx.rows(`SELECT g.name FROM users u JOIN memberships m ON m.user_id = u.id JOIN user_groups g ON g.id = m.group_id
-		WHERE u.address = $2 AND g.account_id = $1 AND `+lasts("m", "$3")+` ORDER BY g.name_key`, number, address, ms(tx.Now))
+	rows, err := tx.rows(`SELECT g.name FROM memberships m JOIN user_groups g ON g.id = m.group_id
+		WHERE m.user_id IN (SELECT u.id FROM users u WHERE u.address = $2 UNION SELECT x.user_id FROM aliases x WHERE x.address = $2) AND g.account_id = $1 AND `+lasts("m", "$3")+` ORDER BY g.name_key`, number, address, ms(tx.Now))
 	return list(rows, err, func(r *sql.Rows) (name string, err error) {
 		err = r.Scan(&name)
 		return name, err

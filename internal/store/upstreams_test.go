@@ -136,11 +136,14 @@ func TestGroupNames(t *testing.T) {
 				must(t, db, func(tx *store.Tx) (bool, error) { return tx.InsertMembership(g.ID, lea.ID, time.Time{}) })
 			}
 		}
+		update(t, db, func(tx *store.Tx) error {
+			return tx.InsertAlias(store.Alias{Address: "l@example.org", DisplayAddress: "l@example.org", UserID: lea.ID})
+		})
 		for _, c := range []struct {
 			number  int64
 			address string
 			want    []string
-		}{{100042, "lea@example.org", []string{"day", "night"}}, {100043, "lea@example.org", nil}, {100042, "bo@example.org", nil}} {
+		}{{100042, "lea@example.org", []string{"day", "night"}}, {100042, "l@example.org", []string{"day", "night"}}, {100043, "lea@example.org", nil}, {100043, "l@example.org", nil}, {100042, "bo@example.org", nil}} {
 			if d := cmp.Diff(c.want, must(t, db, func(tx *store.Tx) ([]string, error) { return tx.ListGroupNames(c.number, c.address) })); d != "" {
 				t.Errorf("%s in %d: %s", c.address, c.number, d)
 			}

@@ -87,18 +87,18 @@ func (r *Request) ForgetDevice() {
 func (k *Kit) session(req *http.Request, bearer bool) (*account.Session, error) {
 	if h := req.Header.Get("Authorization"); bearer && h != "" {
 		raw, ok := strings.CutPrefix(h, "Bearer ")
-		find := k.conf.Accounts.Session
+		find, said := k.conf.Accounts.Session, "sess.h1"
 		token, err := id.ParseToken(strings.TrimSpace(raw))
 		if err != nil {
-			find = k.conf.Accounts.TokenSession
+			find, said = k.conf.Accounts.TokenSession, "api.badtoken"
 			token, err = id.ParseAPIToken(strings.TrimSpace(raw))
 		}
 		if !ok || err != nil {
-			return nil, fault.New(fault.Unauthenticated, "sess.h1")
+			return nil, fault.New(fault.Unauthenticated, "api.badtoken")
 		}
 		s, err := find(req.Context(), token)
 		if err != nil && gone(err) {
-			return nil, fault.New(fault.Unauthenticated, "sess.h1").Because(err)
+			return nil, fault.New(fault.Unauthenticated, said).Because(err)
 		}
 		return s, err
 	}
@@ -124,7 +124,8 @@ func gone(err error) bool {
 func known(lang string) bool { return i18n.Known(lang) }
 
 // printer chooses the language: the address, the cookie, the profile, the
-// browser, English. Times are in the zone of the profile.
+// browser, English. Times are in the zone of the profile. A program with a token
+// says itself which language it wants.
 func (k *Kit) printer(req *http.Request, s *account.Session) i18n.Printer {
 	var zone *time.Location
 	lang := req.URL.Query().Get("lang")
@@ -132,7 +133,7 @@ func (k *Kit) printer(req *http.Request, s *account.Session) i18n.Printer {
 		lang = c.Value
 	}
 	if s != nil && s.User != nil {
-		if !known(lang) {
+		if program := req.Header.Get("Authorization") != "" && req.Header.Get("Accept-Language") != ""; !known(lang) && !program {
 			lang = s.User.Language
 		}
 		if z, err := time.LoadLocation(s.User.TimeZone); err == nil && s.User.TimeZone != "" {
@@ -198,19 +199,39 @@ type Flash struct {
 	Key  string         `json:"t"`
 	Args map[string]any `json:"a,omitempty"`
 	At   int64          `json:"s"` // Unix seconds
+	Undo *Undo          `json:"u,omitempty"`
 }
 
-const flashAge = 60 * time.Second
+// Undo is the button in a message that takes back what it says, or with a Key
+// one of that text that goes on with it.
+type Undo struct {
+	Key    string      `json:"t,omitempty"`
+	Action string      `json:"p"` // path that it posts to
+	Fields [][2]string `json:"f,omitempty"`
+}
+
+const (
+	flashAge = 60 * time.Second
+	maxFlash = 2900 // bytes; browsers keep cookies of 4096, in which they are a third more
+)
 
 // Flash leaves a catalogue text for the page that a redirect leads to. It
 // travels in a signed cookie and is shown once, within a minute. A value named
 // "n" must be an int. Nothing secret: the browser can read it.
-func (r *Request) Flash(kind, key string, pairs ...any) {
-	f := Flash{Kind: kind, Key: key, At: time.Now().Unix(), Args: map[string]any{}}
+func (r *Request) Flash(kind, key string, pairs ...any) { r.FlashUndo(kind, nil, key, pairs...) }
+
+// FlashUndo is Flash with a button that takes it back. What is too long for a
+// cookie, which holds the fields of a full page of a list, is left without.
+func (r *Request) FlashUndo(kind string, undo *Undo, key string, pairs ...any) {
+	f := Flash{Kind: kind, Key: key, At: time.Now().Unix(), Args: map[string]any{}, Undo: undo}
 	for i := 0; i+1 < len(pairs); i += 2 {
 		f.Args[pairs[i].(string)] = pairs[i+1]
 	}
 	raw, err := json.Marshal(f)
+	if err == nil && len(raw) > maxFlash {
+		f.Undo = nil
+		raw, err = json.Marshal(f)
+	}
 	if err != nil {
 		return
 	}

@@ -86,14 +86,14 @@ func (k *Kit) fail(r *Request, err error) {
 	}
 	if rec, ok := r.W.(*recorder); ok && rec.status != 0 {
 		k.conf.Log.Error("answer broken off", "err", err)
-		return
+		panic(http.ErrAbortHandler) // whoever reads must see that this is not all
 	}
 	f := asFault(err)
 	status := statusOf(f.Kind)
 	if r.status != 0 {
 		status = r.status
 	}
-	text := say(r.Printer, f.Key, f.Args)
+	text := Say(r.Printer, f.Key, f.Args)
 	if f.Kind == fault.Internal || f.Kind == fault.Unavailable {
 		n := incident()
 		k.conf.Log.Error("failure", "incident", n, "err", err, "method", r.Method, "address", r.Pattern)
@@ -108,6 +108,13 @@ func (k *Kit) fail(r *Request, err error) {
 	k.headers(h, defaultPolicy(), r.entry)
 	if f.Kind == fault.TooMany {
 		retryAfter(h, f)
+	}
+	if r.json && status == http.StatusUnauthorized {
+		challenge := `Bearer realm="Pli"`
+		if r.Header.Get("Authorization") != "" {
+			challenge += `, error="invalid_token"` // RFC 6750
+		}
+		h.Set("WWW-Authenticate", challenge)
 	}
 	if r.json {
 		problem(r, status, f, text)
@@ -128,6 +135,10 @@ func (k *Kit) fail(r *Request, err error) {
 
 // problem answers as RFC 9457 says, with the catalogue key for programs.
 func problem(r *Request, status int, f *fault.Error, text string) {
+	title := r.T(headingOf(f.Kind))
+	if f.Key == "api.badtoken" { // no session has ended
+		title = r.T("api.badtoken.h1")
+	}
 	type field struct {
 		Name   string `json:"name"`
 		Key    string `json:"key"`
@@ -141,9 +152,9 @@ func problem(r *Request, status int, f *fault.Error, text string) {
 		Detail string         `json:"detail"`
 		Args   map[string]any `json:"args,omitempty"`
 		Fields []field        `json:"fields,omitempty"`
-	}{"about:blank", r.T(headingOf(f.Kind)), status, f.Key, text, f.Args, nil}
+	}{"about:blank", title, status, f.Key, text, f.Args, nil}
 	for _, fl := range f.Fields {
-		body.Fields = append(body.Fields, field{fl.Name, fl.Key, say(r.Printer, fl.Key, fl.Args)})
+		body.Fields = append(body.Fields, field{fl.Name, fl.Key, Say(r.Printer, fl.Key, fl.Args)})
 	}
 	raw, err := json.Marshal(body)
 	if err != nil {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/pli-mail/pli/internal/fault"
 	"github.com/pli-mail/pli/internal/i18n"
@@ -44,7 +45,8 @@ func (b *Base) Field(name, labelKey string, pairs ...any) (Field, error) {
 		}
 	}
 	f.Required = f.Required || strings.HasSuffix(f.Label, "*")
-	if b.Input != nil && f.Type != "password" {
+	// What another form of the page sent says nothing of this field; a box that is not ticked is not sent.
+	if b.Input != nil && f.Type != "password" && (b.Input.Has(name) || f.Type == "checkbox") {
 		typed := b.Input.Get(name)
 		f.Checked = f.Type == "checkbox" && typed != ""
 		if f.Type != "checkbox" {
@@ -60,6 +62,9 @@ func (b *Base) Field(name, labelKey string, pairs ...any) (Field, error) {
 		f.Value = ""
 	}
 	f.Error = b.FieldError(name)
+	if _, err := time.Parse(time.DateOnly, f.Value); err != nil && f.Type == "date" && f.Error != "" {
+		f.Type = "text" // an input for a day shows nothing that is none
+	}
 	return f, nil
 }
 
@@ -154,7 +159,7 @@ func (b *Base) FieldError(name string) string {
 	}
 	for _, f := range b.Problem.Fields {
 		if f.Name == name {
-			return say(b.Printer, f.Key, f.Args)
+			return Say(b.Printer, f.Key, f.Args)
 		}
 	}
 	return ""
@@ -171,17 +176,17 @@ func (b *Base) ProblemLines() []ProblemLine {
 	}
 	var out []ProblemLine
 	if len(b.Problem.Fields) == 0 {
-		return []ProblemLine{{"", say(b.Printer, b.Problem.Key, b.Problem.Args)}}
+		return []ProblemLine{{"", Say(b.Printer, b.Problem.Key, b.Problem.Args)}}
 	}
 	for _, f := range b.Problem.Fields {
-		out = append(out, ProblemLine{"#f-" + f.Name, say(b.Printer, f.Key, f.Args)})
+		out = append(out, ProblemLine{"#f-" + f.Name, Say(b.Printer, f.Key, f.Args)})
 	}
 	return out
 }
 
-// say fills a failure's text. A placeholder {field} whose value is the
+// Say fills a failure's text. A placeholder {field} whose value is the
 // catalogue key of a label becomes that label, without the seed's asterisk.
-func say(p i18n.Printer, key string, args fault.Args) string {
+func Say(p i18n.Printer, key string, args fault.Args) string {
 	filled := make(map[string]any, len(args))
 	for name, v := range args {
 		if s, ok := v.(string); ok && name == "field" {

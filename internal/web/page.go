@@ -1,6 +1,7 @@
 package web
 
 import (
+	"context"
 	"embed"
 	"fmt"
 	"html/template"
@@ -11,8 +12,11 @@ import (
 	"strings"
 	"time"
 
+	"github.com/pli-mail/pli/internal/account"
+	"github.com/pli-mail/pli/internal/brand"
 	"github.com/pli-mail/pli/internal/fault"
 	"github.com/pli-mail/pli/internal/i18n"
+	"github.com/pli-mail/pli/internal/id"
 	"github.com/pli-mail/pli/internal/store"
 )
 
@@ -111,15 +115,21 @@ type Base struct {
 	Host    string // of the public address
 	Origin  string
 	Theme   string // light, dark, or "" for the system's
-	Self    string // the page's own address
+	Self    string // the page's own address; "": there is no other language of it
 	Plain   bool   // no navigation, no scripts of the layout: the entry pages
 	Nav     []Link
 	Address string // of the person who signed in, "" for nobody
 	Sends   bool   // they belong to an account
 	Version string // for administrators, "" for others
 	Level   string // of accessibility
+	A11yURL string // the operators' own accessibility statement, "" = none
+	Privacy bool   // there is a privacy text
 	Demo    string // catalogue key of the demonstration's banner, "" for none
 	Mailbox string // address of the demonstration's mailbox
+
+	Composes bool // they may send from here
+
+	Brand brand.Brand // of the account whose page a recipient sees; zero: the service's own look
 
 	Flash   *Flash
 	Problem *fault.Error // what is wrong with the form
@@ -144,6 +154,9 @@ type Link struct {
 
 func (b *Base) base() *Base { return b }
 
+// Once names a form as it is shown, for one that does something only once.
+func (b *Base) Once() string { return id.New() }
+
 // Shell is what the layout shows of a page, also where the page has a field of
 // its own with the same name.
 func (b *Base) Shell() *Base { return b }
@@ -166,6 +179,11 @@ func (r *Request) Base(title ...string) Base {
 		Printer: r.Printer, Title: strings.Join(title, " – "), Site: k.conf.SiteName, Host: k.host, Origin: k.conf.Origin,
 		Theme: theme(r.Request), Self: r.self(), Level: k.conf.Level, Demo: k.banner(), Mailbox: k.conf.MailboxURL, kit: k,
 	}
+	legal := k.Legal(r.Context())
+	text, _ := legal.PrivacyIn(r.Printer.Lang)
+	if b.A11yURL, b.Privacy = legal.URL, text != ""; legal.Level != "" {
+		b.Level = legal.Level
+	}
 	u := r.User()
 	if u == nil {
 		return b
@@ -177,21 +195,38 @@ func (r *Request) Base(title ...string) Base {
 	add := func(url, key string) {
 		b.Nav = append(b.Nav, Link{URL: url, Text: r.T(key), Current: strings.HasPrefix(r.URL.Path, url)})
 	}
-	if u.AccountID != 0 {
+	compose, requests := false, false // what cannot be read is off
+	if r.Session.Account != nil {
+		if s, err := r.Session.Settings(); err == nil {
+			compose, requests = s.Compose, s.Requests
+		}
+	}
+	if b.Composes = compose; compose {
 		add("/compose", "new.h1")
 		add("/drafts", "dr.h1")
+	}
+	if u.AccountID != 0 {
 		add("/sent", "web.sent")
 	}
 	add("/inbox", "web.received")
-	if u.AccountID != 0 {
+	if requests {
 		add("/requests", "intake.nav")
-		b.Sends = true
 	}
+	b.Sends = u.AccountID != 0
 	if len(r.Session.AdminOf) > 0 || r.Session.Operator {
 		add("/admin/accounts", "seed.accounts")
+		b.Nav[len(b.Nav)-1].Current = strings.HasPrefix(r.URL.Path, "/admin") // the operators' pages are beside the list
 		b.Version = k.conf.Version
 	}
 	return b
+}
+
+// Legal is what the operators say on every page.
+func (k *Kit) Legal(ctx context.Context) account.Legal {
+	if k.conf.Accounts == nil {
+		return account.Legal{}
+	}
+	return k.conf.Accounts.Legal(ctx)
 }
 
 // self is where the language link leads: this page, or where its form is.

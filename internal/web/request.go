@@ -29,6 +29,7 @@ type Request struct {
 	Self    string           // where the language link leads after a POST; the page's own address by default
 
 	kit    *Kit
+	host   *account.Actor // at the command line of the service's host, nil: came over a network
 	json   bool
 	admin  bool // a page of administrators
 	entry  bool // an entry page: blind, without Cross-Origin-Opener-Policy
@@ -52,6 +53,9 @@ func (r *Request) Client() string { return r.kit.client(r.Request) }
 // Actor is the visitor as the one who acts: on the pages of administrators, an
 // operator acts as one.
 func (r *Request) Actor() account.Actor {
+	if r.host != nil {
+		return *r.host
+	}
 	a := r.Session.Actor(r.Client())
 	if r.Operates() {
 		a = r.Session.OperatorActor(r.Client())
@@ -59,6 +63,9 @@ func (r *Request) Actor() account.Actor {
 	a.Language = r.Printer.Lang
 	return a
 }
+
+// OnHost reports whether the request is one of the command line on the service's host.
+func (r *Request) OnHost() bool { return r.host != nil }
 
 // Operates reports whether this is a page of administrators, and the visitor runs the service.
 func (r *Request) Operates() bool {
@@ -142,6 +149,28 @@ func (r *Request) EndSession() {
 	r.answer().Set("Clear-Site-Data", `"storage"`)
 }
 
+// Once does what a form asks when it is sent the first time, by the name that
+// Base.Once gave it. The answer to such a form shows a secret: to load it again makes
+// no second one. What is refused can be sent again. Fault: web.once.
+func (r *Request) Once(act func() error) error {
+	key := r.PostFormValue("once")
+	if key == "" {
+		return act()
+	}
+	accounts := r.kit.conf.Accounts
+	o, err := accounts.Once(r.Context(), r.Actor(), r.URL.Path, key, nil)
+	if o.Status != 0 || fault.HasKey(err, "api.retry.running") {
+		return fault.New(fault.Conflict, "web.once")
+	}
+	if err != nil {
+		return err
+	}
+	if err := act(); err != nil {
+		return errors.Join(err, accounts.Unanswered(r.Context(), o))
+	}
+	return accounts.Answered(r.Context(), o, http.StatusCreated, nil)
+}
+
 // SetLanguage remembers the language in the browser, and uses it from now on.
 func (r *Request) SetLanguage(lang string) {
 	if i18n.Known(lang) {
@@ -174,7 +203,7 @@ func (r *Request) RenderStatus(status int, p *Pages, name string, page Page) err
 // no form can mend is a missing page, a refusal, a failure of ours.
 func Mendable(err error) bool {
 	switch f := asFault(err); f.Kind {
-	case fault.Invalid, fault.Conflict, fault.TooMany, fault.TooLarge, fault.Closed:
+	case fault.Invalid, fault.Conflict, fault.Stale, fault.TooMany, fault.TooLarge, fault.Closed:
 		return true
 	case fault.Unauthenticated: // a wrong password can be mended, a session that ended cannot
 		return !strings.HasPrefix(f.Key, "sess.")
@@ -190,6 +219,9 @@ func (r *Request) Again(p *Pages, name string, page Page, err error) error {
 		return err
 	}
 	f := asFault(err)
+	if f.Kind == fault.Stale { // the page that is shown has been read again
+		f = fault.New(fault.Stale, "web.stale").Because(err)
+	}
 	b := page.base()
 	b.Problem = f
 	if b.Input == nil {

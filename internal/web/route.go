@@ -1,6 +1,7 @@
 package web
 
 import (
+	"context"
 	"net/http"
 	"net/url"
 	"strings"
@@ -31,7 +32,7 @@ const (
 	// SignedIn is for people who signed in.
 	SignedIn
 	// Admin is for administrators of an account, and for operators who have proved a second factor of late. What they may do there is
-	// decided below, in the act's own transaction.
+	// decided below, in the act's own transaction: there it is also refused to whoever has no right at all, with a record.
 	Admin
 )
 
@@ -120,6 +121,14 @@ func (k *Kit) serve(rt Route, h Handler, w http.ResponseWriter, req *http.Reques
 	if rt.Access == Entry {
 		w.Header().Del("Cross-Origin-Opener-Policy")
 	} else {
+		if r.host, _ = req.Context().Value(hostKey{}).(*account.Actor); r.host != nil {
+			if err := admitHost(rt); err != nil {
+				k.fail(r, err)
+			} else if err := h(r); err != nil {
+				k.fail(r, err)
+			}
+			return
+		}
 		s, err := k.session(req, rt.JSON)
 		if err != nil {
 			k.fail(r, err)
@@ -143,6 +152,23 @@ func (k *Kit) serve(rt Route, h Handler, w http.ResponseWriter, req *http.Reques
 	if err := h(r); err != nil {
 		k.fail(r, err)
 	}
+}
+
+type hostKey struct{}
+
+// OnHost is a context for requests that this process makes of itself for who acts
+// at the command line of the service's host. What comes over a network has none.
+func OnHost(ctx context.Context, actor account.Actor) context.Context {
+	return context.WithValue(ctx, hostKey{}, &actor)
+}
+
+// admitHost lets the host's operator do by the API what a token could: what is
+// left is of a person's session.
+func admitHost(rt Route) error {
+	if !rt.JSON || !rt.Tokens {
+		return fault.New(fault.Denied, "tok.session")
+	}
+	return nil
 }
 
 // Visit begins a visitor's session, unless the request has one. What only goes
@@ -195,6 +221,16 @@ func (k *Kit) admit(rt Route, r *Request) (done bool) {
 		}
 		return true
 	}
+	if signedIn && s.Scope == store.ScopeSetSecond && !rt.AnyScope {
+		if rt.JSON {
+			k.fail(r, fault.New(fault.Denied, "second.setup"))
+		} else if to := "/second/setup"; safe(r.Method) {
+			k.redirect(r, to+"?next="+url.QueryEscape(r.URL.RequestURI()))
+		} else {
+			k.redirect(r, to)
+		}
+		return true
+	}
 	if signedIn && s.Scope == store.ScopeSetPassword && !rt.AnyScope {
 		// AT-42, I3: a temporary password opens one page.
 		if rt.JSON {
@@ -216,12 +252,8 @@ func (k *Kit) admit(rt Route, r *Request) (done bool) {
 		}
 		return true
 	}
-	if rt.Access == Admin && !r.Operates() && len(s.AdminOf) == 0 {
-		if rt.JSON || !safe(r.Method) {
-			k.fail(r, fault.New(fault.Denied, "err.forbidden"))
-		} else {
-			k.redirect(r, "/admin/request") // who can help, and a way to ask them
-		}
+	if rt.Access == Admin && safe(r.Method) && !r.Operates() && len(s.AdminOf) == 0 {
+		k.redirect(r, "/admin/request") // who can help, and a way to ask them
 		return true
 	}
 	return false

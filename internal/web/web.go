@@ -140,6 +140,7 @@ func New(c Config) (*Kit, error) {
 		return nil, err
 	}
 	k.serveStatic()
+	k.serveBrand()
 	k.mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
 	k.mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
 		if c.Ready != nil {
@@ -159,6 +160,9 @@ func (k *Kit) Host() string { return k.host }
 
 // Origin is the public address without a path.
 func (k *Kit) Origin() string { return k.conf.Origin }
+
+// Catalogue is the texts.
+func (k *Kit) Catalogue() *i18n.Catalogue { return k.conf.Catalogue }
 
 // Secure reports whether the public address is https: cookies are then Secure and __Host-.
 func (k *Kit) Secure() bool { return k.secure }
@@ -201,13 +205,17 @@ func (k *Kit) nowhere(r *Request) {
 	h, _ := k.mux.Handler(r.Request)
 	probe := &recorder{ResponseWriter: discard{http.Header{}}}
 	h.ServeHTTP(probe, r.Request)
+	no := fault.New(fault.NotFound, "e404.p")
 	if allow := probe.Header().Get("Allow"); probe.status == http.StatusMethodNotAllowed {
 		r.W.Header().Set("Allow", allow)
 		r.status = http.StatusMethodNotAllowed
+		if r.json {
+			no = fault.New(fault.Invalid, "api.method").With("method", r.Method).With("methods", allow)
+		}
 	}
 	r.Session, _ = k.session(r.Request, r.json)
 	r.Printer = k.printer(r.Request, r.Session)
-	k.fail(r, fault.New(fault.NotFound, "e404.p"))
+	k.fail(r, no)
 }
 
 // incident returns a short number under which a failure is found in the log.

@@ -1,6 +1,11 @@
 // What a page does a little better with a script: menus close, and a problem
 // is in view. Every page works without it.
 document.querySelector('#problem,#flash[autofocus]')?.focus();
+// Where tabs scroll sideways, the one of this page is in view.
+for (const here of document.querySelectorAll('.tabs [aria-current]')) {
+  const tabs = here.closest('.tabs');
+  tabs.scrollLeft = here.offsetLeft - tabs.offsetLeft - (tabs.clientWidth - here.offsetWidth) / 2;
+}
 // A page whose script says that something is to be corrected says so in its title, as one that came so from the service.
 const title = document.title;
 const said = document.querySelector('[data-problems]');

@@ -5,11 +5,32 @@ const bytes = s => Uint8Array.from(atob(s.replace(/-/g, '+').replace(/_/g, '/'))
 const text = b => b && btoa(String.fromCharCode(...new Uint8Array(b))).replace(/\+/g, '-').replace(/\//g, '_').replace(/=+$/, '');
 const minutes = 60_000;
 let offer; // the one that waits beside the address
+let asked; // a challenge on its way, if any
+
+// A challenge may begin this browser's session. Whatever else was sent meanwhile would begin another, and of the
+// two the last to be answered would stay: one after the other.
+async function challenge(create) {
+  while (asked) await asked;
+  const answer = fetch('/passkey/challenge', { method: 'POST', headers: { 'Content-Type': 'application/json' }, body: JSON.stringify({ add: create }) });
+  asked = answer.catch(() => {}).then(() => { asked = undefined; });
+  return answer;
+}
+addEventListener('submit', async e => {
+  if (!asked || 'passkey' in e.target.dataset) return;
+  e.preventDefault();
+  e.stopImmediatePropagation();
+  const button = e.submitter;
+  await asked;
+  e.target.requestSubmit(button);
+}, true);
 
 async function ask(form, more) {
   const create = form.dataset.passkey === 'create';
-  const r = await fetch('/passkey/challenge', { method: 'POST', headers: { 'Content-Type': 'application/json' }, body: JSON.stringify({ add: create }) });
-  if (r.status === 403 && create) location.assign(`/second?next=${encodeURIComponent(location.pathname)}`); // it is some time since this person proved who they are
+  const r = await challenge(create);
+  if (r.status === 403 && create) { // it is some time since this person proved who they are, or their mailbox is still to be proved
+    const at = (await r.clone().json()).key === 'proof.again' ? 'mailbox' : 'second';
+    location.assign(`/${at}?next=${encodeURIComponent(location.pathname)}`);
+  }
   if (!r.ok) throw new Error(`status ${r.status}`);
   const { publicKey } = await r.json();
   publicKey.challenge = bytes(publicKey.challenge);

@@ -61,12 +61,25 @@ type House struct {
 	codes []string // mailed, the newest last
 
 	invited string // path of the invitation that was mailed last
+	linked  string // and of the link that sets a password
 }
 
 // New returns a house whose kit has no addresses but its own yet.
 func New(t testing.TB) *House {
 	t.Helper()
-	h := &House{Log: &bytes.Buffer{}, server: httptest.NewUnstartedServer(nil)}
+	file := filepath.Join(t.TempDir(), "pli.db")
+	db, err := store.Open(t.Context(), "sqlite:"+file)
+	must(t, err)
+	t.Cleanup(func() { must(t, db.Close()) })
+	h := On(t, db)
+	h.file = file
+	return h
+}
+
+// On is New on a database that is there already, and has nobody in it yet.
+func On(t testing.TB, db *store.DB) *House {
+	t.Helper()
+	h := &House{DB: db, Log: &bytes.Buffer{}, server: httptest.NewUnstartedServer(nil)}
 	h.Origin = "http://" + h.server.Listener.Addr().String()
 	dir := t.TempDir()
 	key := filepath.Join(dir, "root.key")
@@ -76,23 +89,17 @@ func New(t testing.TB) *House {
 	must(t, err)
 	h.Blobs, err = blob.New(filepath.Join(dir, "blobs"))
 	must(t, err)
-	h.file = filepath.Join(dir, "pli.db")
-	h.DB, err = store.Open(t.Context(), "sqlite:"+h.file)
-	must(t, err)
 	log := slog.New(slog.NewTextHandler(&locked{h: h}, nil))
-	h.Accounts = account.New(account.Config{DB: h.DB, Root: h.Root, Origin: h.Origin, Post: accountPost{h}, Log: log,
-		Hash: account.HashCost{Memory: 64, Passes: 1}, DNS: emptyDNS{}})
-	h.Keys = keyserver.New(keyserver.Config{DB: h.DB, Root: h.Root, Blobs: h.Blobs, Origin: h.Origin, Post: keyPost{h}, Log: log})
 	catalogue, err := i18n.Load()
 	must(t, err)
+	h.Accounts = account.New(account.Config{DB: h.DB, Root: h.Root, Origin: h.Origin, Post: accountPost{h}, Log: log,
+		Hash: account.HashCost{Memory: 64, Passes: 1}, DNS: emptyDNS{}, Blobs: h.Blobs, Catalogue: catalogue})
+	h.Keys = keyserver.New(keyserver.Config{DB: h.DB, Root: h.Root, Blobs: h.Blobs, Origin: h.Origin, Post: keyPost{h}, Log: log})
 	h.Kit, err = web.New(web.Config{Accounts: h.Accounts, Catalogue: catalogue, Root: h.Root, Origin: h.Origin, Version: "test", Log: log})
 	must(t, err)
 	h.server.Config.Handler = h.Kit
 	h.server.Start()
-	t.Cleanup(func() {
-		h.server.Close()
-		must(t, h.DB.Close())
-	})
+	t.Cleanup(h.server.Close)
 	h.people(t)
 	return h
 }
@@ -196,11 +203,20 @@ func (p accountPost) Invitation(_ *store.Tx, l account.InvitationLetter) error {
 	p.h.invited = "/invite/" + l.Token.Reveal()
 	return nil
 }
+func (accountPost) AccountNotice(*store.Tx, account.AccountLetter) error           { return nil }
 func (accountPost) AdminAdded(*store.Tx, account.AdminAddedLetter) error           { return nil }
+func (accountPost) WebhookOff(*store.Tx, account.WebhookOffLetter) error           { return nil }
 func (accountPost) Joined(*store.Tx, account.JoinedLetter) error                   { return nil }
 func (accountPost) AccessRequested(*store.Tx, account.AccessRequestedLetter) error { return nil }
+func (accountPost) AccessDecided(*store.Tx, account.AccessDecidedLetter) error     { return nil }
 func (accountPost) PasswordChanged(*store.Tx, account.PasswordChangedLetter) error { return nil }
-func (accountPost) FactorChanged(*store.Tx, account.FactorLetter) error            { return nil }
+func (p accountPost) PasswordLink(_ *store.Tx, l account.PasswordLinkLetter) error {
+	p.h.mu.Lock()
+	defer p.h.mu.Unlock()
+	p.h.linked = "/reset/" + l.Token.Reveal()
+	return nil
+}
+func (accountPost) FactorChanged(*store.Tx, account.FactorLetter) error { return nil }
 
 // Envelope is one recipient's envelope, as their mail holds it.
 type Envelope struct {

@@ -16,9 +16,9 @@ import (
 // recipient has no business with it.
 const tokenField = "x-pli-upstream"
 
-// intake is a message as it is received: spooled, indexed, and looked at for
+// received is a message as it came in: spooled, indexed, and looked at for
 // what the way on must know.
-type intake struct {
+type received struct {
 	plain *spool.File
 	index *message.Indexer
 
@@ -42,12 +42,12 @@ const longHeader = 512 << 10
 // longHeaderLine is the longest line of a header that is looked at whole.
 const longHeaderLine = 64 << 10
 
-func newIntake(dir string) *intake {
-	return &intake{plain: spool.New(dir), index: message.NewIndexer(), inHeader: true}
+func newReceived(dir string) *received {
+	return &received{plain: spool.New(dir), index: message.NewIndexer(), inHeader: true}
 }
 
 // receive reads the message to its end.
-func (in *intake) receive(body io.Reader, buf []byte) error {
+func (in *received) receive(body io.Reader, buf []byte) error {
 	if _, err := io.CopyBuffer(onlyWriter{in}, body, buf); err != nil {
 		return err
 	}
@@ -65,9 +65,9 @@ func (in *intake) receive(body io.Reader, buf []byte) error {
 
 type onlyWriter struct{ io.Writer }
 
-func (in *intake) close() { in.plain.Close() }
+func (in *received) close() { in.plain.Close() }
 
-func (in *intake) Write(p []byte) (int, error) {
+func (in *received) Write(p []byte) (int, error) {
 	n := len(p)
 	for in.inHeader && len(p) > 0 {
 		end := bytes.IndexByte(p, '\n') + 1
@@ -98,7 +98,7 @@ func (in *intake) Write(p []byte) (int, error) {
 }
 
 // headerLine takes the line: it is kept, or taken out.
-func (in *intake) headerLine() {
+func (in *received) headerLine() {
 	line := in.line
 	switch {
 	case string(line) == "\r\n" || len(line) > longHeaderLine:
@@ -120,7 +120,7 @@ func (in *intake) headerLine() {
 	in.line = in.line[:0]
 }
 
-func (in *intake) endHeader() error {
+func (in *received) endHeader() error {
 	in.inHeader = false
 	in.kept.Write(in.line)
 	in.line = nil
@@ -131,7 +131,7 @@ func (in *intake) endHeader() error {
 	return err
 }
 
-func (in *intake) pass(p []byte) error {
+func (in *received) pass(p []byte) error {
 	in.index.Write(p)
 	_, err := in.plain.Write(p)
 	return err
@@ -157,7 +157,7 @@ func ownMark(hostname string) string { return "by " + hostname + " (Pli) " }
 
 // hops counts the fields that each mail server on the way adds, and those of
 // this one among them.
-func (in *intake) hops(hostname string) (all, own int) {
+func (in *received) hops(hostname string) (all, own int) {
 	mark := ownMark(hostname)
 	for _, v := range in.header.All("received") {
 		all++
