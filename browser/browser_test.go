@@ -40,7 +40,10 @@ func TestStories(t *testing.T) {
 		t.Fatalf("build: %v\n%s", err, out)
 	}
 	for _, story := range stories {
-		t.Run(strings.TrimSuffix(filepath.Base(story), ".mjs"), func(t *testing.T) { tell(t, pli, story) })
+		t.Run(strings.TrimSuffix(filepath.Base(story), ".mjs"), func(t *testing.T) {
+			t.Parallel() // a story waits for a third of its time
+			tell(t, pli, story)
+		})
 	}
 }
 
@@ -80,7 +83,7 @@ func tell(t *testing.T, pli, story string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 	defer cancel()
 	run := exec.CommandContext(ctx, "node", story)
 	run.WaitDelay = time.Second

@@ -1,6 +1,7 @@
 // What every story needs: a browser, the demo's mailbox, and the checks that each page must pass.
 import { chromium } from 'playwright-core';
 import { readFileSync, mkdirSync } from 'node:fs';
+import { createHmac } from 'node:crypto';
 import { createRequire } from 'node:module';
 import assert from 'node:assert/strict';
 
@@ -57,7 +58,7 @@ export async function person(browser, { lang = 'en', width = 1280, dark = false,
     locale: lang === 'fr' ? 'fr-FR' : 'en-GB', viewport: { width, height: 900 }, colorScheme: dark ? 'dark' : 'light',
     javaScriptEnabled: js, acceptDownloads: true, ...more,
   });
-  context.setDefaultTimeout(15000);
+  context.setDefaultTimeout(30000);
   const problems = [];
   const ours = [demo.url, demo.mailbox_url, ...hosts].map((u) => new URL(u).host);
   context.on('request', (r) => {
@@ -75,7 +76,7 @@ const standards = ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best
 
 // sound asserts that the page in front is accessible (axe), does not scroll sideways, has one
 // h1, a title and a language, and controls whose border can be seen. It keeps a picture.
-// rules: what axe looks for, all of the standards unless told.
+// rules: what axe looks for, all of the standards unless told; none of them, and it does not look.
 export async function sound(page, name, { lang, rules = standards } = {}) {
   await page.evaluate(() => document.fonts.ready);
   const seen = await page.evaluate(() => ({
@@ -100,6 +101,7 @@ export async function sound(page, name, { lang, rules = standards } = {}) {
   assert.ok(seen.overflow <= 0, `${name}: scrolls ${seen.overflow} px sideways at ${page.url()}`);
   if (new URL(page.url()).origin !== new URL(demo.mailbox_url).origin) assert.deepEqual(seen.broken, [], `${name}: a reference breaks at ${page.url()}`); // a mail program wraps as it likes
   if (lang) assert.equal(seen.lang, lang, `${name}: language ${seen.lang}`);
+  if (!rules.length) return shot(page, name);
   if (!(await page.evaluate(() => !!window.axe))) await page.evaluate(axe);
   const result = await page.evaluate((runOnly) => window.axe.run(document, { runOnly, resultTypes: ['violations'] }), rules);
   const found = result.violations.map((v) => `${v.id}: ${v.help} — ${v.nodes.map((n) => n.target.join(' ')).slice(0, 4).join('; ')}`);
@@ -107,15 +109,25 @@ export async function sound(page, name, { lang, rules = standards } = {}) {
   await shot(page, name);
 }
 
-// everyway is sound at 390 and 1280 px, light and dark, of the page that is in front. A theme changes colours
-// alone: for the second of each width axe looks for what has to do with colours.
+// howMany and fillEach wait for the whole page first: a text near its top can be seen before the rest has come.
+export async function howMany(locator) {
+  await locator.page().waitForLoadState();
+  return locator.count();
+}
+export async function fillEach(locator, value) {
+  for (let n = await howMany(locator); n > 0; n--) await locator.nth(n - 1).fill(value);
+}
+
+// everyway is sound at 390 and 1280 px, light and dark, of the page that is in front. Axe looks at each width and
+// at each theme; `./test --long` has it look for what has to do with colours in the other two pairs as well.
 export async function everyway(page, name, { lang }) {
-  for (const [width, dark, rules] of [[390, false], [390, true, colours], [1280, true], [1280, false, colours]]) {
+  for (const [width, dark, rules] of [[390, false], [390, true, long ? colours : []], [1280, true], [1280, false, long ? colours : []]]) {
     await page.setViewportSize({ width, height: 900 });
     await page.emulateMedia({ colorScheme: dark ? 'dark' : 'light', reducedMotion: 'reduce' }); // the colours are there at once
     await sound(page, `${lang}-${width}${dark ? '-dark' : ''}${name}`, { lang, rules });
   }
 }
+const long = process.env.PLI_LONG === '1';
 const colours = ['color-contrast', 'link-in-text-block'];
 
 export async function shot(page, name) {
@@ -170,14 +182,30 @@ export async function signIn(page, who, { lang = 'en', at = '/signin' } = {}) {
   await page.getByRole('main').getByRole('button', { name: t('c.signin'), exact: true }).click();
 }
 
+// The code of an authenticator app (RFC 6238) for the seed, `ahead` steps from now: each is taken once.
+export function totp(seed, ahead = 0) {
+  const letters = 'ABCDEFGHIJKLMNOPQRSTUVWXYZ234567';
+  let bits = '';
+  for (const c of seed.replace(/\s/g, '')) bits += letters.indexOf(c).toString(2).padStart(5, '0');
+  const key = Buffer.from(bits.match(/.{8}/g).map((b) => parseInt(b, 2)));
+  const step = Buffer.alloc(8);
+  step.writeBigUInt64BE(BigInt(Math.floor(Date.now() / 30000) + ahead));
+  const h = createHmac('sha1', key).update(step).digest();
+  return String((h.readUInt32BE(h[19] & 15) & 0x7fffffff) % 1e6).padStart(6, '0');
+}
+
 // send composes a message to the addresses and returns when the service has taken it.
-export async function send(page, { to, subject, body, note = '', files = [], lang = 'en' }) {
+export async function send(page, { site = demo.url, to, subject = '', body, note = '', files = [], level, lang = 'en' }) {
   const t = words(lang);
-  await page.goto(`${demo.url}/compose?lang=${lang}`);
+  await page.goto(`${site}/compose?lang=${lang}`);
   await page.getByLabel(t('new.to'), { exact: true }).fill(to.join(', '));
   await page.getByLabel(t('new.subject'), { exact: true }).fill(subject);
   if (note) await page.getByLabel(t('new.note')).fill(note);
   await page.getByLabel(t('new.body'), { exact: true }).fill(body);
+  if (level) {
+    await page.getByText(t('desk.options'), { exact: true }).click();
+    await page.getByLabel(t('new.level')).selectOption(level);
+  }
   if (files.length) await page.locator('input[type=file]').setInputFiles(files);
   await page.getByRole('button', { name: t('new.send'), exact: true }).click();
   await page.getByText(t('sentok.msg', { ref: 'REF', n: to.length }).split('REF')[1].trim()).waitFor();
@@ -200,6 +228,24 @@ export async function through(page, { lang = 'en', to }) {
   await page.getByRole('button', { name: t('code.open') }).click();
   await page.waitForURL(/\/message/);
 }
+
+// typist(page)(what, test) presses Tab until what `test` takes by its name has the focus, which must be seen.
+export const typist = (page) => async (what, test) => {
+  for (let i = 0; i < 60; i++) {
+    await page.keyboard.press('Tab');
+    const at = await page.evaluate(() => {
+      const e = document.activeElement;
+      if (!e || e === document.body) return null;
+      const s = getComputedStyle(e), b = e.getBoundingClientRect();
+      return { name: (e.getAttribute('aria-label') || e.labels?.[0]?.innerText || e.innerText || '').trim(), visible: s.outlineStyle !== 'none' && parseFloat(s.outlineWidth) >= 2 && b.width > 0 };
+    });
+    if (!at) continue;
+    assert.ok(at.visible, `the focus cannot be seen on "${at.name}"`);
+    if (test(at.name)) return;
+  }
+  assert.fail(`${what} cannot be reached by keyboard at ${page.url()}`);
+};
+export const is = (text) => (n) => n.replace(/\s*\*$/, '') === text;
 
 // shipped counts the compressed octets of script that a context fetches, each file once.
 export function shipped(context) {

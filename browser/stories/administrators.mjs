@@ -1,5 +1,5 @@
 // The seed's flow, word for word, in both languages; its error and both its remedies; refusals.
-import { demo, admin, users, assert, words, launch, person, looking, sound, signIn, send, mail, open, root } from '../lib.mjs';
+import { demo, admin, users, assert, words, launch, person, looking, sound, signIn, send, mail, open, root, fillEach } from '../lib.mjs';
 
 const browser = await launch();
 const account = demo.account;
@@ -88,11 +88,11 @@ for (const [i, lang] of ['en', 'fr'].entries()) {
   await them.page.getByLabel(t('seed.last_name'), { exact: true }).fill('Martin');
   const secret = `quatre lapins bleus ${lang} dansent`;
   const pw = them.page.locator('input[type=password]');
-  for (let n = 0; n < await pw.count(); n++) await pw.nth(n).fill('password12345678');
+  await fillEach(pw, 'password12345678');
   await them.page.getByRole('button', { name: t('enrol.go') }).click();
   await them.page.getByText(t('err.title')).waitFor(); // a listed password is refused
   assert.equal(await them.page.getByLabel(t('seed.first_name')).inputValue(), 'Léa');
-  for (let n = 0; n < await pw.count(); n++) await pw.nth(n).fill(secret);
+  await fillEach(pw, secret);
   await them.page.getByRole('button', { name: t('enrol.go') }).click();
   await them.page.waitForURL(/\/welcome/);
   await sound(them.page, `${lang}-welcome`, { lang });
@@ -125,7 +125,7 @@ for (const [i, lang] of ['en', 'fr'].entries()) {
   await paul.page.goto(`${demo.url}/compose`); // AT-42: nothing else opens
   await paul.page.waitForURL(/\/password/);
   const fresh = paul.page.locator('main input[autocomplete=new-password]');
-  const choose = async (v) => { for (let n = 0; n < await fresh.count(); n++) await fresh.nth(n).fill(v); await paul.page.locator('main form button.pri').click(); };
+  const choose = async (v) => { await fillEach(fresh, v); await paul.page.locator('main form button.pri').click(); };
   await choose('Temporaire-2026'); // not the temporary one again
   await paul.page.getByText(t('err.title')).waitFor();
   await choose(secret);

@@ -1,7 +1,7 @@
 // The log of an account: filters in the address, by keyboard too, an event by its own address, exports as files, and
 // what the notary's check says. Both languages, small and dark too, without script.
 import { readFile } from 'node:fs/promises';
-import { demo, users, admin, assert, words, launch, looking, person, sound, signIn } from '../lib.mjs';
+import { demo, users, admin, assert, words, launch, looking, person, sound, signIn, howMany } from '../lib.mjs';
 
 const browser = await launch();
 
@@ -35,7 +35,7 @@ for (const lang of ['en', 'fr']) {
   await page.keyboard.type(`=Audit ${lang}`);
   await page.keyboard.press('Enter');
   await page.waitForURL((u) => u.searchParams.get('action') === 'group.add' && u.searchParams.get('actor') === admin.email);
-  assert.equal(await page.locator('tbody tr').count(), 1);
+  assert.equal(await howMany(page.locator('tbody tr')), 1);
   await sound(page, `${lang}-audit-filtered`, { lang });
 
   // Exported: what the filter selects.
@@ -56,7 +56,7 @@ for (const lang of ['en', 'fr']) {
   await page.getByText(t('c.nomatch')).waitFor();
   await sound(page, `${lang}-audit-none`, { lang });
   await page.goto(`${at}/audit?action=audit.export`);
-  assert.equal(await page.locator('tbody tr').count() >= 2, true, 'an export is an event');
+  assert.equal(await howMany(page.locator('tbody tr')) >= 2, true, 'an export is an event');
   await close();
 
   // Small, the other way round in light and dark.

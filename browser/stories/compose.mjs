@@ -1,6 +1,6 @@
 // A sender writes: a draft with a file in two windows, chips and contacts, a message to 21 people looked at twice, a
 // sending undone; once without script, once by keyboard alone.
-import { demo, users, assert, words, launch, looking, person, sound, signIn, mail, mails, link, scratch } from '../lib.mjs';
+import { demo, users, assert, words, launch, looking, person, sound, signIn, mail, mails, link, scratch, howMany } from '../lib.mjs';
 import { writeFileSync } from 'node:fs';
 
 const browser = await launch();
@@ -34,12 +34,12 @@ for (const [lang, width, dark] of [['en', 1280, false], ['fr', 390, true]]) {
   const to = page.getByLabel(t('new.to'), { exact: true });
   assert.match(await page.getByLabel(t('new.body'), { exact: true }).inputValue(), /Claire Roux\nExample Health$/);
   await to.fill(`Lou Petit <lou-${lang}@example.net>, max@example.net,`);
-  assert.equal(await page.locator('.tokens li').count(), 2);
+  assert.equal(await howMany(page.locator('.tokens li')), 2);
   await to.pressSequentially('wrong');
   await to.press('Enter');
-  assert.equal(await page.locator('.tokens li.bad').count(), 1);
+  assert.equal(await howMany(page.locator('.tokens li.bad')), 1);
   await button(p, `${t('c.remove')} wrong`).click();
-  assert.equal(await page.locator('.tokens li').count(), 2);
+  assert.equal(await howMany(page.locator('.tokens li')), 2);
   await page.getByText(t('new.howcode', { email: 'max@example.net' })).waitFor();
   await page.getByLabel(t('new.subject'), { exact: true }).fill(`Draft ${lang}`);
   await page.locator('input[type=file]').setInputFiles(file);
@@ -118,7 +118,7 @@ for (const [lang, width, dark] of [['en', 1280, false], ['fr', 390, true]]) {
   await sound(page, `compose-${lang}-review`, { lang });
   await page.getByRole('link', { name: t('new.change') }).click();
   await page.getByLabel(/plan\.txt/).waitFor();
-  assert.equal(await page.locator('.tokens li').count(), 21);
+  assert.equal(await howMany(page.locator('.tokens li')), 21);
   await button(p, t('new.send')).click();
   await button(p, t('new.sendmany', { n: 21 })).click();
   await page.waitForURL(/\/sent\//);
@@ -169,7 +169,7 @@ for (const [lang, width, dark] of [['en', 1280, false], ['fr', 390, true]]) {
   await page.getByLabel(t('new.body'), { exact: true }).fill('No file after all.');
   await button(p, t('new.draft')).click();
   await page.getByText(t('dr.saved')).waitFor();
-  assert.equal(await page.getByLabel(/plan\.txt/).count(), 0);
+  assert.equal(await howMany(page.getByLabel(/plan\.txt/)), 0);
   await page.goto(`${demo.url}/drafts`);
   await page.getByRole('link', { name: new RegExp(`^${t('c.delete')} – `) }).first().click();
   await button(p, t('dr.discardit')).click();

@@ -28,7 +28,7 @@ const half = html.match(/id="part">\s*([\w.-]+)/)[1];
   const p = await looking(browser);
   await p.page.goto(`${demo.url}/up`);
   await p.page.locator('input[type=file]').setInputFiles(huge);
-  await p.page.getByText(t('portal.say.toolarge')).waitFor({ timeout: 3000 });
+  await p.page.getByText(t('portal.say.toolarge')).waitFor({ timeout: 6000 });
   await sound(p.page, 'entries-toolarge', { lang: 'en' });
   await p.close();
 }
@@ -130,7 +130,7 @@ evil.close();
   await p.page.addInitScript(() => { window.open = () => null; });
   await p.page.goto(pathToFileURL(file).href);
   await p.page.locator('#open').click();
-  await p.page.locator('#stuck').waitFor({ timeout: 1000 });
+  await p.page.locator('#stuck').waitFor({ timeout: 2500 });
   assert.ok(await p.page.locator('#form').isVisible());
   await sound(p.page, 'entries-stuck');
   await p.close();

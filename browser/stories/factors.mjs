@@ -1,20 +1,7 @@
 // A person adds a passkey, an authenticator app and recovery codes, and signs in with each of them.
-import { createHmac } from 'node:crypto';
-import { demo, admin, users, assert, words, launch, looking, sound, signIn, mail, newest, code } from '../lib.mjs';
+import { demo, admin, users, assert, words, launch, looking, sound, signIn, mail, newest, code, totp } from '../lib.mjs';
 
 const browser = await launch();
-
-// The code of an authenticator app (RFC 6238) for the seed, `ahead` steps from now: each is taken once.
-function totp(seed, ahead = 0) {
-  const letters = 'ABCDEFGHIJKLMNOPQRSTUVWXYZ234567';
-  let bits = '';
-  for (const c of seed.replace(/\s/g, '')) bits += letters.indexOf(c).toString(2).padStart(5, '0');
-  const key = Buffer.from(bits.match(/.{8}/g).map((b) => parseInt(b, 2)));
-  const step = Buffer.alloc(8);
-  step.writeBigUInt64BE(BigInt(Math.floor(Date.now() / 30000) + ahead));
-  const h = createHmac('sha1', key).update(step).digest();
-  return String((h.readUInt32BE(h[19] & 15) & 0x7fffffff) % 1e6).padStart(6, '0');
-}
 
 async function authenticator(p) {
   const cdp = await p.context.newCDPSession(p.page);

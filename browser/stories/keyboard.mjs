@@ -1,5 +1,5 @@
 // Without JavaScript: all but opening. By keyboard alone: signing in, adding a member, opening.
-import { demo, admin, users, assert, words, launch, person, signIn, send, mail, link, code, newest } from '../lib.mjs';
+import { demo, admin, users, assert, words, launch, person, typist, is, signIn, send, mail, link, code, newest } from '../lib.mjs';
 
 const browser = await launch();
 const t = words('en');
@@ -30,23 +30,7 @@ const t = words('en');
   await p.close();
 }
 
-// Keyboard: Tab until the thing has the focus, then type. The focus is always visible.
-const typist = (page) => async (what, test) => {
-  for (let i = 0; i < 60; i++) {
-    await page.keyboard.press('Tab');
-    const at = await page.evaluate(() => {
-      const e = document.activeElement;
-      if (!e || e === document.body) return null;
-      const s = getComputedStyle(e), b = e.getBoundingClientRect();
-      return { name: (e.getAttribute('aria-label') || e.labels?.[0]?.innerText || e.innerText || '').trim(), visible: s.outlineStyle !== 'none' && parseFloat(s.outlineWidth) >= 2 && b.width > 0 };
-    });
-    if (!at) continue;
-    assert.ok(at.visible, `the focus cannot be seen on "${at.name}"`);
-    if (test(at.name)) return;
-  }
-  assert.fail(`${what} cannot be reached by keyboard at ${page.url()}`);
-};
-const is = (text) => (n) => n.replace(/\s*\*$/, '') === text;
+// Keyboard.
 for (const [lang, sender, to, width] of [['en', users[0], 'kim@example.net', 1280], ['fr', users[1], 'noor@example.net', 390]]) {
   const t = words(lang);
   const p = await person(browser, { lang, width });

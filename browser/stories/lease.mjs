@@ -1,7 +1,7 @@
 // Keeping a message on a device: kept, opened with the network gone, forgotten, wiped by signing out, and deleted
 // when it was locked meanwhile; both languages, the pages under their own policy and as axe sees them.
 import { execFileSync } from 'node:child_process';
-import { demo, dir, users, assert, words, launch, looking, person, sound, signIn, send, mail, mails, link, open } from '../lib.mjs';
+import { demo, dir, users, assert, words, launch, looking, person, sound, signIn, send, mail, mails, link, open, howMany } from '../lib.mjs';
 
 const browser = await launch();
 const settings = (...more) => execFileSync(process.env.PLI_BIN, ['--config', `${dir}/pli.toml`, 'admin', 'account', 'settings', String(demo.account_number ?? 100042), ...more]);
@@ -70,7 +70,7 @@ for (const [lang, width, dark, seen] of [['en', 1280, false, true], ['fr', 390, 
   await page.goto(`${demo.url}/device?lang=${lang}`);
   await page.getByRole('heading', { level: 1, name: t('lease.title') }).waitFor();
   await page.getByText(t('lease.offlinelist')).waitFor();
-  assert.equal(await page.locator('[data-rows] .file').count(), 2);
+  assert.equal(await howMany(page.locator('[data-rows] .file')), 2);
   await look('list');
   await page.locator('[data-rows] a').last().focus();
   await page.keyboard.press('Enter');
@@ -85,7 +85,7 @@ for (const [lang, width, dark, seen] of [['en', 1280, false, true], ['fr', 390, 
   await page.getByRole('button', { name: t('lease.forget') }).click();
   await page.getByRole('heading', { level: 1, name: t('lease.title') }).waitFor();
   await page.locator('[data-list]').waitFor();
-  assert.equal(await page.locator('[data-rows] .file').count(), 1);
+  assert.equal(await howMany(page.locator('[data-rows] .file')), 1);
   const ref = (await page.locator('[data-rows] a').getAttribute('href')).slice(1);
 
   // Locked meanwhile: the device learns of it when it is online, and deletes it.

@@ -1,37 +1,18 @@
 // How strongly a recipient proves who they are: a remembered device, a second factor each time, a further
 // address, and the sign-in of their organisation.
-import { createHmac } from 'node:crypto';
 import { createServer } from 'node:net';
 import { spawn } from 'node:child_process';
-import { cpSync, readFileSync, writeFileSync, rmSync } from 'node:fs';
+import { cpSync, readFileSync, statSync, writeFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { demo, dir, scratch, users, assert, words, launch, looking, sound, signIn, mail, newest, code, link } from '../lib.mjs';
+import { demo, dir, scratch, users, assert, words, launch, looking, sound, signIn, send, mail, newest, code, link, totp } from '../lib.mjs';
 import { provider } from '../idp.mjs';
 
 const browser = await launch();
 
-function totp(seed, ahead = 0) { // RFC 6238
-  const letters = 'ABCDEFGHIJKLMNOPQRSTUVWXYZ234567';
-  let bits = '';
-  for (const c of seed.replace(/\s/g, '')) bits += letters.indexOf(c).toString(2).padStart(5, '0');
-  const step = Buffer.alloc(8);
-  step.writeBigUInt64BE(BigInt(Math.floor(Date.now() / 30000) + ahead));
-  const h = createHmac('sha1', Buffer.from(bits.match(/.{8}/g).map((b) => parseInt(b, 2)))).update(step).digest();
-  return String((h.readUInt32BE(h[19] & 15) & 0x7fffffff) % 1e6).padStart(6, '0');
-}
-
-// send composes a message of a level, on any site, and returns its mail.
-async function send(page, { site = demo.url, to, body, level, lang }) {
-  const t = words(lang), since = await newest(to);
-  await page.goto(`${site}/compose?lang=${lang}`);
-  await page.getByLabel(t('new.to'), { exact: true }).fill(to);
-  await page.getByLabel(t('new.body'), { exact: true }).fill(body);
-  if (level) {
-    await page.getByText(t('desk.options'), { exact: true }).click();
-    await page.getByLabel(t('new.level')).selectOption(level);
-  }
-  await page.getByRole('button', { name: t('new.send'), exact: true }).click();
-  await page.waitForURL(/\/sent\/[0-9a-f]+/);
+// sendOne sends a message and returns its mail.
+async function sendOne(page, { to, body, ...more }) {
+  const since = await newest(to);
+  await send(page, { to: [to], body, ...more });
   return mail(to, (m) => Number(m.id) > since && m.links.some((u) => u.includes('/m/')));
 }
 
@@ -42,7 +23,11 @@ const card = (page) => page.waitForURL(/\/e\/[0-9A-Z]{6}$/);
 const idp = await provider();
 const free = await new Promise((r) => { const s = createServer().listen(0, '127.0.0.1', () => { const { port } = s.address(); s.close(() => r(port)); }); });
 const copy = join(scratch, 'site'), site = `http://localhost:${free}`;
-cpSync(dir, copy, { recursive: true });
+const stamp = () => ['pli.db', 'pli.db-wal'].map((f) => statSync(join(dir, f), { bigint: true, throwIfNoEntry: false })?.mtimeNs).join();
+for (let was; was !== stamp();) { // a copy of a database that was written to meanwhile would not be one
+  was = stamp();
+  cpSync(dir, copy, { recursive: true, force: true });
+}
 rmSync(join(copy, 'mails'), { recursive: true, force: true });
 const conf = readFileSync(join(dir, 'pli.toml'), 'utf8').replace(/^public_url = .*$/m, `public_url = "${site}"`).replace(/^listen = "127.*$/m, `listen = "127.0.0.1:${free}"`)
   .replace(/\n\[gateway\][\s\S]*?(?=\n\[|$)/, '\n').replace(/^open_address = .*$/m, '');
@@ -73,7 +58,7 @@ async function tell(i, lang) {
 
   // Low: the code once, and the device is remembered; the next envelope opens without one.
   const rita = `rita-${lang}@example.net`, masked = 'r•••@example.net';
-  let m = await send(sender.page, { to: rita, body: 'The first, with a code.', level: 'low', lang });
+  let m = await sendOne(sender.page, { to: rita, body: 'The first, with a code.', level: 'low', lang });
   let p = await looking(browser, look);
   let { page } = p;
   await page.goto(link(m));
@@ -93,7 +78,7 @@ async function tell(i, lang) {
   const device = (await p.context.cookies()).find((c) => c.name === 'pli-device');
   assert.ok(device?.httpOnly && device.sameSite === 'Strict');
   await p.context.clearCookies({ name: 'pli' }); // the browser is closed, and opened another day
-  m = await send(sender.page, { to: rita, body: 'The second, without.', level: 'low', lang });
+  m = await sendOne(sender.page, { to: rita, body: 'The second, without.', level: 'low', lang });
   const mails = await newest(rita);
   await page.goto(link(m));
   await card(page);
@@ -110,7 +95,7 @@ async function tell(i, lang) {
 
   // High: the code is not enough; an account and a second factor are made, and used up by each opening.
   const hugo = `hugo-${lang}@example.net`;
-  m = await send(sender.page, { to: hugo, body: 'Only with two proofs.', level: 'high', lang });
+  m = await sendOne(sender.page, { to: hugo, body: 'Only with two proofs.', level: 'high', lang });
   p = await looking(browser, look);
   page = p.page;
   await page.goto(link(m));
@@ -159,7 +144,7 @@ async function tell(i, lang) {
 
   // Hugo has another address too, whose mail he reads here.
   const old = `blanc-${lang}@example.net`;
-  m = await send(sender.page, { to: old, body: 'To the old address.', lang });
+  m = await sendOne(sender.page, { to: old, body: 'To the old address.', lang });
   await page.goto(link(m));
   await card(page);
   await sound(page, `levels-${lang}-forwarded`, { lang });
@@ -197,10 +182,16 @@ async function tell(i, lang) {
   const boss = await looking(browser, { ...look, hosts });
   await boss.page.goto(`${site}/signin?lang=${lang}`);
   await sound(boss.page, `levels-${lang}-signin`, { lang });
+  let held, sent = 0; // the offer of a passkey, which begins a session too
+  await boss.page.route('**/passkey/challenge', (r) => { held = r; });
+  boss.page.on('request', (r) => { if (new URL(r.url()).pathname === '/signin/with/work') sent++; });
+  await main(boss.page).getByRole('button', { name: t('sso.with', { label: 'Example Health' }) }).hover();
+  for (let n = 0; !held; n++) { assert.ok(n < 100, 'no passkey is offered'); await boss.page.waitForTimeout(50); }
+  setTimeout(() => { assert.equal(sent, 0, 'two sessions were begun'); held.continue(); }, 500);
   await away(boss.page, users[i].email);
   await boss.page.waitForURL((u) => u.origin === site && u.pathname === '/sent');
   const olga = `olga-${lang}@example.net`;
-  m = await send(boss.page, { site, to: olga, body: 'The organisation knows her.', lang });
+  m = await sendOne(boss.page, { site, to: olga, body: 'The organisation knows her.', lang });
   await boss.close();
   p = await looking(browser, { ...look, hosts });
   page = p.page;

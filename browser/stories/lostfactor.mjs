@@ -1,20 +1,7 @@
 // Somebody has lost their second factor: they ask, an administrator approves, and the mailed link stops it.
-import { createHmac } from 'node:crypto';
-import { demo, admin, users, assert, words, launch, looking, sound, signIn, mail, newest, code } from '../lib.mjs';
+import { demo, admin, users, assert, words, launch, looking, sound, signIn, mail, newest, code, howMany, totp } from '../lib.mjs';
 
 const browser = await launch();
-
-// The code of an authenticator app (RFC 6238).
-function totp(seed) {
-  const letters = 'ABCDEFGHIJKLMNOPQRSTUVWXYZ234567';
-  let bits = '';
-  for (const c of seed.replace(/\s/g, '')) bits += letters.indexOf(c).toString(2).padStart(5, '0');
-  const key = Buffer.from(bits.match(/.{8}/g).map((b) => parseInt(b, 2)));
-  const step = Buffer.alloc(8);
-  step.writeBigUInt64BE(BigInt(Math.floor(Date.now() / 30000)));
-  const h = createHmac('sha1', key).update(step).digest();
-  return String((h.readUInt32BE(h[19] & 15) & 0x7fffffff) % 1e6).padStart(6, '0');
-}
 
 for (const [i, lang] of ['en', 'fr'].entries()) {
   const t = words(lang);
@@ -67,7 +54,7 @@ for (const [i, lang] of ['en', 'fr'].entries()) {
   assert.doesNotMatch(await boss.page.locator('main').innerText(), /[<{]/);
   await boss.page.getByRole('button', { name: t('lift.adm.approve'), exact: true }).click();
   await boss.page.locator('main').getByRole('button', { name: t('lift.adm.refuse'), exact: true }).waitFor();
-  assert.equal(await boss.page.getByRole('button', { name: t('lift.adm.approve'), exact: true }).count(), 0);
+  assert.equal(await howMany(boss.page.getByRole('button', { name: t('lift.adm.approve'), exact: true })), 0);
   await sound(boss.page, `lostfactor-${lang}-approved`, { lang });
   await boss.close();
   await page.reload();

@@ -1,12 +1,16 @@
 // Every page, in both languages, at 390 and 1280 px, in light and dark: accessible, not scrolling sideways,
 // with a picture. Then the wide French ones again at 320 px and with large text.
-import { demo, admin, users, assert, words, launch, looking, sound, everyway, signIn, send, mail, link, through } from '../lib.mjs';
+import { execFileSync } from 'node:child_process';
+import { join } from 'node:path';
+import { demo, dir, admin, users, assert, words, launch, looking, sound, everyway, signIn, totp, send, mail, link, through } from '../lib.mjs';
 
 const browser = await launch();
 const a = `/admin/accounts/${demo.account}`;
 const open = ['/', '/signin', '/signin/code', '/recover', '/enrol', '/help/check', '/help/accessibility', '/up', '/open', '/no-such-page', '/e/222222', '/e/222222/report'];
 const own = ['/compose', '/drafts', '/settings', '/sent', '/inbox', '/requests', '/requests/new', '/profile', '/profile/security', '/profile/addresses', '/profile/data', '/password', '/welcome'];
-const console_ = ['/admin/accounts', a, `${a}/groups`, `${a}/users`, `${a}/users/new`, `${a}/audit`, `${a}/requests`];
+const console_ = ['/admin/accounts', a, ...['groups', 'users', 'users/new', 'users/invite', 'users/import', 'messages', 'domains', 'policies', 'rules', 'rules/edit', 'rules/add', 'rules/versions/0',
+  'branding', 'integrations', 'integrations/webhooks/new', 'reports', 'requests', 'audit', 'settings', 'delete', 'export'].map((p) => `${a}/${p}`)];
+const site = ['/admin/accounts/new', '/admin/audit', '/admin/audit/chains', '/admin/system', '/admin/system/settings', '/admin/system/mail', '/admin/system/signin', '/admin/system/legal', '/admin/jobs', '/admin/support', `${a}/limits`, `${a}/suspend`];
 
 { // something to look at
   const p = await looking(browser);
@@ -15,11 +19,32 @@ const console_ = ['/admin/accounts', a, `${a}/groups`, `${a}/users`, `${a}/users
   await send(p.page, { to: ['lou@example.net', 'max@example.net'], subject: 'A rather long subject that has to wrap somewhere on a small screen', body: 'Hello.' });
   await p.close();
 }
+const operator = { email: 'opal.pages@example.org', password: 'a vessel of green quartz' };
+let state; // of the operator's browser
+{
+  const pli = (args, input) => execFileSync(process.env.PLI_BIN, ['admin', ...args, '--config', join(dir, 'pli.toml')], { input });
+  pli(['user', 'add', demo.account, operator.email, '--first-name', 'Opal', '--last-name', 'Reed', '--password-stdin'], `${operator.password}\n`);
+  const { page, context, close } = await looking(browser);
+  await signIn(page, operator);
+  await page.waitForURL((u) => u.pathname === '/password');
+  for (const name of ['password', 'confirm']) await page.locator(`input[name=${name}]`).fill(`${operator.password} now`);
+  await page.locator('main form button').last().click();
+  await page.waitForURL((u) => u.pathname !== '/password');
+  await page.goto(`${demo.url}/profile/security?lang=en`);
+  const t = words('en');
+  await page.getByRole('main').getByRole('button', { name: t('totp.setup'), exact: true }).click();
+  await page.getByLabel(t('me.codelabel')).fill(totp(await page.locator('code.seed').textContent()));
+  await page.getByRole('main').getByRole('button', { name: t('totp.confirm'), exact: true }).click();
+  await page.getByRole('heading', { level: 1, name: t('recovery.h1') }).waitFor();
+  pli(['operator', 'add', operator.email]);
+  state = await context.storageState();
+  await close();
+}
 let seen = 0;
 for (const lang of ['en', 'fr']) {
   const look = async (page, name) => { await everyway(page, name, { lang }); seen += 4; };
-  const visit = async (who, paths) => {
-    const p = await looking(browser, { lang });
+  const visit = async (who, paths, more = {}) => {
+    const p = await looking(browser, { lang, ...more });
     if (who) {
       await signIn(p.page, who, { lang });
       await p.page.waitForURL((u) => !u.pathname.startsWith('/signin'));
@@ -51,7 +76,11 @@ for (const lang of ['en', 'fr']) {
       await look(adm.page, `_${sub}_row_${i}`);
     }
   }
+  await adm.page.goto(`${demo.url}${a}/groups?lang=${lang}`);
+  await adm.page.goto(`${demo.url}${(await adm.page.locator('tbody th a').first().getAttribute('href')).replace(/\/members$/, '')}/policies`);
+  await look(adm.page, '_group_policies');
   await adm.close();
+  await (await visit(null, site, { storageState: state })).close();
   const reader = await looking(browser, { lang });
   const m = await mail('lou@example.net', (x) => x.links.some((l) => l.includes('/m/')));
   await reader.page.goto(link(m).replace('#', `?lang=${lang}#`));

@@ -17,7 +17,7 @@ for (const [i, lang] of ['en', 'fr'].entries()) {
   await boss.page.waitForURL((u) => !u.pathname.startsWith('/admin/signin'));
   await boss.page.goto(`${demo.url}/admin/accounts/${demo.account}/users?q=${encodeURIComponent(who.email)}&lang=${lang}`);
   await boss.page.locator('main tr').filter({ hasText: who.email }).locator('a[href$="/reset"]').click();
-  await boss.page.locator('main form[method=post] button').first().click();
+  await boss.page.locator('main button[value=temporary]').click();
   const given = await boss.page.locator('#temporary').textContent();
   await mail(who.email, (m) => m.subject === words('en')('mail.pwchanged.subject'));
   await boss.context.close();

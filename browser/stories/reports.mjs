@@ -1,6 +1,6 @@
 // Reports: figures and charts of a period, both languages, small and dark, without script; CSV.
 import { readFile } from 'node:fs/promises';
-import { demo, users, admin, assert, words, launch, looking, send, sound, signIn } from '../lib.mjs';
+import { demo, users, admin, assert, words, launch, looking, send, sound, signIn, howMany } from '../lib.mjs';
 
 const browser = await launch();
 const at = `${demo.url}/admin/accounts/100042/reports`;
@@ -22,8 +22,8 @@ for (const lang of ['en', 'fr']) {
     if (await page.locator('#senders').count()) break;
     await new Promise((r) => setTimeout(r, 1000));
   }
-  assert.equal(await page.locator('h2#senders').count(), 1, 'what was sent is counted');
-  assert.ok(await page.locator('svg.bars rect').count() >= 1);
+  assert.equal(await howMany(page.locator('h2#senders')), 1, 'what was sent is counted');
+  assert.ok(await howMany(page.locator('svg.bars rect')) >= 1);
   await sound(page, `${lang}-reports`, { lang });
   await page.locator('nav .chips a').first().focus();
   await page.keyboard.press('Enter');

@@ -2,7 +2,7 @@
 // code or without one; they arrive as an envelope. Links that are closed, answered or wrong say so. Both languages.
 import { writeFileSync, readFileSync } from 'node:fs';
 import { createHash } from 'node:crypto';
-import { demo, users, assert, words, launch, looking, person, sound, signIn, mail, mails, code, newest, link, scratch, through } from '../lib.mjs';
+import { demo, users, assert, words, launch, looking, person, sound, signIn, mail, mails, code, newest, link, scratch, through, howMany } from '../lib.mjs';
 
 const browser = await launch();
 const sha = (b) => createHash('sha256').update(b).digest('hex');
@@ -134,7 +134,7 @@ for (const lang of ['en', 'fr']) {
   await page.reload();
   await page.getByRole('button', { name: t('intake.close') }).click();
   await page.getByText(t('intake.closed')).waitFor();
-  assert.equal(await page.getByText(t('intake.unproved')).count(), 2);
+  assert.equal(await howMany(page.getByText(t('intake.unproved'))), 2);
   await plain.page.getByRole('button', { name: t('intake.send') }).click();
   await plain.page.getByText(t('intake.isclosed')).waitFor();
   assert.equal(await plain.page.getByLabel(t('intake.yourname')).inputValue(), 'Paul 3');

@@ -1,6 +1,6 @@
 // The life of an envelope after it was sent: found, locked with a reason that its recipient reads, given another
 // end date, ended for one, sent again, withdrawn in an open session, several at once. Both languages; 390 and 1280 px; dark.
-import { demo, users, assert, words, launch, looking, sound, signIn, send, mail, open, newest, link } from '../lib.mjs';
+import { demo, users, assert, words, launch, looking, sound, signIn, send, mail, open, newest, link, howMany } from '../lib.mjs';
 
 const browser = await launch();
 const day = (n) => new Date(Date.now() + n * 864e5).toISOString().slice(0, 10);
@@ -28,7 +28,7 @@ for (const lang of ['en', 'fr']) {
     await search.fill(what);
     await page.waitForURL((u) => u.searchParams.get('q') === what);
     await page.getByRole('link', { name: subject, exact: true }).waitFor();
-    assert.equal(await page.locator('tbody tr').count(), 1, what);
+    assert.equal(await howMany(page.locator('tbody tr')), 1, what);
   }
   await page.goto(`${demo.url}/sent?from=${day(2)}`);
   await page.getByText(t('c.nomatch')).waitFor();
@@ -127,7 +127,7 @@ for (const lang of ['en', 'fr']) {
   await page.getByText(t('sent.changed', { n: 2 })).waitFor();
   await also(page, `${lang}-sent-result`, { lang });
   await page.goto(`${demo.url}/sent?q=lot-${lang}&status=locked`);
-  assert.equal(await page.locator('tbody tr').count(), 2);
+  assert.equal(await howMany(page.locator('tbody tr')), 2);
   await page.goto(`${demo.url}/sent?q=lot-${lang}`);
   await page.getByLabel(t('sent.matching')).check();
   await page.locator('#bulk').getByRole('button', { name: t('sent.expirenow') }).click();
@@ -136,7 +136,7 @@ for (const lang of ['en', 'fr']) {
   await page.getByRole('button', { name: t('sent.expirenow') }).click();
   await page.getByText(t('sent.changed', { n: 3 })).waitFor();
   await page.goto(`${demo.url}/sent?q=lot-${lang}`);
-  assert.equal(await page.locator('tbody').getByText(t('st.expired'), { exact: true }).count(), 3);
+  assert.equal(await howMany(page.locator('tbody').getByText(t('st.expired'), { exact: true })), 3);
   await page.goto(at);
   await also(page, `${lang}-sent-detail-390`, { lang });
   await sender.close();

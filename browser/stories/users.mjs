@@ -1,5 +1,5 @@
 // An administrator imports people from a file: looks at what will happen, takes the rejected rows, lets it run; and exports the list.
-import { demo, admin, assert, words, launch, looking, sound, scratch } from '../lib.mjs';
+import { demo, admin, assert, words, launch, looking, sound, scratch, howMany } from '../lib.mjs';
 import { readFileSync, writeFileSync } from 'node:fs';
 
 const browser = await launch();
@@ -33,7 +33,7 @@ for (const [lang, width, dark] of [['en', 1280, false], ['fr', 390, true]]) {
   await page.getByRole('heading', { level: 1, name: t('ic.h1') }).waitFor();
   await page.getByText('Windows-1252').waitFor();
   await page.getByText(t('ic.dup', { n: 2 })).waitFor();
-  assert.equal(await page.locator('tbody tr').count(), 2, 'errors come first');
+  assert.equal(await howMany(page.locator('tbody tr')), 2, 'errors come first');
   await sound(page, `${lang}-import-check`, { lang });
   const [rejected] = await Promise.all([page.waitForEvent('download'), page.locator('a[href$="/rejected"]').click()]);
   const csv = readFileSync(await rejected.path(), 'utf8');
