@@ -3,6 +3,7 @@ import { chromium } from 'playwright-core';
 import { readFileSync, mkdirSync } from 'node:fs';
 import { createHmac } from 'node:crypto';
 import { createRequire } from 'node:module';
+import { basename } from 'node:path';
 import assert from 'node:assert/strict';
 
 const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
@@ -12,6 +13,8 @@ export const demo = JSON.parse(process.env.PLI_DEMO); // the line that `pli demo
 export const dir = process.env.PLI_DEMO_DIR;           // its --dir
 export const shots = process.env.PLI_SHOTS;            // where pictures go; empty: none are kept
 export const scratch = process.env.PLI_SCRATCH;        // a directory of this story's own
+const story = basename(process.argv[1], '.mjs');
+const long = process.env.PLI_LONG === '1';
 export const admin = demo.users.find((u) => u.role === 'administrator');
 export const users = demo.users.filter((u) => u.role === 'user');
 export { assert };
@@ -118,6 +121,10 @@ export async function fillEach(locator, value) {
   for (let n = await howMany(locator); n > 0; n--) await locator.nth(n - 1).fill(value);
 }
 
+// told are the rounds of a story that are told: with `./test --long` all, else one, of another language by story.
+// Rounds differ in words, width and colours; each page is seen in both languages by the story "pages".
+export const told = (rounds) => (long ? rounds : [rounds[story.length % rounds.length]]);
+
 // everyway is sound at 390 and 1280 px, light and dark, of the page that is in front. Axe looks at each width and
 // at each theme; `./test --long` has it look for what has to do with colours in the other two pairs as well.
 export async function everyway(page, name, { lang }) {
@@ -127,7 +134,6 @@ export async function everyway(page, name, { lang }) {
     await sound(page, `${lang}-${width}${dark ? '-dark' : ''}${name}`, { lang, rules });
   }
 }
-const long = process.env.PLI_LONG === '1';
 const colours = ['color-contrast', 'link-in-text-block'];
 
 export async function shot(page, name) {

@@ -1,7 +1,7 @@
 // An operator signs in, is asked for a second factor, and runs the accounts.
 import { execFileSync } from 'node:child_process';
 import { join } from 'node:path';
-import { demo, dir, assert, words, launch, looking, sound, signIn, totp, howMany } from '../lib.mjs';
+import { demo, dir, assert, words, launch, looking, sound, signIn, totp, howMany, told } from '../lib.mjs';
 
 const pli = (args, input) => execFileSync(process.env.PLI_BIN, ['admin', ...args, '--config', join(dir, 'pli.toml')], { input, encoding: 'utf8' });
 
@@ -39,7 +39,7 @@ async function operate(page, t, button) {
 const browser = await launch();
 const site = new URL(demo.admin_url).origin;
 
-for (const [lang, width, dark] of [['en', 1280, false], ['fr', 390, true]]) {
+for (const [lang, width, dark] of told([['en', 1280, false], ['fr', 390, true]])) {
   const t = words(lang), email = `opal.${lang}@example.org`, password = 'a vessel of green quartz';
   pli(['user', 'add', String(demo.account), email, '--first-name', 'Opal', '--last-name', 'Reed', '--language', lang, '--password-stdin'], `${password}\n`);
   const { page, close } = await looking(browser, { lang, width, dark });

@@ -4,13 +4,13 @@
 import { execFileSync } from 'node:child_process';
 import { writeFileSync, readFileSync } from 'node:fs';
 import { createHash } from 'node:crypto';
-import { demo, dir, users, assert, words, launch, looking, sound, signIn, send, mail, mails, open, link, through, scratch, howMany } from '../lib.mjs';
+import { demo, dir, users, assert, words, launch, looking, sound, signIn, send, mail, mails, open, link, through, scratch, howMany, told } from '../lib.mjs';
 
 const browser = await launch();
 const sha = (b) => createHash('sha256').update(b).digest('hex');
 const settings = (...list) => execFileSync(process.env.PLI_BIN, ['--config', `${dir}/pli.toml`, 'admin', 'account', 'settings', String(demo.account_number ?? 100042), ...list]);
 
-for (const lang of ['en', 'fr']) {
+for (const lang of told(['en', 'fr'])) {
   const t = words(lang);
   const [jean, rosa, dan] = [`jean.${lang}@example.net`, `rosa.${lang}@example.com`, `dan.${lang}@example.net`];
   const subject = `Vos résultats ${lang}`;

@@ -1,11 +1,11 @@
 // The log of an account: filters in the address, by keyboard too, an event by its own address, exports as files, and
 // what the notary's check says. Both languages, small and dark too, without script.
 import { readFile } from 'node:fs/promises';
-import { demo, users, admin, assert, words, launch, looking, person, sound, signIn, howMany } from '../lib.mjs';
+import { demo, users, admin, assert, words, launch, looking, person, sound, signIn, howMany, told } from '../lib.mjs';
 
 const browser = await launch();
 
-for (const lang of ['en', 'fr']) {
+for (const lang of told(['en', 'fr'])) {
   const t = words(lang);
   const at = `${demo.url}/admin/accounts/100042`;
   const { page, close } = await looking(browser, { lang, dark: lang === 'fr' });

@@ -1,6 +1,6 @@
 // A sender writes: a draft with a file in two windows, chips and contacts, a message to 21 people looked at twice, a
 // sending undone; once without script, once by keyboard alone.
-import { demo, users, assert, words, launch, looking, person, sound, signIn, mail, mails, link, scratch, howMany } from '../lib.mjs';
+import { demo, users, assert, words, launch, looking, person, sound, signIn, mail, mails, link, scratch, howMany, told } from '../lib.mjs';
 import { writeFileSync } from 'node:fs';
 
 const browser = await launch();
@@ -15,7 +15,7 @@ const enter = async (options) => {
 };
 const button = (p, name) => p.page.getByRole('button', { name, exact: true });
 
-for (const [lang, width, dark] of [['en', 1280, false], ['fr', 390, true]]) {
+for (const [lang, width, dark] of told([['en', 1280, false], ['fr', 390, true]])) {
   const t = words(lang);
   const p = await enter({ lang, width, dark });
   const { page } = p;

@@ -1,11 +1,11 @@
 // Keyboard shortcuts and switching them off; a person takes out their data, and deletes their account. Both
 // languages, small and dark too.
 import { readFileSync } from 'node:fs';
-import { demo, users, assert, words, launch, looking, sound, signIn } from '../lib.mjs';
+import { demo, users, assert, words, launch, looking, sound, signIn, told } from '../lib.mjs';
 
 const browser = await launch();
 
-for (const [lang, who] of [['en', users[0]], ['fr', users[1]]]) {
+for (const [lang, who] of told([['en', users[0]], ['fr', users[1]]])) {
   const t = words(lang);
   const leaver = await looking(browser, { lang, width: lang === 'en' ? 390 : 1280, dark: lang === 'en' });
   await signIn(leaver.page, who, { lang });

@@ -1,5 +1,5 @@
 // A ward's lead manages the ward and nothing else; the pages say why, and until when.
-import { demo, admin, users, assert, words, launch, looking, person as someone, sound, everyway, signIn, howMany, newest, mail } from '../lib.mjs';
+import { demo, admin, users, assert, words, launch, looking, person as someone, sound, everyway, signIn, howMany, newest, mail, told } from '../lib.mjs';
 
 const browser = await launch();
 const at = `/admin/accounts/${demo.account}`;
@@ -15,7 +15,7 @@ async function letter(page, name) {
   }
 }
 
-for (const [round, [lang, look]] of [['en', { width: 1280 }], ['fr', { width: 390, dark: true }]].entries()) {
+for (const [round, [lang, look]] of told([['en', { width: 1280 }], ['fr', { width: 390, dark: true }]]).entries()) {
   const t = words(lang), ward = `Ward ${lang}`, leads = `Leads ${lang}`;
   const { page, close } = await looking(browser, { lang, ...look });
   await signIn(page, admin, { lang, at: '/admin/signin' });

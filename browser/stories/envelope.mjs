@@ -2,12 +2,12 @@
 // mailed code, attachments intact, seen to arrive, locked and unlocked. Both languages.
 import { writeFileSync, readFileSync } from 'node:fs';
 import { createHash } from 'node:crypto';
-import { demo, users, assert, words, launch, looking, sound, signIn, send, mail, mails, attachment, open, code, newest, link, scratch, through } from '../lib.mjs';
+import { demo, users, assert, words, launch, looking, sound, signIn, send, mail, mails, attachment, open, code, newest, link, scratch, through, told } from '../lib.mjs';
 
 const browser = await launch();
 const sha = (b) => createHash('sha256').update(b).digest('hex');
 
-for (const lang of ['en', 'fr']) {
+for (const lang of told(['en', 'fr'])) {
   const t = words(lang);
   const to = [`jean.${lang}@example.net`, `rosa.${lang}@example.com`];
   const subject = `Vos résultats ${lang} ✓`;

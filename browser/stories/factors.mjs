@@ -1,5 +1,5 @@
 // A person adds a passkey, an authenticator app and recovery codes, and signs in with each of them.
-import { demo, admin, users, assert, words, launch, looking, sound, signIn, mail, newest, code, totp } from '../lib.mjs';
+import { demo, admin, users, assert, words, launch, looking, sound, signIn, mail, newest, code, totp, told } from '../lib.mjs';
 
 const browser = await launch();
 
@@ -15,7 +15,7 @@ async function authenticator(p) {
 const at = (page, path) => page.waitForURL((u) => u.pathname === path);
 const settled = (page) => page.waitForURL((u) => !/^\/(signin|second|welcome)/.test(u.pathname));
 
-for (const [i, lang] of ['en', 'fr'].entries()) {
+for (const [i, lang] of told([...['en', 'fr'].entries()])) {
   const t = words(lang);
   const who = users[i];
   const look = { lang, width: i ? 390 : 1280, dark: i === 1 };

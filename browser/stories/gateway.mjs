@@ -3,7 +3,7 @@
 import { execFileSync } from 'node:child_process';
 import { writeFileSync, readFileSync } from 'node:fs';
 import { pathToFileURL } from 'node:url';
-import { demo, users, assert, words, launch, person, looking, sound, shot, signIn, mail, attachment, scratch, open, through } from '../lib.mjs';
+import { demo, users, assert, words, launch, person, looking, sound, shot, signIn, mail, attachment, scratch, open, through, told } from '../lib.mjs';
 
 const browser = await launch();
 const from = users[0].email;
@@ -17,7 +17,7 @@ const clear = await mail('plain@example.net');
 assert.equal(clear.subject, 'Minutes');
 assert.equal(clear.attachments.length, 0);
 
-for (const [lang, keyword] of [['en', '[secure]'], ['fr', '[chiffrer]']]) {
+for (const [lang, keyword] of told([['en', '[secure]'], ['fr', '[chiffrer]']])) {
   const t = words(lang), to = `lea.${lang}@example.net`, body = `Hemoglobin 13.9 (${lang})`;
   writeFileSync(`${scratch}/scan.txt`, `A scan for ${lang}.\n`);
   const said = swaks(to, `${keyword} Results ${lang}`, body, ['--attach-name', `scan-${lang}.txt`, '--attach-type', 'text/plain', '--attach', `@${scratch}/scan.txt`]);

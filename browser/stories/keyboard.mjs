@@ -1,5 +1,5 @@
 // Without JavaScript: all but opening. By keyboard alone: signing in, adding a member, opening.
-import { demo, admin, users, assert, words, launch, person, typist, is, signIn, send, mail, link, code, newest } from '../lib.mjs';
+import { demo, admin, users, assert, words, launch, person, typist, is, signIn, send, mail, link, code, newest, told } from '../lib.mjs';
 
 const browser = await launch();
 const t = words('en');
@@ -31,7 +31,7 @@ const t = words('en');
 }
 
 // Keyboard.
-for (const [lang, sender, to, width] of [['en', users[0], 'kim@example.net', 1280], ['fr', users[1], 'noor@example.net', 390]]) {
+for (const [lang, sender, to, width] of told([['en', users[0], 'kim@example.net', 1280], ['fr', users[1], 'noor@example.net', 390]])) {
   const t = words(lang);
   const p = await person(browser, { lang, width });
   const { page } = p;

@@ -4,7 +4,7 @@ import { createServer } from 'node:net';
 import { spawn } from 'node:child_process';
 import { cpSync, readFileSync, statSync, writeFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { demo, dir, scratch, users, assert, words, launch, looking, sound, signIn, send, mail, newest, code, link, totp } from '../lib.mjs';
+import { demo, dir, scratch, users, assert, words, launch, looking, sound, signIn, send, mail, newest, code, link, totp, told } from '../lib.mjs';
 import { provider } from '../idp.mjs';
 
 const browser = await launch();
@@ -42,7 +42,7 @@ for (let i = 0; ; i++) {
 }
 
 try {
-  for (const [i, lang] of ['en', 'fr'].entries()) await tell(i, lang);
+  for (const [i, lang] of told([...['en', 'fr'].entries()])) await tell(i, lang);
 } finally {
   server.kill('SIGTERM');
   idp.close();

@@ -1,9 +1,9 @@
 // Somebody has lost their second factor: they ask, an administrator approves, and the mailed link stops it.
-import { demo, admin, users, assert, words, launch, looking, sound, signIn, mail, newest, code, howMany, totp } from '../lib.mjs';
+import { demo, admin, users, assert, words, launch, looking, sound, signIn, mail, newest, code, howMany, totp, told } from '../lib.mjs';
 
 const browser = await launch();
 
-for (const [i, lang] of ['en', 'fr'].entries()) {
+for (const [i, lang] of told([...['en', 'fr'].entries()])) {
   const t = words(lang);
   const who = users[i];
   const look = { lang, width: i ? 390 : 1280, dark: i === 1 };

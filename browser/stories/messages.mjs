@@ -1,5 +1,5 @@
 // An administrator finds what was sent, locks it and lets it go again, and reads none of it.
-import { demo, admin, users, assert, words, launch, looking, person, sound, signIn, send } from '../lib.mjs';
+import { demo, admin, users, assert, words, launch, looking, person, sound, signIn, send, told } from '../lib.mjs';
 
 const browser = await launch();
 const subject = 'Results of 3 March, confidential';
@@ -8,7 +8,7 @@ await signIn(sender.page, users[0], { lang: 'en' });
 await send(sender.page, { to: ['jean@example.net'], subject, body: 'Nothing for an administrator.', lang: 'en' });
 await sender.close();
 
-for (const [lang, width, dark] of [['en', 1280, false], ['fr', 390, true]]) {
+for (const [lang, width, dark] of told([['en', 1280, false], ['fr', 390, true]])) {
   const { page, close } = await looking(browser, { lang, width, dark });
   const t = words(lang);
   await page.goto(`${demo.admin_url}?lang=${lang}`);

@@ -1,11 +1,11 @@
 // An envelope that takes a passphrase as well: written with script, never sent to the service, opened by every
 // way (link, file by button, file dropped, form), a wrong one refused. Both languages, by keyboard where it opens.
 import { writeFileSync, readFileSync } from 'node:fs';
-import { demo, users, assert, words, launch, looking, person, sound, signIn, mail, attachment, link, scratch, through } from '../lib.mjs';
+import { demo, users, assert, words, launch, looking, person, sound, signIn, mail, attachment, link, scratch, through, told } from '../lib.mjs';
 
 const browser = await launch();
 
-for (const lang of ['en', 'fr']) {
+for (const lang of told(['en', 'fr'])) {
   const t = words(lang);
   const to = `nadia.${lang}@example.net`;
   const subject = `Dossier ${lang}`;

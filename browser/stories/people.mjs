@@ -2,7 +2,7 @@
 // one person, and acts on many at once, without JavaScript too. What a person does by keyboard alone is in French.
 import { execFileSync } from 'node:child_process';
 import { join } from 'node:path';
-import { demo, dir, admin, assert, words, launch, person, looking, everyway, typist, is, signIn, totp, mail, newest, code, howMany } from '../lib.mjs';
+import { demo, dir, admin, assert, words, launch, person, looking, everyway, typist, is, signIn, totp, mail, newest, code, howMany, told } from '../lib.mjs';
 
 const browser = await launch();
 const a = `${demo.url}/admin/accounts/${demo.account}`;
@@ -17,7 +17,7 @@ async function asAdmin(p, lang) {
   return p.page;
 }
 
-for (const lang of ['en', 'fr']) {
+for (const lang of told(['en', 'fr'])) {
   const t = words(lang);
   const look = async (page, name) => everyway(page, `_people_${name}`, { lang });
   const who = { email: `nora.${lang}@example.org`, password: 'nine quiet herons by a lake' };

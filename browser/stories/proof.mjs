@@ -1,8 +1,8 @@
 // An administrator sets a password anew: whoever uses it proves the mailbox before anything is shown.
-import { demo, admin, users, assert, words, launch, looking, sound, signIn, mail, newest, code } from '../lib.mjs';
+import { demo, admin, users, assert, words, launch, looking, sound, signIn, mail, newest, code, told } from '../lib.mjs';
 
 const browser = await launch();
-for (const [i, lang] of ['en', 'fr'].entries()) {
+for (const [i, lang] of told([...['en', 'fr'].entries()])) {
   const t = words(lang);
   const who = users[i];
   const look = { lang, width: i ? 390 : 1280, dark: i === 1 };

@@ -2,11 +2,11 @@
 // progress of a large message; and the server's help for a browser without script. Both languages.
 import { writeFileSync, readFileSync } from 'node:fs';
 import { execFileSync } from 'node:child_process';
-import { demo, users, assert, words, launch, looking, person, sound, shot, signIn, send, mail, open, link, code, newest, attachment, shipped, scratch } from '../lib.mjs';
+import { demo, users, assert, words, launch, looking, person, sound, shot, signIn, send, mail, open, link, code, newest, attachment, shipped, scratch, told } from '../lib.mjs';
 
 const browser = await launch();
 
-for (const lang of ['en', 'fr']) {
+for (const lang of told(['en', 'fr'])) {
   const t = words(lang);
   const to = `reader.${lang}@example.net`, subject = `À lire ${lang}`;
   const files = [['rapport.pdf', 1000], ['Rapport.pdf', 2000], ['outil.exe', 10]].map(([name, n], i) => {

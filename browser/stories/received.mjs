@@ -1,10 +1,10 @@
 // What a person has received: the list, an envelope without its mail, with the copy that this browser keeps, a
 // report to the administrators, and how to check a message. Both languages, small and dark too.
-import { demo, users, admin, assert, words, launch, looking, sound, signIn, send, mail, mails, link, open, code, newest } from '../lib.mjs';
+import { demo, users, admin, assert, words, launch, looking, sound, signIn, send, mail, mails, link, open, code, newest, told } from '../lib.mjs';
 
 const browser = await launch();
 
-for (const lang of ['en', 'fr']) {
+for (const lang of told(['en', 'fr'])) {
   const t = words(lang);
   const to = `lea.${lang}@example.net`;
   const sender = await looking(browser, { lang });

@@ -1,6 +1,6 @@
 // Reports: figures and charts of a period, both languages, small and dark, without script; CSV.
 import { readFile } from 'node:fs/promises';
-import { demo, users, admin, assert, words, launch, looking, send, sound, signIn, howMany } from '../lib.mjs';
+import { demo, users, admin, assert, words, launch, looking, send, sound, signIn, howMany, told } from '../lib.mjs';
 
 const browser = await launch();
 const at = `${demo.url}/admin/accounts/100042/reports`;
@@ -12,7 +12,7 @@ const at = `${demo.url}/admin/accounts/100042/reports`;
   await send(page, { to: ['lea@example.net', 'sam@example.com'], subject: 'Report', body: 'Hello' });
   await close();
 }
-for (const lang of ['en', 'fr']) {
+for (const lang of told(['en', 'fr'])) {
   const t = words(lang);
   const { page, close } = await looking(browser, { lang, dark: lang === 'fr' });
   await signIn(page, admin, { lang });

@@ -2,13 +2,13 @@
 // code or without one; they arrive as an envelope. Links that are closed, answered or wrong say so. Both languages.
 import { writeFileSync, readFileSync } from 'node:fs';
 import { createHash } from 'node:crypto';
-import { demo, users, assert, words, launch, looking, person, sound, signIn, mail, mails, code, newest, link, scratch, through, howMany } from '../lib.mjs';
+import { demo, users, assert, words, launch, looking, person, sound, signIn, mail, mails, code, newest, link, scratch, through, howMany, told } from '../lib.mjs';
 
 const browser = await launch();
 const sha = (b) => createHash('sha256').update(b).digest('hex');
 const asker = users[0];
 
-for (const lang of ['en', 'fr']) {
+for (const lang of told(['en', 'fr'])) {
   const t = words(lang);
   const file = Buffer.alloc(2_300_000, 'Ünïcödé\0\r\n.\r\n');
   const name = 'relevé 2026-11 – été.pdf';

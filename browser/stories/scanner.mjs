@@ -104,9 +104,9 @@ async function visit(at) {
   for (let n = 0; n < 6; n++) {
     const context = await browser.newContext({ acceptDownloads: true });
     const page = await context.newPage();
-    page.setDefaultTimeout(2000);
+    page.setDefaultTimeout(10000); // a busy machine takes its time
     await page.goto(at).catch(() => {});
-    await page.waitForTimeout(500);
+    await page.locator('button:visible').first().waitFor({ timeout: 5000 }).catch(() => {}); // the script makes it
     let front = page;
     context.on('page', (p) => { front = p; });
     for (let step = 0; step < 4; step++) {

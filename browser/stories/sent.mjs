@@ -1,13 +1,12 @@
 // The life of an envelope after it was sent: found, locked with a reason that its recipient reads, given another
 // end date, ended for one, sent again, withdrawn in an open session, several at once. Both languages; 390 and 1280 px; dark.
-import { demo, users, assert, words, launch, looking, sound, signIn, send, mail, open, newest, link, howMany } from '../lib.mjs';
+import { demo, users, assert, words, launch, looking, sound, signIn, send, mail, open, newest, link, howMany, told } from '../lib.mjs';
 
 const browser = await launch();
 const day = (n) => new Date(Date.now() + n * 864e5).toISOString().slice(0, 10);
 
-for (const lang of ['en', 'fr']) {
+for (const lang of told(['en', 'fr'])) {
   const t = words(lang);
-  const also = lang === 'fr' ? sound : async () => {}; // these pages differ in words only
   const to = [`nadia.${lang}@example.net`, `omar.${lang}@example.com`];
   const subject = `Contrat ${lang}`;
   const sender = await looking(browser, { lang, dark: lang === 'fr' });
@@ -41,7 +40,7 @@ for (const lang of ['en', 'fr']) {
   await sound(page, `${lang}-sent-detail`, { lang });
   await page.getByRole('main').getByRole('link', { name: t('sent.lock'), exact: true }).first().click();
   await page.getByLabel(t('sent.reason')).fill('Wrong figures on page 3.');
-  await also(page, `${lang}-sent-lock`, { lang });
+  await sound(page, `${lang}-sent-lock`, { lang });
   await page.getByRole('button', { name: t('sent.lock'), exact: true }).click();
   await page.getByText(t('desk.lockedopened', { subject, n: 1 })).waitFor();
   await reader.page.goto(reader.page.url().replace(/\/message.*/, ''));
@@ -65,7 +64,7 @@ for (const lang of ['en', 'fr']) {
   const more = page.getByRole('row').filter({ hasText: to[1] }).locator('summary');
   await more.focus();
   await page.keyboard.press('Enter');
-  await also(page, `${lang}-sent-more`, { lang });
+  await sound(page, `${lang}-sent-more`, { lang });
   const since = await newest(to[1]);
   await page.getByRole('row').filter({ hasText: to[1] }).getByRole('link', { name: t('sent.resend') }).focus();
   await page.keyboard.press('Enter');
@@ -79,7 +78,7 @@ for (const lang of ['en', 'fr']) {
   // Ended for one: the other still opens it.
   await page.getByRole('row').filter({ hasText: to[1] }).locator('summary').click();
   await page.getByRole('row').filter({ hasText: to[1] }).getByRole('link', { name: t('sent.expirenow') }).click();
-  await also(page, `${lang}-sent-expire`, { lang });
+  await sound(page, `${lang}-sent-expire`, { lang });
   await page.getByRole('button', { name: t('sent.expirenow') }).click();
   await page.getByText(t('sent.didexpireone', { email: to[1] })).waitFor();
   const late = await looking(browser, { lang, width: 390 });
@@ -108,7 +107,7 @@ for (const lang of ['en', 'fr']) {
   await box.fill('pia');
   await page.getByRole('button', { name: t('sent.sendagain') }).click();
   await page.getByText(t('new.badrecipient', { email: 'pia' })).first().waitFor();
-  await also(page, `${lang}-sent-correct`, { lang });
+  await sound(page, `${lang}-sent-correct`, { lang });
   await box.fill(`pia.${lang}@example.net`);
   await page.getByRole('button', { name: t('sent.sendagain') }).click();
   await page.getByText(t('sent.didresend', { email: `pia.${lang}@example.net` })).waitFor();
@@ -125,20 +124,20 @@ for (const lang of ['en', 'fr']) {
   await sound(page, `${lang}-sent-390`, { lang });
   await page.locator('#bulk').getByRole('button', { name: t('sent.lock'), exact: true }).click();
   await page.getByText(t('sent.changed', { n: 2 })).waitFor();
-  await also(page, `${lang}-sent-result`, { lang });
+  await sound(page, `${lang}-sent-result`, { lang });
   await page.goto(`${demo.url}/sent?q=lot-${lang}&status=locked`);
   assert.equal(await howMany(page.locator('tbody tr')), 2);
   await page.goto(`${demo.url}/sent?q=lot-${lang}`);
   await page.getByLabel(t('sent.matching')).check();
   await page.locator('#bulk').getByRole('button', { name: t('sent.expirenow') }).click();
   await page.getByRole('heading', { name: t('sent.askexpirematching') }).waitFor();
-  await also(page, `${lang}-sent-many`, { lang });
+  await sound(page, `${lang}-sent-many`, { lang });
   await page.getByRole('button', { name: t('sent.expirenow') }).click();
   await page.getByText(t('sent.changed', { n: 3 })).waitFor();
   await page.goto(`${demo.url}/sent?q=lot-${lang}`);
   assert.equal(await howMany(page.locator('tbody').getByText(t('st.expired'), { exact: true })), 3);
   await page.goto(at);
-  await also(page, `${lang}-sent-detail-390`, { lang });
+  await sound(page, `${lang}-sent-detail-390`, { lang });
   await sender.close();
 }
 await browser.close();

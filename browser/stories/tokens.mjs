@@ -1,8 +1,8 @@
 // An administrator makes an API token, copies it once, a program uses it, and they revoke it.
-import { demo, admin, assert, words, launch, looking, sound } from '../lib.mjs';
+import { demo, admin, assert, words, launch, looking, sound, told } from '../lib.mjs';
 
 const browser = await launch();
-for (const [lang, width, dark] of [['en', 1280, false], ['fr', 390, true]]) {
+for (const [lang, width, dark] of told([['en', 1280, false], ['fr', 390, true]])) {
   const { page, close } = await looking(browser, { lang, width, dark });
   const t = words(lang);
   await page.goto(`${demo.admin_url}?lang=${lang}`);

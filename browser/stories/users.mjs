@@ -1,9 +1,9 @@
 // An administrator imports people from a file: looks at what will happen, takes the rejected rows, lets it run; and exports the list.
-import { demo, admin, assert, words, launch, looking, sound, scratch, howMany } from '../lib.mjs';
+import { demo, admin, assert, words, launch, looking, sound, scratch, howMany, told } from '../lib.mjs';
 import { readFileSync, writeFileSync } from 'node:fs';
 
 const browser = await launch();
-for (const [lang, width, dark] of [['en', 1280, false], ['fr', 390, true]]) {
+for (const [lang, width, dark] of told([['en', 1280, false], ['fr', 390, true]])) {
   const { page, close } = await looking(browser, { lang, width, dark });
   const t = words(lang);
   const users = `${demo.admin_url}/accounts/${demo.account}/users`;

@@ -10,6 +10,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	goi18n "github.com/nicksnyder/go-i18n/v2/i18n"
@@ -33,8 +34,10 @@ type Catalogue struct {
 	keys   []string // in order
 }
 
-// Load reads the embedded catalogues.
-func Load() (*Catalogue, error) {
+// Load reads the embedded catalogues, once: nothing changes them.
+func Load() (*Catalogue, error) { return load() }
+
+var load = sync.OnceValues(func() (*Catalogue, error) {
 	b := goi18n.NewBundle(language.English)
 	b.RegisterUnmarshalFunc("json", json.Unmarshal)
 	files, err := locales.ReadDir("locales")
@@ -54,7 +57,7 @@ func Load() (*Catalogue, error) {
 	slices.Sort(c.keys)
 	c.keys = slices.Compact(c.keys) // each is in both languages
 	return c, nil
-}
+})
 
 // Printer returns a printer for lang, "en" or "fr"; anything else prints English.
 // Times are shown in zone; nil means UTC.

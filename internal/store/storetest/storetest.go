@@ -6,6 +6,7 @@ package storetest
 import (
 	"context"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"net/url"
 	"os"
@@ -24,8 +25,35 @@ import (
 // Open returns a new SQLite database that ends with the test.
 func Open(t testing.TB) *store.DB {
 	t.Helper()
-	return open(t, "sqlite:"+filepath.Join(t.TempDir(), "pli.db"))
+	schema, err := migratedFile()
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "pli.db")
+	if err := os.WriteFile(path, schema, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return open(t, "sqlite:"+path)
 }
+
+// migratedFile is the content of an SQLite database that has the schema and
+// nobody in it: most of a short test's time would be its own migration.
+var migratedFile = sync.OnceValues(func() (content []byte, err error) {
+	dir, err := os.MkdirTemp("", "pli-schema-")
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	path := filepath.Join(dir, "pli.db")
+	db, err := store.Open(context.Background(), "sqlite:"+path)
+	if err != nil {
+		return nil, err
+	}
+	if err := db.Close(); err != nil {
+		return nil, err
+	}
+	return os.ReadFile(path)
+})
 
 // Engines opens a new database on every engine, by its name, for a benchmark.
 func Engines(t testing.TB) map[string]*store.DB {
@@ -85,8 +113,8 @@ func newPostgres(t testing.TB, server, template string) string {
 var migrating sync.Mutex
 
 // migrated is the name of a database that has the schema and nobody in it, which
-// the server keeps: most of a short test's time would be its own migration. It
-// orders texts as English does, which SQLite does not: what depends on that fails.
+// the server keeps, as migratedFile is for SQLite. It orders texts as English
+// does, which SQLite does not: what depends on that fails.
 func migrated(t testing.TB, server string) string {
 	t.Helper()
 	migrating.Lock()
