@@ -412,7 +412,8 @@ type AdministratorAdded struct {
 // account: one who is a user already (of this account or of none) at once; else
 // one who is created, with n.Password, or with a temporary one that is made here
 // when that is empty; or, where invite is set, one who accepts an invitation.
-// Operators only: it is how an account gets its first administrator.
+// Operators only: it is how an account gets its first administrator. Faults: those of
+// Invite and AddUser, second.again.
 func (s *Service) AddAdministrator(ctx context.Context, actor Actor, number int64, n NewUser, invite bool) (AdministratorAdded, error) {
 	var out AdministratorAdded
 	made := ""
@@ -428,6 +429,9 @@ func (s *Service) AddAdministrator(ctx context.Context, actor Actor, number int6
 	exists := false
 	err = s.act(ctx, actor, accountAdmin, number, func(tx *store.Tx, a store.Account) (err error) {
 		out, exists = AdministratorAdded{}, false
+		if err := recentlyProved(tx, actor); err != nil {
+			return err
+		}
 		if group, err = tx.FindBuiltinGroup(a.ID); err != nil {
 			return err
 		}

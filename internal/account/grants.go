@@ -194,14 +194,28 @@ func (r reach) beyond(target string) error {
 	return &refusal{fault.New(fault.Denied, "rt.beyond"), r.number, target}
 }
 
-// mayFill refuses to put somebody into a group, or change who is in it, where
-// its members have more than the actor holds, or for longer.
-func (r reach) mayFill(tx *store.Tx, g store.Group, until time.Time) error {
+// mayChange refuses to change a group, or who is in it, where its members have
+// more than the actor holds, or for longer.
+func (r reach) mayChange(tx *store.Tx, g store.Group, until time.Time) error {
 	ok, err := r.may(tx, g, until)
 	if err == nil && !ok {
 		err = r.beyond(g.Name)
 	}
 	return err
+}
+
+// mayFill is mayChange for who puts somebody into the group. Where its members
+// have rights a recent proof is asked for: else an old session could make somebody
+// who needs none, as a fresh one of theirs has it (AT-43).
+func (r reach) mayFill(tx *store.Tx, g store.Group, until time.Time) error {
+	grants, err := grantsOf(tx, g)
+	if err == nil {
+		err = r.mayChange(tx, g, until)
+	}
+	if err != nil || len(grants) == 0 {
+		return err
+	}
+	return recentlyProved(tx, r.actor)
 }
 
 // mayPull refuses to put a user of the account into a group whose members the
@@ -347,11 +361,11 @@ func (g GroupRights) May(x store.Grant) bool {
 
 // SetGroupRights gives a group's members these rights and no others. Whatever
 // that gives or takes, the actor must hold themself, for good. Each change leaves
-// a record. Faults: rt.beyond, rt.builtin, rt.unknown.
+// a record. Faults: rt.beyond, rt.builtin, rt.unknown, second.again.
 func (s *Service) SetGroupRights(ctx context.Context, actor Actor, number int64, groupID string, wanted []store.Grant) (GroupRights, error) {
 	var out GroupRights
 	err := s.actWithin(ctx, actor, groupRights, number, func(tx *store.Tx, a store.Account, r reach) error {
-		if err := r.whole(); err != nil {
+		if err := cmp.Or(r.whole(), recentlyProved(tx, actor)); err != nil {
 			return err
 		}
 		g, err := tx.FindGroup(a.ID, groupID)
@@ -441,7 +455,7 @@ func (r reach) change(tx *store.Tx, g store.Group, x store.Grant, what action, d
 
 // SetMembershipEnd changes until when a user is in a group (zero = for good).
 // The last administrator without an end stays one. Faults: rt.past, rt.beyond,
-// rt.above, m.last.
+// rt.above, m.last, second.again.
 func (s *Service) SetMembershipEnd(ctx context.Context, actor Actor, number int64, groupID, userID string, until time.Time) (store.Member, store.Group, error) {
 	var m store.Member
 	var g store.Group

@@ -187,7 +187,7 @@ func (r reach) plainGroup(tx *store.Tx, groupID string) (store.Group, error) {
 		err = &refusal{fault.New(fault.Conflict, "g.nodelete"), r.number, g.Name}
 	}
 	if err == nil {
-		err = r.mayFill(tx, g, time.Time{})
+		err = r.mayChange(tx, g, time.Time{})
 	}
 	if err == nil {
 		err = r.unchanged(GroupRevision(g))

@@ -373,8 +373,12 @@ func readRows(rows []store.JobRow) (out []ImportRow, err error) {
 }
 
 // StartImport lets an import run. It goes on without whoever started it.
+// Faults: im.notready, im.allornothing, second.again.
 func (s *Service) StartImport(ctx context.Context, actor Actor, number int64, jobID string) error {
 	return s.act(ctx, actor, userImport, number, func(tx *store.Tx, a store.Account) error {
+		if err := recentlyProved(tx, actor); err != nil { // its rows may name any group
+			return err
+		}
 		j, err := tx.LockJob(a.ID, jobID)
 		if err != nil {
 			return err

@@ -88,8 +88,14 @@ func (r reach) invitation(tx *store.Tx, invitationID string) (store.Invitation, 
 	if i.GroupID == "" && !r.all {
 		return i, store.ErrNotFound
 	}
-	_, err = r.newcomers(tx, i.GroupID, i.MemberUntil)
-	return i, err
+	if i.GroupID == "" {
+		return i, nil
+	}
+	g, err := r.group(tx, i.GroupID)
+	if err != nil {
+		return i, err
+	}
+	return i, r.mayChange(tx, g, i.MemberUntil)
 }
 
 // ResendInvitation sends an open invitation again, with another link and another 7 days.
@@ -102,6 +108,9 @@ func (s *Service) ResendInvitation(ctx context.Context, actor Actor, number int6
 		}
 		if i.State != store.InvitationPending {
 			return notFound()
+		}
+		if _, err := r.newcomers(tx, i.GroupID, i.MemberUntil); err != nil {
+			return err
 		}
 		out, err = s.sendInvitation(tx, actor, a, i)
 		return err

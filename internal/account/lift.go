@@ -240,7 +240,8 @@ func (s *Service) Lifts(ctx context.Context, actor Actor, number int64) (out []L
 // DecideLift approves a user's wish, from when LiftWait runs, or refuses it,
 // also one that was approved. Nobody decides about who holds more than they do,
 // nor approves their own. The operator approves only where no administrator of
-// the account is there to do so. Faults: lift.none, lift.self, lift.administrators, rt.above{name}.
+// the account is there to do so. Faults: lift.none, lift.self,
+// lift.administrators, rt.above{name}, second.again.
 func (s *Service) DecideLift(ctx context.Context, actor Actor, number int64, userID string, approve bool) (store.User, error) {
 	act := userLiftRefuse
 	if approve {
@@ -272,6 +273,9 @@ func (s *Service) DecideLift(ctx context.Context, actor Actor, number int64, use
 		}
 		if u.ID == actor.UserID {
 			return &refusal{fault.New(fault.Denied, "lift.self"), a.ID, u.Address}
+		}
+		if err := recentlyProved(tx, actor); err != nil {
+			return err
 		}
 		if r.operator && a.ID != 0 {
 			admins, err := tx.ListAdministrators(a.ID, 2)

@@ -95,8 +95,9 @@ func provedLately(tx *store.Tx, sess *Session) (u store.User, row store.Session,
 	return u, row, answer, err
 }
 
-// recentlyProved refuses a session whose last proof is not recent. A token and the
-// host have none: what they may do was decided where they come from.
+// recentlyProved refuses a session whose last proof is not recent: for what gives
+// somebody rights, or a way to use them. A token and the host have none: what they
+// may do was decided where they come from.
 func recentlyProved(tx *store.Tx, actor Actor) error {
 	if actor.SessionHash == "" {
 		return nil

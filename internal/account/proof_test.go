@@ -1,7 +1,9 @@
 package account_test
 
 import (
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/pli-mail/pli/internal/account"
 	"github.com/pli-mail/pli/internal/fault"
@@ -130,5 +132,79 @@ func TestGivenPassword(t *testing.T) {
 		n.Address = "zoe@example.net"
 		_, err := w.AddUser(ctx, ada.Actor(here), 100042, n)
 		w.fails(err, fault.Conflict, "people.unavailable")
+	})
+}
+
+// Whoever finds a session that was signed in long ago cannot make somebody, with
+// it, whose own sign-in is recent: what gives rights, or a way to use those of
+// another, asks for a proof (AT-43). What gives nobody anything does not.
+func TestRightsAskForProof(t *testing.T) {
+	each(t, func(w *world) {
+		h, ctx := newWard(w), w.Context()
+		waits := get[account.Pending](w)(w.Invite(ctx, h.ada, 100042, h.leads.ID, "new@example.net", time.Time{}))
+		revoked := get[account.Pending](w)(w.Invite(ctx, h.ada, 100042, h.leads.ID, "old@example.net", time.Time{}))
+		w.ok(w.RequestAccess(ctx, w.signIn("otto@example.org", better), 100042, "", ""))
+		list := get[account.ImportView](w)(w.CheckImport(ctx, h.ada, 100042, account.Import{File: "x.csv"}, strings.NewReader("email\nx@example.org\n")))
+		w.loses("nina@example.org", better)
+		lead := get[account.UserView](w)(w.UserByAddress(ctx, h.ada, 100042, "lead@example.org")).User
+		asked := get[[]account.Request](w)(w.Requests(ctx, h.ada, 100042))
+		grants := []store.Grant{{Right: store.RightUsers}}
+		n := account.NewUser{Address: "own@example.org", FirstName: "O", LastName: "O", Password: better, Confirm: better, GroupID: h.admins}
+		acts := map[string]func(by account.Actor) error{
+			"adds to the administrators": func(by account.Actor) error {
+				return second(w.AddMembers(ctx, by, 100042, h.admins, "otto@example.org", time.Time{}))
+			},
+			"adds to a group with rights": func(by account.Actor) error {
+				return second(w.AddMembers(ctx, by, 100042, h.logs.ID, "otto@example.org", time.Time{}))
+			},
+			"adds many": func(by account.Actor) error {
+				return second(w.ActOnUsers(ctx, by, 100042, account.Bulk{Do: account.BulkGroup, GroupID: h.logs.ID}, []string{h.otto.ID}))
+			},
+			"adds all": func(by account.Actor) error {
+				return second(w.StartBulk(ctx, by, 100042, account.Bulk{Do: account.BulkGroup, GroupID: h.logs.ID, Query: "otto"}))
+			},
+			"makes a user with rights": func(by account.Actor) error { return second(w.AddUser(ctx, by, 100042, n)) },
+			"invites to rights": func(by account.Actor) error {
+				return second(w.Invite(ctx, by, 100042, h.logs.ID, "more@example.net", time.Time{}))
+			},
+			"invites again": func(by account.Actor) error { return second(w.ResendInvitation(ctx, by, 100042, waits.ID)) },
+			"gives a longer membership": func(by account.Actor) error {
+				_, _, err := w.SetMembershipEnd(ctx, by, 100042, h.leads.ID, lead.ID, time.Time{})
+				return err
+			},
+			"gives a group rights": func(by account.Actor) error { return second(w.SetGroupRights(ctx, by, 100042, h.ward.ID, grants)) },
+			"grants a request":     func(by account.Actor) error { return second(w.DecideRequest(ctx, by, asked[0].ID, true, "", "")) },
+			"starts an import":     func(by account.Actor) error { return w.StartImport(ctx, by, 100042, list.ID) },
+			"resets a delegate":    func(by account.Actor) error { return second(w.ResetPassword(ctx, by, 100042, lead.ID, temp, temp)) },
+			"lifts a factor":       func(by account.Actor) error { return second(w.DecideLift(ctx, by, 100042, h.nina.ID, true)) },
+		}
+		w.user(100042, "runs@example.org")
+		runs, seed, _ := w.app(w.signIn("runs@example.org", better))
+		_, _, err := w.AddOperator(ctx, w.root, "runs@example.org")
+		w.ok(err)
+		w.pass(time.Minute)
+		operator := get[*account.Session](w)(w.ProveSecond(ctx, runs, w.code(seed))).OperatorActor(here)
+		w.pass(account.FreshLimit)
+		for name, act := range acts {
+			if err := act(h.ada); !fault.Is(err, fault.Denied) || !fault.HasKey(err, "second.again") {
+				t.Errorf("AT-43: with an old session she %s: %v", name, err)
+			}
+		}
+		if err := second(w.AddAdministrator(ctx, operator, 100042, account.NewUser{Address: "otto@example.org", FirstName: "O", LastName: "O"}, false)); !fault.HasKey(err, "second.again") {
+			t.Errorf("AT-43: an operator's old session makes an administrator: %v", err)
+		}
+		// What gives nobody a right, or takes one, needs none.
+		get[account.AddResult](w)(w.AddMembers(ctx, h.ada, 100042, h.ward.ID, "otto@example.org", time.Time{}))
+		get[store.Group](w)(w.RenameGroup(ctx, h.ada, 100042, h.logs.ID, "Logs"))
+		get[account.Pending](w)(w.RevokeInvitation(ctx, h.ada, 100042, revoked.ID))
+		get[store.User](w)(w.ResetPassword(ctx, h.ada, 100042, h.otto.ID, temp, temp))
+		_, _, err = w.RemoveMember(ctx, h.ada, 100042, h.desks.ID, get[account.UserView](w)(w.UserByAddress(ctx, h.ada, 100042, "desk@example.org")).ID)
+		w.ok(err)
+		again := w.signIn("ada@example.org", good).Actor(here)
+		for name, act := range acts {
+			if err := act(again); fault.HasKey(err, "second.again") {
+				t.Errorf("with a fresh session she is asked again: %s", name)
+			}
+		}
 	})
 }

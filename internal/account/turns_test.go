@@ -174,6 +174,7 @@ func TestJobGivesUp(t *testing.T) {
 		}
 
 		// Mended after some tries, it is as one that never failed.
+		ada = w.signIn("ada@example.org", good)
 		v = get[account.ImportView](w)(w.CheckImport(ctx, ada.Actor(here), 100042, account.Import{}, strings.NewReader("email\nlate@example.org\n")))
 		w.ok(w.db.Update(ctx, func(tx *store.Tx) error {
 			rows, err := tx.ListJobRows(v.ID, "", 0, 1)

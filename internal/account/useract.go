@@ -292,6 +292,7 @@ func (r reach) unblock(tx *store.Tx, a store.Account, userID string) (u store.Us
 // ResetPassword gives a user a temporary password, which the administrator
 // types, and ends their sessions and API tokens. Only for a user whom an administrator made:
 // others have a password that nobody but they ever set. Nobody resets their own.
+// Faults: people.unmanaged, people.selfreset, rt.above, second.again, for who has rights.
 func (s *Service) ResetPassword(ctx context.Context, actor Actor, number int64, userID, password, confirm string) (store.User, error) {
 	var u store.User
 	if err := s.lookWithin(ctx, actor, userReset, number, func(tx *store.Tx, _ store.Account, r reach) (err error) {
@@ -345,7 +346,11 @@ func (r reach) resettable(tx *store.Tx, userID string) (store.User, error) {
 	case u.ID == r.actor.UserID:
 		return u, &refusal{fault.New(fault.Conflict, "people.selfreset"), r.number, u.Address}
 	}
-	return u, nil
+	holds, err := tx.ListHoldings(u.ID, r.number)
+	if err != nil || len(holds) == 0 {
+		return u, err
+	}
+	return u, recentlyProved(tx, r.actor) // as for mayFill: who knows the password may sign in with their rights
 }
 
 // DeleteUser takes a user out of the account and ends their sessions. One whom

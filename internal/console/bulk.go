@@ -1,6 +1,7 @@
 package console
 
 import (
+	"net/url"
 	"slices"
 
 	"github.com/pli-mail/pli/internal/account"
@@ -82,6 +83,9 @@ func (c *Console) actOnUsers(r *web.Request) error {
 		return r.Render(c.pages, "users-sure", page)
 	case r.PostFormValue("which") == "matching":
 		j, err := c.accounts.StartBulk(r.Context(), r.Actor(), a.ID, b)
+		if fault.HasKey(err, "second.again") {
+			return proveFirst(r, usersQuery(path, b))
+		}
 		if err != nil {
 			return err
 		}
@@ -91,6 +95,9 @@ func (c *Console) actOnUsers(r *web.Request) error {
 		return r.Redirect(path)
 	}
 	rows, err := c.accounts.ActOnUsers(r.Context(), r.Actor(), a.ID, b, ids)
+	if fault.HasKey(err, "second.again") {
+		return proveFirst(r, usersQuery(path, b))
+	}
 	if err != nil {
 		return err
 	}
@@ -103,6 +110,11 @@ func (c *Console) actOnUsers(r *web.Request) error {
 	page := &bulkPage{head: headOf(r, a, act, usersLink(r, a.ID)), Heading: act, Says: r.T("bulk.result", "act", act, "ok", len(rows)-len(failed), "bad", len(failed)), Rows: bulkRows(r, failed), Undo: undo, Back: path}
 	r.Self = path
 	return r.Render(c.pages, "users-bulk", page)
+}
+
+// usersQuery is the list of users that an act selects.
+func usersQuery(path string, b account.Bulk) string {
+	return path + "?" + url.Values{"q": {b.Query}, "status": {b.Status}}.Encode()
 }
 
 // undoOf takes an act back on those whom it changed; nil where there is no way back.

@@ -329,6 +329,12 @@ func with(r *web.Request, pairs ...string) string {
 	return r.URL.Path + "?" + q.Encode()
 }
 
+// proveFirst leads to where the visitor proves who they are once more, and back:
+// for a button. A form is shown again, with what was typed, and leads there itself.
+func proveFirst(r *web.Request, back string) error {
+	return r.Redirect("/second?next=" + url.QueryEscape(back))
+}
+
 // pager leads to the next page of a list by name, and back to its beginning:
 // keyset paging knows no page numbers.
 func pager(r *web.Request, next string) web.Pager {

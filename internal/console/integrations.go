@@ -6,7 +6,6 @@ import (
 	"strings"
 
 	"github.com/pli-mail/pli/internal/account"
-	"github.com/pli-mail/pli/internal/fault"
 	"github.com/pli-mail/pli/internal/id"
 	"github.com/pli-mail/pli/internal/store"
 	"github.com/pli-mail/pli/internal/web"
@@ -120,9 +119,6 @@ func (c *Console) makeToken(r *web.Request) error {
 		t, secret, err = c.accounts.MakeToken(r.Context(), r.Actor(), n, in)
 		return err
 	})
-	if fault.HasKey(err, "second.again") {
-		return r.Redirect(confirmFirst(r.URL.Path))
-	}
 	if err != nil && !web.Mendable(err) {
 		return err
 	}

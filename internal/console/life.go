@@ -124,9 +124,6 @@ func (c *Console) deleteAccount(r *web.Request) error {
 	return r.Redirect(accountPath(n))
 }
 
-// proveFirst leads to where the visitor proves who they are once more, and back.
-func proveFirst(r *web.Request, back string) error { return r.Redirect("/second?next=" + back) }
-
 func (c *Console) keepAccount(r *web.Request) error {
 	n, err := numberOf(r)
 	if err != nil {

@@ -458,6 +458,9 @@ func (c *Console) resendInvitation(r *web.Request) error {
 		return err
 	}
 	i, err := c.accounts.ResendInvitation(r.Context(), r.Actor(), n, r.PathValue("invitation"))
+	if fault.HasKey(err, "second.again") {
+		return proveFirst(r, accountPath(n)+"/users?status="+url.QueryEscape(account.OnlyInvited))
+	}
 	if err != nil {
 		return err
 	}

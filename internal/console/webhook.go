@@ -161,9 +161,6 @@ func (c *Console) newWebhookPage(r *web.Request) (*webhookForm, error) {
 	return &page, nil
 }
 
-// confirmFirst leads to where one proves that it is oneself, and back to a path.
-func confirmFirst(path string) string { return "/second?next=" + url.QueryEscape(path) }
-
 // provedLately reports whether the session's person may make what acts by itself.
 func (c *Console) provedLately(r *web.Request) (bool, error) {
 	if r.Session.APIToken != nil {
@@ -181,7 +178,7 @@ func (c *Console) newWebhook(r *web.Request) error {
 		if err != nil {
 			return err
 		}
-		return r.Redirect(confirmFirst(r.URL.Path))
+		return proveFirst(r, r.URL.Path)
 	}
 	return r.Render(c.pages, "webhook-new", page)
 }
@@ -199,9 +196,6 @@ func (c *Console) makeWebhook(r *web.Request) error {
 			Events: chosenEvents(r.PostForm), Addresses: r.PostFormValue("addresses") != ""})
 		return err
 	})
-	if fault.HasKey(err, "second.again") {
-		return r.Redirect(confirmFirst(r.URL.Path))
-	}
 	if err != nil {
 		return web.Retry(r, c.pages, "webhook-new", c.newWebhookPage, err)
 	}
@@ -300,9 +294,6 @@ func (c *Console) changeWebhook(r *web.Request) error {
 	}
 	to, about, events, addresses := r.PostFormValue("url"), r.PostFormValue("description"), chosenEvents(r.PostForm), r.PostFormValue("addresses") != ""
 	v, err := c.accounts.ChangeWebhook(r.Context(), r.Actor(), n, r.PathValue("hook"), account.WebhookChange{URL: &to, Description: &about, Events: &events, Addresses: &addresses})
-	if fault.HasKey(err, "second.again") {
-		return r.Redirect(confirmFirst(r.URL.Path))
-	}
 	if err != nil {
 		return web.Retry(r, c.pages, "webhook", c.webhookPage, err)
 	}
@@ -385,7 +376,7 @@ func (c *Console) confirmWebhook(r *web.Request) error {
 			if err != nil {
 				return err
 			}
-			return r.Redirect(confirmFirst(r.URL.Path))
+			return proveFirst(r, r.URL.Path)
 		}
 		act, question, what = r.T("wh.rotate"), r.T("wh.rotateq", "host", v.Host), r.T("wh.rotatewhat")
 	}
@@ -406,7 +397,7 @@ func (c *Console) rotateWebhook(r *web.Request) error {
 		return err
 	})
 	if fault.HasKey(err, "second.again") {
-		return r.Redirect(confirmFirst(r.URL.Path))
+		return proveFirst(r, r.URL.Path)
 	}
 	if err != nil {
 		return err

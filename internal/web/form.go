@@ -2,6 +2,7 @@ package web
 
 import (
 	"fmt"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -165,8 +166,14 @@ func (b *Base) FieldError(name string) string {
 	return ""
 }
 
+// proveAgain is the failure of an act that asks for a recent proof of who acts.
+const proveAgain = "second.again"
+
 // ProblemLine is one line of the error summary.
-type ProblemLine struct{ Href, Text string }
+type ProblemLine struct {
+	Href, Text string
+	Apart      bool // the link opens another tab, so that what was typed stays
+}
 
 // ProblemLines are the wrong fields, each with a link to its input; where no
 // field is to blame, the failure's own text.
@@ -175,11 +182,14 @@ func (b *Base) ProblemLines() []ProblemLine {
 		return nil
 	}
 	var out []ProblemLine
+	if b.Problem.Key == proveAgain {
+		return []ProblemLine{{Href: "/second?next=" + url.QueryEscape(b.Self), Text: b.T("second.apart"), Apart: true}}
+	}
 	if len(b.Problem.Fields) == 0 {
-		return []ProblemLine{{"", Say(b.Printer, b.Problem.Key, b.Problem.Args)}}
+		return []ProblemLine{{Text: Say(b.Printer, b.Problem.Key, b.Problem.Args)}}
 	}
 	for _, f := range b.Problem.Fields {
-		out = append(out, ProblemLine{"#f-" + f.Name, Say(b.Printer, f.Key, f.Args)})
+		out = append(out, ProblemLine{Href: "#f-" + f.Name, Text: Say(b.Printer, f.Key, f.Args)})
 	}
 	return out
 }

@@ -207,6 +207,8 @@ func Mendable(err error) bool {
 		return true
 	case fault.Unauthenticated: // a wrong password can be mended, a session that ended cannot
 		return !strings.HasPrefix(f.Key, "sess.")
+	case fault.Denied: // by a proof in another tab, or by leaving out whom or what one has no right over
+		return f.Key == proveAgain || f.Key == "rt.above" || f.Key == "rt.beyond"
 	}
 	return false
 }
