@@ -3,6 +3,7 @@ package api
 import (
 	"fmt"
 	"io"
+	"runtime/debug"
 	"strings"
 	"time"
 
@@ -295,10 +296,20 @@ func (a *api) exportUsers(r *web.Request, in client.ExportUsersIn) (*client.Stre
 	return piped(fmt.Sprintf("pli-users-%d.csv", in.Account), write), nil
 }
 
-// piped is a file that write writes while it is read.
+// piped is a file that write writes while it is read. What panics there, outside
+// the request's own goroutine, breaks off the file alone.
 func piped(name string, write func(io.Writer) error) *client.Stream {
 	out, in := io.Pipe()
-	go func() { in.CloseWithError(write(in)) }()
+	go func() {
+		var err error
+		defer func() {
+			if p := recover(); p != nil {
+				err = fmt.Errorf("writing %s panicked: %v\n%s", name, p, debug.Stack())
+			}
+			in.CloseWithError(err)
+		}()
+		err = write(in)
+	}()
 	return &client.Stream{ReadCloser: out, Size: -1, Name: name}
 }
 
