@@ -23,7 +23,7 @@ func TestStories(t *testing.T) {
 	if testing.Short() {
 		t.Skip("-short: the stories need Chromium and take minutes")
 	}
-	for tool, how := range map[string]string{"node": "apt-get install nodejs", "chromium": "apt-get install chromium", "swaks": "apt-get install swaks", "firefox-esr": "apt-get install firefox-esr"} {
+	for tool, how := range map[string]string{"node": "apt-get install nodejs", "chromium-headless-shell": "apt-get install chromium-headless-shell", "swaks": "apt-get install swaks", "firefox-esr": "apt-get install firefox-esr"} {
 		if _, err := exec.LookPath(tool); err != nil {
 			t.Fatalf("%s is missing: %s", tool, how)
 		}

@@ -42,7 +42,7 @@ let state; // of the operator's browser
 }
 let seen = 0;
 for (const lang of ['en', 'fr']) {
-  const look = async (page, name) => { await everyway(page, name, { lang }); seen += 4; };
+  const look = async (page, name) => { await everyway(page, name, { lang }); seen++; };
   const visit = async (who, paths, more = {}) => {
     const p = await looking(browser, { lang, ...more });
     if (who) {

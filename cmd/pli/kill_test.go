@@ -61,7 +61,7 @@ func TestKilledPli(t *testing.T) {
 	t.Parallel()
 	s := newStand(t, "")
 	s.rounds(func() {
-		for i := range 9 {
+		for i := range steps {
 			s.at(i, func() {
 				s.kill()
 				s.search()
@@ -76,7 +76,7 @@ func TestKilledNextHop(t *testing.T) {
 	t.Parallel()
 	s := newStand(t, "")
 	s.rounds(func() {
-		for i := range 9 {
+		for i := range steps {
 			s.at(i, s.hop.die)
 			if i%3 == 0 { // for a while nobody is there
 				refused := s.load.refused.Load()
@@ -114,7 +114,7 @@ func TestKilledConnections(t *testing.T) {
 	u.Path = "/" + name
 	s := newStand(t, u.String())
 	s.rounds(func() {
-		for i := range 9 {
+		for i := range steps {
 			s.at(i, func() {
 				for range 5 {
 					execute(t, server, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '"+name+"'")
