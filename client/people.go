@@ -390,6 +390,8 @@ type InvitationsIn struct {
 	Account int64  `path:"account" doc:"account number"`
 	Query   string `query:"q" doc:"how an address begins"`
 	Group   string `query:"group" doc:"only those to this one, by id"`
+	After   string `query:"after" doc:"next of the page before"`
+	Limit   int    `query:"limit" max:"500" doc:"1 to 500, 50 unless said"`
 }
 
 // InvitationPath names one.
@@ -482,7 +484,7 @@ var (
 		Summary: "Stop it; what was done stays", Who: SignedIn, Right: "users", Fails: []int{409}}}
 
 	ListInvitations = Operation[InvitationsIn, Page[Invitation]]{Spec{ID: "listInvitations", Method: http.MethodGet, Path: invitations, Tag: "Invitations",
-		Summary: "List open invitations, at most 100", Who: SignedIn, Right: "users"}}
+		Summary: "List open invitations", Who: SignedIn, Right: "users"}}
 	Invite = Operation[InvitationIn, Invitation]{Spec{ID: "invite", Method: http.MethodPost, Path: invitations, Tag: "Invitations",
 		Summary: "Invite somebody by mail", Who: SignedIn, Right: "users", Status: http.StatusCreated, Fails: []int{409}, Retry: true}}
 	ResendInvitation = Operation[InvitationPath, Invitation]{Spec{ID: "resendInvitation", Method: http.MethodPost, Path: invitations + "/{invitation}/resend", Tag: "Invitations",

@@ -120,12 +120,10 @@ func (a *app) groupMembers(f *adminFlags) *cobra.Command {
 			}); err != nil {
 				return err
 			}
-			invited, err := do(ctx, o, client.ListInvitations, client.InvitationsIn{Account: n, Group: g.ID})
-			if err != nil {
+			if err := every(ctx, 0, func(after string, size int) (client.Page[client.Invitation], error) {
+				return do(ctx, o, client.ListInvitations, client.InvitationsIn{Account: n, Group: g.ID, After: after, Limit: size})
+			}, func(i client.Invitation) { t.add(i.Email, "", "invited", i.Until.Time) }); err != nil {
 				return err
-			}
-			for _, i := range invited.Items {
-				t.add(i.Email, "", "invited", i.Until.Time)
 			}
 			return o.write(t, f.format, false)
 		}))
@@ -307,13 +305,11 @@ func (a *app) adminInvitation(f *adminFlags) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		p, err := do(ctx, o, client.ListInvitations, client.InvitationsIn{Account: n})
-		if err != nil {
-			return err
-		}
 		t := &table{columns: []column{{"email", "cli.col.email"}, {"invited_by", "cli.col.addedby"}, {"created_at", "cli.col.created"}, {"expires_at", "cli.col.expires"}, {"id", "cli.col.id"}}}
-		for _, i := range p.Items {
-			t.add(i.Email, i.InvitedBy, i.CreatedAt.Time, i.ExpiresAt.Time, i.ID)
+		if err := every(ctx, 0, func(after string, size int) (client.Page[client.Invitation], error) {
+			return do(ctx, o, client.ListInvitations, client.InvitationsIn{Account: n, After: after, Limit: size})
+		}, func(i client.Invitation) { t.add(i.Email, i.InvitedBy, i.CreatedAt.Time, i.ExpiresAt.Time, i.ID) }); err != nil {
+			return err
 		}
 		return o.write(t, f.format, false)
 	}))

@@ -34,16 +34,16 @@ func (o *administrator) report(ctx context.Context, f *adminFlags, of string, da
 	if err != nil {
 		return err
 	}
-	t := &table{columns: []column{{by, names[by]}, {"messages", "rp.messages"}, {"recipients", "rp.recipients"}, {"opened", "rp.opened"}, {"not_delivered", "rp.failed"}}}
+	t := &table{columns: []column{{by, names[by]}, {"messages", "rp.messages"}, {"recipients", "rp.recipients"}, {"opened", "rp.opened"}, {"not_opened", "rp.unopened"}, {"not_delivered", "rp.failed"}}}
 	if by == "day" {
 		t.columns = append(t.columns, column{"invited", "rp.invited"}, column{"added", "rp.added"}, column{"first_sign_ins", "rp.activated"})
 		for _, d := range r.Days {
 			x := d.Counts
-			t.add(d.Day, x.Messages, x.Recipients, x.Opened, x.Failed, x.Invited, x.Added, x.Activated)
+			t.add(d.Day, x.Messages, x.Recipients, x.Opened, x.Recipients-x.Opened, x.Failed, x.Invited, x.Added, x.Activated)
 		}
 	}
 	for _, c := range map[string][]client.ReportNamed{"sender": r.Senders, "domain": r.Domains}[by] {
-		t.add(c.Name, c.Messages, c.Recipients, c.Opened, c.Failed)
+		t.add(c.Name, c.Messages, c.Recipients, c.Opened, c.Recipients-c.Opened, c.Failed)
 	}
 	return o.write(t, f.format, false)
 }

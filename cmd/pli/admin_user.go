@@ -90,12 +90,14 @@ func (a *app) userList(f *adminFlags) *cobra.Command {
 			}
 		}
 		if filter == "" || filter == "invited" {
-			p, err := do(ctx, o, client.ListInvitations, client.InvitationsIn{Account: n, Query: query})
-			if err != nil {
-				return err
+			left := limit - len(t.rows)
+			if limit > 0 && left == 0 {
+				return o.write(t, f.format, false)
 			}
-			for _, i := range p.Items {
-				t.add(i.Email, "", "invited", []string{}, time.Time{}, i.CreatedAt.Time)
+			if err := every(ctx, max(left, 0), func(after string, size int) (client.Page[client.Invitation], error) {
+				return do(ctx, o, client.ListInvitations, client.InvitationsIn{Account: n, Query: query, After: after, Limit: size})
+			}, func(i client.Invitation) { t.add(i.Email, "", "invited", []string{}, time.Time{}, i.CreatedAt.Time) }); err != nil {
+				return err
 			}
 		}
 		return o.write(t, f.format, false)

@@ -1,12 +1,16 @@
 package account
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/pli-mail/pli/internal/fault"
 	"github.com/pli-mail/pli/internal/id"
+	"github.com/pli-mail/pli/internal/keyset"
 	"github.com/pli-mail/pli/internal/mailaddr"
 	"github.com/pli-mail/pli/internal/store"
 )
@@ -59,6 +63,60 @@ func (s *Service) Invite(ctx context.Context, actor Actor, number int64, groupID
 		out, err = s.sendInvitation(tx, actor, a, i)
 		return err
 	})
+	return out, err
+}
+
+// InvitationsPage is a page of open invitations by address.
+type InvitationsPage struct {
+	Pending []Pending
+	Next    string // cursor, "" on the last page
+}
+
+// Invitations lists the open invitations to an account, or to one of its groups, to
+// addresses that begin with query.
+func (s *Service) Invitations(ctx context.Context, actor Actor, number int64, groupID, query, after string, limit int) (out InvitationsPage, err error) {
+	err = s.lookWithin(ctx, actor, userView, number, func(tx *store.Tx, _ store.Account, r reach) error {
+		if groupID != "" {
+			if _, err := r.group(tx, groupID); err != nil {
+				return err
+			}
+		}
+		out, err = r.invitations(tx, groupID, clean(query), after, limited(limit))
+		return err
+	})
+	return out, err
+}
+
+// invitations are those in reach to a group, or with "" all of them.
+func (r reach) invitations(tx *store.Tx, groupID, query, after string, limit int) (out InvitationsPage, err error) {
+	list := keyset.Of("invitations", r.number, groupID)
+	key, err := list.Key(after)
+	if err != nil {
+		return out, err
+	}
+	id, address, _ := strings.Cut(key, " ")
+	var rows []store.Invitation
+	switch {
+	case groupID != "":
+		rows, err = tx.ListGroupInvitations(groupID, query, address, id, limit+1)
+	case r.all:
+		rows, err = tx.ListInvitations(r.number, query, address, id, limit+1)
+	default:
+		for _, g := range slices.Compact(slices.Sorted(slices.Values(r.groups))) {
+			some, err := tx.ListGroupInvitations(g, query, address, id, limit+1)
+			if err != nil {
+				return out, err
+			}
+			rows = append(rows, some...)
+		}
+		slices.SortFunc(rows, func(a, b store.Invitation) int {
+			return cmp.Or(strings.Compare(a.Address, b.Address), strings.Compare(a.ID, b.ID))
+		})
+	}
+	rows, out.Next = keyset.Page(list, rows, limit, func(i store.Invitation) string { return i.ID + " " + i.Address })
+	for _, i := range rows {
+		out.Pending = append(out.Pending, pending(tx, i))
+	}
 	return out, err
 }
 

@@ -2,6 +2,8 @@ package account_test
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -128,17 +130,47 @@ func TestGroupInvitations(t *testing.T) {
 		get[account.Pending](w)(w.Invite(ctx, ada.Actor(here), 100042, ward.ID, "Zoe.Martin@Example.org", time.Time{}))
 		dora := w.delegate(ada, ward, "dora@example.org")
 		for _, query := range []string{"zoe", "ZOE.m"} {
-			if p := get[[]account.Pending](w)(w.GroupInvitations(ctx, dora.Actor(here), 100042, ward.ID, query)); len(p) != 1 || p[0].Address != "Zoe.Martin@example.org" {
+			if p := get[account.InvitationsPage](w)(w.Invitations(ctx, dora.Actor(here), 100042, ward.ID, query, "", 10)).Pending; len(p) != 1 || p[0].Address != "Zoe.Martin@example.org" {
 				t.Errorf("%q finds %+v", query, p)
 			}
 			if p := get[account.UsersPage](w)(w.Users(ctx, dora.Actor(here), 100042, query, account.OnlyInvited, "", 10)); len(p.Pending) != 1 {
 				t.Errorf("%q finds %+v among all", query, p.Pending)
 			}
 		}
-		if p := get[[]account.Pending](w)(w.GroupInvitations(ctx, dora.Actor(here), 100042, ward.ID, "martin")); len(p) != 0 {
+		if p := get[account.InvitationsPage](w)(w.Invitations(ctx, dora.Actor(here), 100042, ward.ID, "martin", "", 10)).Pending; len(p) != 0 {
 			t.Errorf("%+v", p)
 		}
-		_, err := w.GroupInvitations(ctx, dora.Actor(here), 100042, w.admins(100042).ID, "")
+		// All of them come in pages, to the delegate of several groups too, and to the list of users.
+		more := w.group(ada, "Ward 4")
+		get[account.Pending](w)(w.Invite(ctx, ada.Actor(here), 100042, more.ID, "n5@example.org", time.Time{}))
+		get[account.GroupRights](w)(w.SetGroupRights(ctx, ada.Actor(here), 100042, get[account.UserView](w)(w.UserByAddress(ctx, ada.Actor(here), 100042, "dora@example.org")).Groups[0].ID,
+			[]store.Grant{{Right: store.RightUsers, Scope: ward.ID}, {Right: store.RightUsers, Scope: more.ID}}))
+		for name, page := range map[string]func(after string) account.InvitationsPage{
+			"a delegate's": func(after string) account.InvitationsPage {
+				return get[account.InvitationsPage](w)(w.Invitations(ctx, dora.Actor(here), 100042, "", "", after, 40))
+			},
+			"the account's": func(after string) account.InvitationsPage {
+				return get[account.InvitationsPage](w)(w.Invitations(ctx, ada.Actor(here), 100042, "", "", after, 40))
+			},
+			"those of the list of users": func(after string) account.InvitationsPage {
+				p := get[account.UsersPage](w)(w.Users(ctx, ada.Actor(here), 100042, "", account.OnlyInvited, after, 40))
+				return account.InvitationsPage{Pending: p.Pending, Next: p.Next}
+			},
+		} {
+			var seen []string
+			for p, after := page(""), ""; ; p = page(after) {
+				for _, i := range p.Pending {
+					seen = append(seen, strings.ToLower(i.Address)+" "+i.ID)
+				}
+				if after = p.Next; after == "" {
+					break
+				}
+			}
+			if len(seen) != 103 || !slices.IsSorted(seen) || len(slices.Compact(seen)) != 103 {
+				t.Errorf("%s: %d in pages", name, len(seen))
+			}
+		}
+		_, err := w.Invitations(ctx, dora.Actor(here), 100042, w.admins(100042).ID, "", "", 10)
 		w.fails(err, fault.NotFound, "e404.h1")
 	})
 }

@@ -50,7 +50,8 @@ type Pending struct {
 type MembersPage struct {
 	Group   store.Group
 	Members []store.Member
-	Pending []Pending // on the first page, without a search: at most 100
+	Pending []Pending // on the first page, without a search: the first of them
+	More    bool      // there are more of them than those
 	Next    string    // cursor, "" on the last page
 	May     bool      // who asks may change who is in it
 }
@@ -61,7 +62,7 @@ func (s *Service) Members(ctx context.Context, actor Actor, number int64, groupI
 	limit = limited(limit)
 	var out MembersPage
 	query = clean(query)
-	err := s.lookWithin(ctx, actor, groupView, number, func(tx *store.Tx, _ store.Account, r reach) (err error) {
+	err := s.lookWithin(ctx, actor, userView, number, func(tx *store.Tx, _ store.Account, r reach) (err error) {
 		out = MembersPage{}
 		if out.Group, err = r.countedGroup(tx, groupID); err != nil {
 			return err
@@ -87,24 +88,8 @@ func (s *Service) Members(ctx context.Context, actor Actor, number int64, groupI
 		if after != "" || query != "" {
 			return nil
 		}
-		invited, err := tx.ListGroupInvitations(groupID, "", 100)
-		out.Pending = pendings(tx, invited)
-		return err
-	})
-	return out, err
-}
-
-// GroupInvitations lists open invitations to a group, to addresses that begin with
-// query, at most 100.
-func (s *Service) GroupInvitations(ctx context.Context, actor Actor, number int64, groupID, query string) (out []Pending, err error) {
-	query = clean(query)
-	err = s.lookWithin(ctx, actor, groupView, number, func(tx *store.Tx, _ store.Account, r reach) error {
-		g, err := r.group(tx, groupID)
-		if err != nil {
-			return err
-		}
-		rows, err := tx.ListGroupInvitations(g.ID, query, 100)
-		out = pendings(tx, rows)
+		invited, err := r.invitations(tx, groupID, "", "", limit)
+		out.Pending, out.More = invited.Pending, invited.Next != ""
 		return err
 	})
 	return out, err
@@ -113,7 +98,7 @@ func (s *Service) GroupInvitations(ctx context.Context, actor Actor, number int6
 // Member returns somebody in a group, also one whose membership has ended.
 func (s *Service) Member(ctx context.Context, actor Actor, number int64, groupID, userID string) (store.Member, error) {
 	var m store.Member
-	err := s.lookWithin(ctx, actor, groupView, number, func(tx *store.Tx, _ store.Account, r reach) error {
+	err := s.lookWithin(ctx, actor, userView, number, func(tx *store.Tx, _ store.Account, r reach) error {
 		g, err := r.group(tx, groupID)
 		if err != nil {
 			return err
@@ -128,14 +113,6 @@ func (s *Service) Member(ctx context.Context, actor Actor, number int64, groupID
 		return nil
 	})
 	return m, err
-}
-
-func pendings(tx *store.Tx, rows []store.Invitation) []Pending {
-	var out []Pending
-	for _, i := range rows {
-		out = append(out, pending(tx, i))
-	}
-	return out
 }
 
 func pending(tx *store.Tx, i store.Invitation) Pending {

@@ -1,6 +1,7 @@
 package account
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -24,7 +25,8 @@ const OnlyInvited = "invited"
 // UsersPage is a page of an account's users by address.
 type UsersPage struct {
 	Users   []UserView
-	Pending []Pending // on the first page, without a filter or with OnlyInvited: at most 100
+	Pending []Pending // on the first page without a filter, the first of them; with OnlyInvited they are the list
+	More    bool      // there are more of them than those
 	Next    string    // cursor, "" on the last page
 	Total   int       // users on all pages; store.MaxCount+1 where there are more than store.MaxCount
 }
@@ -51,14 +53,16 @@ func (s *Service) Users(ctx context.Context, actor Actor, number int64, query, s
 	query = clean(query)
 	err := s.lookWithin(ctx, actor, userView, number, func(tx *store.Tx, a store.Account, r reach) error {
 		out = UsersPage{}
-		if after == "" && (status == "" || status == OnlyInvited) {
-			var err error
-			if out.Pending, err = r.pending(tx, query, 100); err != nil {
+		if status == OnlyInvited || status == "" && after == "" {
+			invited, err := r.invitations(tx, "", query, after, limit)
+			if err != nil {
 				return err
 			}
-		}
-		if status == OnlyInvited {
-			return nil
+			if out.Pending = invited.Pending; status == OnlyInvited {
+				out.Next = invited.Next
+				return nil
+			}
+			out.More = invited.Next != ""
 		}
 		list := usersList(number, query)
 		from, err := list.Key(after)
@@ -136,8 +140,7 @@ func (r reach) listed(tx *store.Tx, rows []store.User) (out []UserView, err erro
 
 // Limits of ExportUsers: users that one transaction reads, and open invitations.
 const (
-	exportUsers   = 500
-	exportPending = 10_000
+	exportUsers = 500
 )
 
 // ExportUsers begins to export the users that Users lists, on all pages, which is
@@ -145,16 +148,9 @@ const (
 // p; for each page of them the right is asked for again.
 func (s *Service) ExportUsers(ctx context.Context, actor Actor, number int64, query, status string, p i18n.Printer) (write func(io.Writer) error, err error) {
 	query = clean(query)
-	var pending []Pending
-	err = s.actWithin(ctx, actor, userList, number, func(tx *store.Tx, a store.Account, r reach) error {
-		if pending = nil; status == "" || status == OnlyInvited {
-			if pending, err = r.pending(tx, query, exportPending); err != nil {
-				return err
-			}
-		}
+	if err := s.actWithin(ctx, actor, userList, number, func(tx *store.Tx, a store.Account, _ reach) error {
 		return record(tx, actor, userList, a.ID, accountName(a.ID), "query", query, "status", status)
-	})
-	if err != nil {
+	}); err != nil {
 		return nil, err
 	}
 	from, ended := "", status == OnlyInvited
@@ -200,29 +196,23 @@ func (s *Service) ExportUsers(ctx context.Context, actor Actor, number int64, qu
 				return err
 			}
 		}
-		for _, i := range pending {
-			w.Write(i.Address, "", "", "", "", "invited", "", at(i.CreatedAt))
+		if err != nil || status != "" && status != OnlyInvited {
+			return errors.Join(err, w.Flush())
 		}
-		return errors.Join(err, w.Flush())
+		for after := ""; ; {
+			p, err := s.Invitations(ctx, actor, number, "", query, after, exportUsers)
+			if err != nil {
+				return errors.Join(err, w.Flush())
+			}
+			for _, i := range p.Pending {
+				w.Write(i.Address, "", "", "", "", "invited", "", at(i.CreatedAt))
+			}
+			if err := w.Flush(); err != nil || p.Next == "" {
+				return err
+			}
+			after = p.Next
+		}
 	}, nil
-}
-
-// pending lists the open invitations in reach to addresses that begin with
-// query, at most limit to the account or to each group.
-func (r reach) pending(tx *store.Tx, query string, limit int) ([]Pending, error) {
-	if r.all {
-		rows, err := tx.ListInvitations(r.number, query, limit)
-		return pendings(tx, rows), err
-	}
-	var out []Pending
-	for _, g := range slices.Compact(slices.Sorted(slices.Values(r.groups))) {
-		rows, err := tx.ListGroupInvitations(g, query, limit)
-		if err != nil {
-			return nil, err
-		}
-		out = append(out, pendings(tx, rows)...)
-	}
-	return out, nil
 }
 
 // groupsOf lists the groups in reach that a user is in.
@@ -286,9 +276,11 @@ func (s *Service) UserByAddress(ctx context.Context, actor Actor, number int64, 
 		if err != nil {
 			return err
 		}
-		if out.User, err = r.user(tx, u.ID); err != nil {
-			return err
+		// Who looks for an address may not know whose it is: that it is out of reach is no try at them.
+		if in, err := r.includes(tx, u); err != nil || !in {
+			return cmp.Or(err, store.ErrNotFound)
 		}
+		out.User = u
 		return r.view(tx, &out)
 	})
 	return out, err

@@ -319,12 +319,8 @@ func invitationOf(p account.Pending) client.Invitation {
 }
 
 func (a *api) listInvitations(r *web.Request, in client.InvitationsIn) (client.Page[client.Invitation], error) {
-	if in.Group != "" {
-		list, err := a.Accounts.GroupInvitations(r.Context(), r.Actor(), in.Account, in.Group, in.Query)
-		return pageOf(list, "", invitationOf), err
-	}
-	p, err := a.Accounts.Users(r.Context(), r.Actor(), in.Account, in.Query, account.OnlyInvited, "", 1)
-	return pageOf(p.Pending, "", invitationOf), err
+	p, err := a.Accounts.Invitations(r.Context(), r.Actor(), in.Account, in.Group, in.Query, in.After, in.Limit)
+	return pageOf(p.Pending, p.Next, invitationOf), err
 }
 
 func (a *api) invite(r *web.Request, in client.InvitationIn) (client.Invitation, error) {

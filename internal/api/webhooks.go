@@ -42,14 +42,15 @@ func (a *api) getWebhook(r *web.Request, in client.WebhookPath) (client.Webhook,
 	return webhookOf(v), err
 }
 
-// changeWebhook changes, and then pauses or resumes; one that is so already stays.
+// changeWebhook changes, pauses or resumes, or both at once; one that is so already stays.
 func (a *api) changeWebhook(r *web.Request, in client.WebhookChange) (client.Webhook, error) {
 	v, err := a.Accounts.Webhook(r.Context(), r.Actor(), in.Account, in.Webhook)
-	if err == nil && (in.URL != nil || in.Description != nil || in.Events != nil || in.Addresses != nil) {
-		v, err = a.Accounts.ChangeWebhook(r.Context(), r.Actor(), in.Account, in.Webhook, account.WebhookChange{URL: in.URL, Description: in.Description, Events: in.Events, Addresses: in.Addresses})
-	}
 	switch {
-	case err != nil || in.State == "" || in.State == v.State:
+	case err != nil:
+	case in.URL != nil || in.Description != nil || in.Events != nil || in.Addresses != nil:
+		v, err = a.Accounts.ChangeWebhook(r.Context(), r.Actor(), in.Account, in.Webhook,
+			account.WebhookChange{URL: in.URL, Description: in.Description, Events: in.Events, Addresses: in.Addresses, State: in.State})
+	case in.State == "" || in.State == v.State:
 	case in.State == store.WebhookPaused:
 		v, err = a.Accounts.PauseWebhook(r.Context(), r.Actor(), in.Account, in.Webhook)
 	default:

@@ -14,6 +14,7 @@ import (
 type bulkSurePage struct {
 	head
 	Question, What, Back string
+	Whom                 []string // what selects them; none: all
 	Bulk                 account.Bulk
 }
 
@@ -44,7 +45,11 @@ func bulkRows(r *web.Request, list []account.BulkRow) (out []bulkRow) {
 		if row.Failed {
 			says = personStatus{"bad", r.Printer.Say(row.Key, row.Args)}
 		}
-		out = append(out, bulkRow{row.Address, says})
+		address := row.Address
+		if address == "" {
+			address = "–"
+		}
+		out = append(out, bulkRow{address, says})
 	}
 	return out
 }
@@ -79,6 +84,14 @@ func (c *Console) actOnUsers(r *web.Request) error {
 		page := &bulkSurePage{head: headOf(r, a, act, usersLink(r, a.ID)), Question: r.T("bulk.sure", "act", act), What: r.T("bulk.sure.n", "n", list.Total), Back: path, Bulk: b}
 		if list.Total > store.MaxCount {
 			page.What = r.T("bulk.sure.many")
+		}
+		if b.Query != "" {
+			page.Whom = append(page.Whom, r.T("bulk.sure.query", "text", b.Query))
+		}
+		for _, s := range statuses {
+			if b.Status != "" && s.value == b.Status {
+				page.Whom = append(page.Whom, r.T("bulk.sure.status", "status", r.T(s.text)))
+			}
 		}
 		return r.Render(c.pages, "users-sure", page)
 	case r.PostFormValue("which") == "matching":

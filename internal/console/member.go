@@ -29,6 +29,7 @@ type membersPage struct {
 	May     bool // the reader may change who is in it
 	Many    bool // enough members to search among
 	Rows    []memberRow
+	More    bool // more people are invited than are shown
 	Pager   web.Pager
 
 	Tried   bool       // addresses were typed, and not all could be added
@@ -72,7 +73,7 @@ func (c *Console) membersPage(r *web.Request) (*membersPage, error) {
 	page := &membersPage{
 		head: headOf(r, a, name, groupsLink(r, a.ID)), Group: name, GroupID: list.Group.ID,
 		Typed: r.URL.Query().Get("user"), Until: r.FormValue("until"), Query: r.URL.Query().Get("q"), Pager: pager(r, list.Next),
-		May: list.May, Many: list.Group.Members > 20,
+		May: list.May, Many: list.Group.Members > 20, More: list.More,
 	}
 	page.Title = strings.Join([]string{r.T("g.members"), name, r.T("adm.account", "number", a.ID), a.Name}, " – ")
 	mark := r.URL.Query().Get("mark")

@@ -23,6 +23,7 @@ type usersPage struct {
 	Pager         web.Pager
 	Lifts         []liftRow // on the first page of all
 	Total         string    // users on all pages, in words
+	More          bool      // more people are invited than are shown
 	Acts          []web.Option
 	Groups        []web.Option // to add users to
 }
@@ -66,7 +67,7 @@ func (c *Console) users(r *web.Request) error {
 		return err
 	}
 	page := &usersPage{head: headOf(r, a, r.T("seed.users")), Query: q.Get("q"), Status: status, Pager: pager(r, list.Next), May: a.Held.HasSome(store.RightUsers)}
-	page.Total = totalText(r, list.Total)
+	page.Total, page.More = totalText(r, list.Total), list.More
 	if page.May {
 		for _, act := range account.BulkActs {
 			page.Acts = append(page.Acts, web.Option{Value: act, Text: r.T("bulk.act." + act)})

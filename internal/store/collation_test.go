@@ -53,7 +53,7 @@ func TestKeysCompareByBytes(t *testing.T) {
 		}
 		for query, want := range map[string][]string{"": addresses, "A_": {"a_z@example.org"}, "a@": {"a@example.org"}, "%": nil} {
 			var got []string
-			for _, i := range must(t, db, func(tx *store.Tx) ([]store.Invitation, error) { return tx.ListInvitations(1, query, 10) }) {
+			for _, i := range must(t, db, func(tx *store.Tx) ([]store.Invitation, error) { return tx.ListInvitations(1, query, "", "", 10) }) {
 				got = append(got, i.Address)
 			}
 			if !slices.Equal(got, want) {

@@ -317,11 +317,11 @@ func TestInvitations(t *testing.T) {
 		if find(g.ID) != in.ID {
 			t.Error("a renewed invitation is not found")
 		}
-		list := must(t, db, func(tx *store.Tx) ([]store.Invitation, error) { return tx.ListGroupInvitations(g.ID, "", 10) })
+		list := must(t, db, func(tx *store.Tx) ([]store.Invitation, error) { return tx.ListGroupInvitations(g.ID, "", "", "", 10) })
 		if len(list) != 1 || list[0].TokenHash != "t3" {
 			t.Errorf("of the group: %v", list)
 		}
-		if list = must(t, db, func(tx *store.Tx) ([]store.Invitation, error) { return tx.ListInvitations(1, "LEA", 10) }); len(list) != 2 {
+		if list = must(t, db, func(tx *store.Tx) ([]store.Invitation, error) { return tx.ListInvitations(1, "LEA", "", "", 10) }); len(list) != 2 {
 			t.Errorf("of the account: %v", list)
 		}
 		update(t, db, func(tx *store.Tx) error { return tx.EndInvitation(in.ID, store.InvitationAccepted) })

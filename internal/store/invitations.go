@@ -102,22 +102,22 @@ func (tx *Tx) RenewInvitation(i Invitation) error {
 		WHERE id = $6 AND state = 'pending'`, i.TokenHash, ms(i.ExpiresAt), ms(i.MemberUntil), i.InvitedBy, i.InviterID, i.ID)
 }
 
-// ListGroupInvitations returns the pending invitations to a group by address, whose
-// address begins with query, those that have run out too: sending again renews them.
-func (tx *Tx) ListGroupInvitations(groupID, query string, limit int) ([]Invitation, error) {
-	query = strings.ToLower(query)
-	rows, err := tx.rows(`SELECT `+invitationColumns+` FROM invitations
-		WHERE group_id = $1 AND state = 'pending' AND `+begins("address", "$2", "$3")+` ORDER BY address, id LIMIT $4`,
-		groupID, query, below(query), limit)
-	return list(rows, err, func(r *sql.Rows) (Invitation, error) { return scanInvitation(r.Scan) })
+// ListGroupInvitations returns the pending invitations to a group by address and
+// id, whose address begins with query, those that have run out too: sending again
+// renews them. They come after an address and an id ("" = from the first).
+func (tx *Tx) ListGroupInvitations(groupID, query, address, id string, limit int) ([]Invitation, error) {
+	return tx.listInvitations("group_id", groupID, query, address, id, limit)
 }
 
-// ListInvitations returns an account's pending invitations by address, whose
-// address begins with query, those that have run out too.
-func (tx *Tx) ListInvitations(account int64, query string, limit int) ([]Invitation, error) {
+// ListInvitations is ListGroupInvitations for a whole account.
+func (tx *Tx) ListInvitations(account int64, query, address, id string, limit int) ([]Invitation, error) {
+	return tx.listInvitations("account_id", account, query, address, id, limit)
+}
+
+func (tx *Tx) listInvitations(column string, of any, query, address, id string, limit int) ([]Invitation, error) {
 	query = strings.ToLower(query)
 	rows, err := tx.rows(`SELECT `+invitationColumns+` FROM invitations
-		WHERE account_id = $1 AND state = 'pending' AND `+begins("address", "$2", "$3")+` ORDER BY address, id LIMIT $4`,
-		account, query, below(query), limit)
+		WHERE `+column+` = $1 AND state = 'pending' AND `+begins("address", "$2", "$3")+` AND (address, id) > ($4, $5) ORDER BY address, id LIMIT $6`,
+		of, query, below(query), address, id, limit)
 	return list(rows, err, func(r *sql.Rows) (Invitation, error) { return scanInvitation(r.Scan) })
 }

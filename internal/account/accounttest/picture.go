@@ -84,7 +84,7 @@ func Look(ctx context.Context, db *store.DB, numbers ...int64) (p Picture, err e
 					p.People[m.Address] = who
 				}
 			}
-			invited, err := tx.ListInvitations(n, "", 500)
+			invited, err := tx.ListInvitations(n, "", "", "", 500)
 			if err != nil {
 				return err
 			}
