@@ -35,7 +35,9 @@ func (s *Service) Audit(ctx context.Context, actor Actor, number int64, after st
 	return out, err
 }
 
-// UserActivity returns the newest records about one user of the account.
+// UserActivity returns the newest records about one user of the account: to who
+// reaches some groups only, those of the user's own signing in and its factors, as
+// others may name what they do not see.
 func (s *Service) UserActivity(ctx context.Context, actor Actor, number int64, userID string, limit int) ([]store.AuditRow, error) {
 	var out []store.AuditRow
 	err := s.lookWithin(ctx, actor, auditView, number, func(tx *store.Tx, a store.Account, r reach) error {
@@ -44,6 +46,12 @@ func (s *Service) UserActivity(ctx context.Context, actor Actor, number int64, u
 			return err
 		}
 		out, err = tx.ListAuditOf(a.ID, u.Address, limited(limit))
+		if !r.all {
+			out = slices.DeleteFunc(out, func(row store.AuditRow) bool {
+				kind, _, _ := strings.Cut(row.Action, ".")
+				return !slices.Contains([]string{"session", "password", "factor"}, kind)
+			})
+		}
 		return err
 	})
 	return out, err

@@ -127,6 +127,9 @@ func outcome(tx *store.Tx, actor Actor, do string, u store.User, changed bool, t
 		return row, tried
 	}
 	row.Failed, row.Key, row.Args = true, f.Key, f.Args
+	if f.Kind == fault.NotFound { // gone, out of reach or another account's: nothing tells which
+		row.Key = "bulk.gone"
+	}
 	return row, nil
 }
 
@@ -144,13 +147,11 @@ func (s *Service) ActOnUsers(ctx context.Context, actor Actor, number int64, b B
 		}
 		for _, userID := range ids {
 			u, changed, tried := s.one(tx, a, r, b.Do, g, userID)
-			if errors.Is(tried, store.ErrNotFound) {
-				return tried // another account's: as if the whole were not there
-			}
 			row, err := outcome(tx, actor, b.Do, u, changed, tried)
 			if err != nil {
 				return err
 			}
+			row.ID = userID
 			out = append(out, row)
 		}
 		return nil

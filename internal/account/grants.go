@@ -97,12 +97,20 @@ func (r reach) until() time.Time {
 	return latest
 }
 
-// group finds a group of the account; one out of reach is not found.
+// group finds a group of the account; one out of reach is not found, and the try
+// recorded.
 func (r reach) group(tx *store.Tx, groupID string) (store.Group, error) {
-	if !r.sees(groupID) {
-		return store.Group{}, store.ErrNotFound
+	g, err := tx.FindGroup(r.number, groupID)
+	if err == nil && !r.sees(g.ID) {
+		return store.Group{}, r.hidden(g.Name)
 	}
-	return tx.FindGroup(r.number, groupID)
+	return g, err
+}
+
+// hidden is the refusal of what is there and out of reach: to who tries it, it is
+// as if it were not there.
+func (r reach) hidden(target string) error {
+	return &refusal{notFound().Because(store.ErrNotFound), r.number, target}
 }
 
 // countedGroup is group with the number of its members.
@@ -117,7 +125,8 @@ func (r reach) countedGroup(tx *store.Tx, groupID string) (store.Group, error) {
 // sees reports whether the actor knows of a group of the account.
 func (r reach) sees(groupID string) bool { return r.all || slices.Contains(r.groups, groupID) }
 
-// user finds a user of the account; one of another account, or out of reach, is not found.
+// user finds a user of the account; one of another account, or out of reach, is not
+// found. A try at one out of reach is recorded.
 func (r reach) user(tx *store.Tx, userID string) (store.User, error) {
 	u, err := tx.FindUser(userID)
 	if err != nil {
@@ -125,7 +134,11 @@ func (r reach) user(tx *store.Tx, userID string) (store.User, error) {
 	}
 	in, err := r.includes(tx, u)
 	if err == nil && !in {
-		return store.User{}, store.ErrNotFound
+		err = store.ErrNotFound
+		if u.AccountID == r.number {
+			err = r.hidden(u.Address)
+		}
+		return store.User{}, err
 	}
 	return u, err
 }

@@ -91,6 +91,60 @@ func TestForeignGroupsAreNotNamed(t *testing.T) {
 	})
 }
 
+// A try at somebody, or at a group, out of reach is answered as one at nobody, and
+// is in the log, where one at nobody is not.
+func TestOutOfReachIsRecorded(t *testing.T) {
+	each(t, func(w *world) {
+		h, ctx := newWard(w), w.Context()
+		for name, act := range map[string]func(user, group string) error{
+			"user.block": func(user, _ string) error { return second(w.BlockUser(ctx, h.lead, 100042, user)) },
+			"user.edit":  func(user, _ string) error { return second(w.EditUser(ctx, h.lead, 100042, user, "A", "B", "en")) },
+			"member.add": func(_, group string) error {
+				return second(w.AddMembers(ctx, h.lead, 100042, group, "nina@example.org", time.Time{}))
+			},
+			"invitation.send": func(_, group string) error {
+				return second(w.Invite(ctx, h.lead, 100042, group, "n@example.net", time.Time{}))
+			},
+			"user.bulk": func(_, group string) error {
+				return second(w.ActOnUsers(ctx, h.lead, 100042, account.Bulk{Do: account.BulkGroup, GroupID: group}, nil))
+			},
+			"user.reset_link": func(user, _ string) error { return second(w.SendPasswordLink(ctx, h.lead, 100042, user)) },
+			"member.set_end": func(user, group string) error {
+				_, _, err := w.SetMembershipEnd(ctx, h.lead, 100042, group, user, time.Time{})
+				return err
+			},
+			"user.end_sessions":   func(user, _ string) error { _, _, err := w.EndSessions(ctx, h.lead, 100042, user); return err },
+			"user.merge_cancel":   func(user, _ string) error { return second(w.CancelMerge(ctx, h.lead, 100042, user)) },
+			"user.reset_password": func(user, _ string) error { return second(w.ResetPassword(ctx, h.lead, 100042, user, temp, temp)) },
+		} {
+			nobody := act("0123456789abcdef0123456789abcdef", "0123456789abcdef0123456789abcdef")
+			if n := w.audit(100042, name, store.Refused); n != 0 {
+				t.Errorf("%s at nobody: %d records", name, n)
+			}
+			there := act(h.otto.ID, h.logs.ID)
+			if !fault.Is(there, fault.NotFound) || fault.Of(there).Key != fault.Of(nobody).Key {
+				t.Errorf("%s out of reach: %v, at nobody: %v", name, there, nobody)
+			}
+			if n := w.audit(100042, name, store.Refused); n != 1 {
+				t.Errorf("%s out of reach: %d records", name, n)
+			}
+		}
+		rows := get[[]account.BulkRow](w)(w.ActOnUsers(ctx, h.lead, 100042, account.Bulk{Do: account.BulkSignOut}, []string{h.otto.ID, h.nina.ID, "gone"}))
+		if len(rows) != 3 || rows[0].Key != "bulk.gone" || rows[1].Failed || rows[2].Key != "bulk.gone" || rows[0].Address+rows[2].Address != "" {
+			t.Errorf("of several: %+v", rows)
+		}
+		// Of who they manage they see what these did themselves.
+		get[store.User](w)(w.EditUser(ctx, h.ada, 100042, h.nina.ID, "Nina", "N", "en"))
+		w.signIn("nina@example.org", better)
+		get[account.GroupRights](w)(w.SetGroupRights(ctx, h.ada, 100042, h.leads.ID, []store.Grant{{Right: store.RightAudit, Scope: h.ward.ID}}))
+		for _, row := range get[[]store.AuditRow](w)(w.UserActivity(ctx, h.lead, 100042, h.nina.ID, 50)) {
+			if row.Action != "session.signin" {
+				t.Errorf("a delegate sees %s", row.Action)
+			}
+		}
+	})
+}
+
 // An export of the log ends where the right to it does.
 func TestAuditExport(t *testing.T) {
 	each(t, func(w *world) {

@@ -194,7 +194,7 @@ func TestLiftOfAdministrator(t *testing.T) {
 		w.fails(err, fault.Denied, "rt.above")
 		_, err = w.DecideLift(ctx, h.lead, 100042, ada.UserID, true)
 		w.fails(err, fault.NotFound, "e404.h1")
-		if n := w.audit(100042, "user.lift_factor", store.Refused); n != 2 {
+		if n := w.audit(100042, "user.lift_factor", store.Refused); n != 3 {
 			w.Errorf("%d refusals recorded", n)
 		}
 		get[store.User](w)(w.DecideLift(ctx, w.root, 100042, ada.UserID, true)) // she is the only one

@@ -3,6 +3,9 @@ package account
 import (
 	"context"
 	"encoding/hex"
+	"encoding/json"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/pli-mail/pli/internal/fault"
@@ -40,8 +43,10 @@ type Once struct {
 }
 
 // Once begins a call with an idempotency key of who calls, by their token where
-// they have one. Faults: api.retry.other for the same key with another input,
-// api.retry.running.
+// they have one. The answer of a first call is not given again to who has lost a
+// right since, whatever the call was: it may hold a secret, or what only that right
+// lets them see. Faults: api.retry.other for the same key with another input,
+// api.retry.running, api.retry.rights.
 func (s *Service) Once(ctx context.Context, actor Actor, operation, key string, input []byte) (Once, error) {
 	// With a key that nobody else has: what was typed in, a password too, is not
 	// to be guessed from its hash.
@@ -53,26 +58,66 @@ func (s *Service) Once(ctx context.Context, actor Actor, operation, key string, 
 		return hex.EncodeToString(s.c.Root.MAC("api call", data...))
 	}
 	o := Once{name: mac(actor.UserID, actor.TokenID, operation, key)}
-	row := store.APIAnswer{Name: o.name, Input: mac(string(input))}
 	err := s.decide(ctx, func(tx *store.Tx) (answer, err error) {
+		is := begun{Input: mac(string(input))}
+		if is.Rights, is.Operates, err = rightsOfCaller(tx, actor); err != nil {
+			return nil, err
+		}
+		text, err := json.Marshal(is)
+		if err != nil {
+			return nil, err
+		}
+		row := store.APIAnswer{Name: o.name, Input: string(text)}
 		first, err := tx.BeginAnswer(row, tx.Now.Add(answerKept))
 		if err != nil || first {
 			return nil, err
 		}
 		was, err := tx.FindAnswer(o.name)
-		switch {
-		case err != nil:
+		if err != nil {
 			return nil, err
-		case was.Input != row.Input:
+		}
+		then := begun{Input: was.Input}
+		if strings.HasPrefix(was.Input, "{") { // else kept by a program from before
+			if err := json.Unmarshal([]byte(was.Input), &then); err != nil {
+				return nil, err
+			}
+		}
+		now := Held{holds: is.Rights}
+		switch {
+		case then.Input != is.Input:
 			return fault.New(fault.Invalid, "api.retry.other").In("Idempotency-Key", "api.retry.other", nil), nil
 		case was.Status == 0:
 			return fault.New(fault.Conflict, "api.retry.running"), nil
+		case then.Operates && !is.Operates || slices.ContainsFunc(then.Rights, func(h store.Holding) bool { return !now.covers(h.Grant) }):
+			return fault.New(fault.Denied, "api.retry.rights"), nil
 		}
 		o.Status = was.Status
 		o.Answer, err = s.c.Root.Open(sealAnswer, was.Answer)
 		return nil, err
 	})
 	return o, err
+}
+
+// begun is what is known of a call when it begins.
+type begun struct {
+	Input    string          `json:"input"` // MAC
+	Rights   []store.Holding `json:"rights"`
+	Operates bool            `json:"operates"`
+}
+
+// rightsOfCaller are what a call may be done by.
+func rightsOfCaller(tx *store.Tx, actor Actor) (holds []store.Holding, operates bool, err error) {
+	if actor.UserID == "" {
+		return nil, false, nil
+	}
+	u, err := tx.FindUser(actor.UserID)
+	if err != nil {
+		return nil, false, orEnded(err)
+	}
+	if holds, err = tx.ListHoldings(u.ID, u.AccountID); err == nil {
+		operates, err = tx.IsOperator(u.ID)
+	}
+	return holds, operates, err
 }
 
 // Answered keeps the answer of a call for a day, sealed.

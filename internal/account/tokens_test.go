@@ -208,3 +208,26 @@ func TestTokenPages(t *testing.T) {
 		}
 	})
 }
+
+// The answer of a first call is not given again to who has lost the right to make it.
+func TestOnceAsksForTheRight(t *testing.T) {
+	each(t, func(w *world) {
+		h, ctx := newWard(w), w.Context()
+		call := get[account.Once](w)(w.Once(ctx, h.desk, "addUser", "k", []byte("{}")))
+		w.ok(w.Answered(ctx, call, 201, []byte("a secret")))
+		mine := get[account.Once](w)(w.Once(ctx, h.lead, "send", "k", []byte("{}")))
+		w.ok(w.Answered(ctx, mine, 201, []byte("sent")))
+		if again := get[account.Once](w)(w.Once(ctx, h.desk, "addUser", "k", []byte("{}"))); string(again.Answer) != "a secret" {
+			w.Errorf("with the right: %+v", again)
+		}
+		desk := get[account.UserView](w)(w.UserByAddress(ctx, h.ada, 100042, "desk@example.org"))
+		_, _, err := w.RemoveMember(ctx, h.ada, 100042, h.desks.ID, desk.ID)
+		w.ok(err)
+		w.fails(second(w.Once(ctx, h.desk, "addUser", "k", []byte("{}"))), fault.Denied, "api.retry.rights")
+		// Who has got more meanwhile is answered.
+		get[account.AddResult](w)(w.AddMembers(ctx, h.ada, 100042, h.logs.ID, "lead@example.org", time.Time{}))
+		if again := get[account.Once](w)(w.Once(ctx, h.lead, "send", "k", []byte("{}"))); string(again.Answer) != "sent" {
+			w.Errorf("with one right more: %+v", again)
+		}
+	})
+}

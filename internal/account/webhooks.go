@@ -60,6 +60,7 @@ type WebhookChange struct {
 	Description *string
 	Events      *[]string
 	Addresses   *bool
+	State       string // store.WebhookOn resumes, WebhookPaused pauses; "" = as it is
 }
 
 // WebhookView is a webhook as those with the right see it.
@@ -399,7 +400,21 @@ func (s *Service) ChangeWebhook(ctx context.Context, actor Actor, number int64, 
 				return nil, err
 			}
 		}
-		return []string{"events", strings.Join(w.Events, ","), "addresses", yesNo(w.Addresses)}, tx.SetWebhook(*w)
+		if err := tx.SetWebhook(*w); err != nil {
+			return nil, err
+		}
+		details := []string{"events", strings.Join(w.Events, ","), "addresses", yesNo(w.Addresses)}
+		switch c.State {
+		case "", w.State:
+			return details, nil
+		case store.WebhookPaused:
+			err := pause(tx, w)
+			return append(details, "state", w.State), err
+		case store.WebhookOn:
+			err := resume(tx, w)
+			return append(details, "state", w.State), err
+		}
+		return nil, fmt.Errorf("change a webhook: no state %q", c.State)
 	})
 }
 
@@ -429,28 +444,32 @@ func (s *Service) RotateWebhook(ctx context.Context, actor Actor, number int64, 
 
 // PauseWebhook has a webhook's events wait. One that is off stays so.
 func (s *Service) PauseWebhook(ctx context.Context, actor Actor, number int64, webhookID string) (WebhookView, error) {
-	return s.onWebhook(ctx, actor, webhookPause, number, webhookID, func(tx *store.Tx, _ reach, w *store.Webhook) ([]string, error) {
-		if w.State != store.WebhookOn {
-			return nil, fault.New(fault.Conflict, "wh.noton")
-		}
-		w.State = store.WebhookPaused
-		return nil, tx.SetWebhook(*w)
-	})
+	return s.onWebhook(ctx, actor, webhookPause, number, webhookID, func(tx *store.Tx, _ reach, w *store.Webhook) ([]string, error) { return nil, pause(tx, w) })
+}
+
+func pause(tx *store.Tx, w *store.Webhook) error {
+	if w.State != store.WebhookOn {
+		return fault.New(fault.Conflict, "wh.noton")
+	}
+	w.State = store.WebhookPaused
+	return tx.SetWebhook(*w)
 }
 
 // ResumeWebhook has what waits for a webhook sent, and what happens from now on.
 func (s *Service) ResumeWebhook(ctx context.Context, actor Actor, number int64, webhookID string) (WebhookView, error) {
-	return s.onWebhook(ctx, actor, webhookResume, number, webhookID, func(tx *store.Tx, _ reach, w *store.Webhook) ([]string, error) {
-		if w.State == store.WebhookOn {
-			return nil, fault.New(fault.Conflict, "wh.ison")
-		}
-		w.State, w.Why = store.WebhookOn, ""
-		if err := tx.SetWebhook(*w); err != nil {
-			return nil, err
-		}
-		w.Failures, w.FailingAt, w.WaitUntil = 0, time.Time{}, time.Time{}
-		return nil, reschedule(tx, w)
-	})
+	return s.onWebhook(ctx, actor, webhookResume, number, webhookID, func(tx *store.Tx, _ reach, w *store.Webhook) ([]string, error) { return nil, resume(tx, w) })
+}
+
+func resume(tx *store.Tx, w *store.Webhook) error {
+	if w.State == store.WebhookOn {
+		return fault.New(fault.Conflict, "wh.ison")
+	}
+	w.State, w.Why = store.WebhookOn, ""
+	if err := tx.SetWebhook(*w); err != nil {
+		return err
+	}
+	w.Failures, w.FailingAt, w.WaitUntil = 0, time.Time{}, time.Time{}
+	return reschedule(tx, w)
 }
 
 // reschedule writes w's progress with the time of its next try.

@@ -526,6 +526,16 @@ func TestWebhookPaused(t *testing.T) {
 		if got := r.got(); !slices.Equal(got, []string{"group.add", "refused"}) || r.events[1].Data.Action != "group.add" {
 			w.Errorf("after the pause: %v", got)
 		}
+		// Paused with another change: both, or neither.
+		text, bad := "By night", "https://10.0.0.1/"
+		w.fails(second(s.ChangeWebhook(ctx, s.ada, 100042, v.ID, account.WebhookChange{URL: &bad, State: store.WebhookPaused})), fault.Invalid, "wh.inside")
+		if v := get[account.WebhookView](w)(s.Webhook(ctx, s.ada, 100042, v.ID)); v.State != store.WebhookOn {
+			w.Errorf("a change that was refused leaves it %s", v.State)
+		}
+		both := get[account.WebhookView](w)(s.ChangeWebhook(ctx, s.ada, 100042, v.ID, account.WebhookChange{Description: &text, State: store.WebhookPaused}))
+		if both.State != store.WebhookPaused || both.Description != text {
+			w.Errorf("both at once: %+v", both)
+		}
 		for _, url := range []string{"https://10.0.0.1/", "https://[::1]/", "https://user:pw@example.org/", "https://example.org:0/", "javascript:alert(1)", ""} {
 			if err := third(s.MakeWebhook(ctx, s.ada, 100042, account.NewWebhook{URL: url, Events: []string{"user.*"}})); !fault.Is(err, fault.Invalid) {
 				w.Errorf("%q: %v", url, err)
