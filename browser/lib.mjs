@@ -14,7 +14,7 @@ export const dir = process.env.PLI_DEMO_DIR;           // its --dir
 export const shots = process.env.PLI_SHOTS;            // where pictures go; empty: none are kept
 export const scratch = process.env.PLI_SCRATCH;        // a directory of this story's own
 const story = basename(process.argv[1], '.mjs');
-const long = process.env.PLI_LONG === '1';
+export const long = process.env.PLI_LONG === '1';
 export const admin = demo.users.find((u) => u.role === 'administrator');
 export const users = demo.users.filter((u) => u.role === 'user');
 export { assert };

@@ -58,7 +58,7 @@ export async function firefox(lang = 'en') {
     run: async (script, ...args) => (await call('ExecuteScript', { script, args })).value,
     // until waits for what a script finds, and returns it.
     async until(script, ...args) {
-      for (let i = 0; i < 150; i++) {
+      for (let i = 0; i < 600; i++) { // a busy machine takes its time
         const found = await page.run(script, ...args).catch(() => null); // the page may just be leaving
         if (found) return found;
         await new Promise((r) => setTimeout(r, 100));

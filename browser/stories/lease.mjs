@@ -1,13 +1,13 @@
 // Keeping a message on a device: kept, opened with the network gone, forgotten, wiped by signing out, and deleted
 // when it was locked meanwhile; both languages, the pages under their own policy and as axe sees them.
 import { execFileSync } from 'node:child_process';
-import { demo, dir, users, assert, words, launch, looking, person, sound, signIn, send, mail, mails, link, open, howMany } from '../lib.mjs';
+import { demo, dir, users, assert, words, launch, looking, person, sound, signIn, send, mail, mails, link, open, howMany, told } from '../lib.mjs';
 
 const browser = await launch();
 const settings = (...more) => execFileSync(process.env.PLI_BIN, ['--config', `${dir}/pli.toml`, 'admin', 'account', 'settings', String(demo.account_number ?? 100042), ...more]);
 settings('lease_days=3');
 
-for (const [lang, width, dark, seen] of [['en', 1280, false, true], ['fr', 390, true, true], ['en', 1280, false, false]]) {
+for (const [lang, width, dark, seen] of [...told([['en', 1280, false, true], ['fr', 390, true, true]]), ['en', 1280, false, false]]) {
   const t = words(lang);
   const to = `keeper.${lang}.${seen}@example.net`;
   const sender = await person(browser, { lang });

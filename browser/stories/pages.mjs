@@ -41,7 +41,7 @@ let state; // of the operator's browser
   await close();
 }
 let seen = 0;
-for (const lang of ['en', 'fr']) {
+await Promise.all(['en', 'fr'].map(async (lang) => { // the last story may be alone
   const look = async (page, name) => { await everyway(page, name, { lang }); seen++; };
   const visit = async (who, paths, more = {}) => {
     const p = await looking(browser, { lang, ...more });
@@ -98,7 +98,7 @@ for (const lang of ['en', 'fr']) {
     await reader.page.locator('main .btn.pri:visible').first().waitFor();
   }
   await reader.close();
-}
+}));
 // 320 px, and text at 200 %, in the longer language.
 for (const [width, zoom] of [[320, 1], [640, 2]]) {
   const p = await looking(browser, { lang: 'fr', width });
