@@ -340,14 +340,20 @@ func (n *Notary) Verify(ctx context.Context, account int64) (Result, error) {
 	var kept store.AuditHead
 	for {
 		var rows []store.AuditRow
-		missing := false
+		missing, there := false, false
 		// The head is read with each page: what comes after it was chained meanwhile.
 		if err := n.c.DB.View(ctx, func(tx *store.Tx) (err error) {
 			kept, err = tx.FindAuditHead(account)
 			if missing = errors.Is(err, store.ErrNotFound); err != nil && !missing {
 				return err
 			}
-			rows, err = tx.ListChain(account, v.Seq(), checkPage)
+			if rows, err = tx.ListChain(account, v.Seq(), checkPage); err != nil || !missing || account == 0 {
+				return err
+			}
+			if _, err = tx.FindAccount(account); errors.Is(err, store.ErrNotFound) {
+				return nil
+			}
+			there = err == nil
 			return err
 		}); err != nil {
 			return out, fmt.Errorf("verify audit log: %w", err)
@@ -365,8 +371,11 @@ func (n *Notary) Verify(ctx context.Context, account int64) (Result, error) {
 			continue
 		}
 		out.Seq = v.Seq()
-		if !missing || out.Seq > 0 {
+		switch {
+		case !missing || out.Seq > 0:
 			out.Broken = v.End(out.Head)
+		case there: // its creation at least was recorded
+			out.Broken = &Break{Seq: 1, Why: Truncated}
 		}
 		// What was wrong once stays so, also where somebody mended it.
 		if kept.BrokenSeq != 0 && (out.Broken == nil || kept.BrokenSeq <= out.Broken.Seq) {
@@ -457,19 +466,37 @@ func (n *Notary) VerifyAgainst(ctx context.Context, c Checkpoint) (Result, error
 	return r, nil
 }
 
-// Accounts are those that have a log, 0 among them for what belongs to none.
+// Accounts are those that have a log, 0 among them for what belongs to none, and
+// then those that must have one and have not.
 func (n *Notary) Accounts(ctx context.Context) (out []int64, err error) {
-	for after := int64(-1); ; {
-		var heads []store.AuditHead
-		if err := n.c.DB.View(ctx, func(tx *store.Tx) (err error) { heads, err = tx.ListAuditHeads(after, checkPage); return err }); err != nil {
-			return nil, fmt.Errorf("list audit logs: %w", err)
+	err = n.c.DB.View(ctx, func(tx *store.Tx) error {
+		out = nil
+		for after := int64(-1); ; {
+			heads, err := tx.ListAuditHeads(after, checkPage)
+			if err != nil {
+				return err
+			}
+			for _, h := range heads {
+				out, after = append(out, h.AccountID), h.AccountID
+			}
+			if len(heads) < checkPage {
+				break
+			}
 		}
-		for _, h := range heads {
-			out = append(out, h.AccountID)
-			after = h.AccountID
+		for after := int64(-1); ; {
+			without, err := tx.ListAccountsWithoutChain(after, checkPage)
+			if err != nil {
+				return err
+			}
+			out = append(out, without...)
+			if len(without) < checkPage {
+				return nil
+			}
+			after = without[len(without)-1]
 		}
-		if len(heads) < checkPage {
-			return out, nil
-		}
+	})
+	if err != nil {
+		return nil, fmt.Errorf("list audit logs: %w", err)
 	}
+	return out, nil
 }

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -465,4 +466,40 @@ func TestVector(t *testing.T) {
 			t.Errorf("the specification does not have %s", want)
 		}
 	}
+}
+
+// An account whose log is gone from the first record to the signed head is found,
+// and one that was erased with its log is not missed.
+func TestWholeChainRemoved(t *testing.T) {
+	t.Parallel()
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		s := newStand(t, db)
+		s.unguard()
+		for n := range int64(3) {
+			if err := db.Update(t.Context(), func(tx *store.Tx) error {
+				return tx.InsertAccount(store.Account{ID: account + n, Name: fmt.Sprint("A", n), NameKey: fmt.Sprint("a", n), Language: "en", TimeZone: "UTC", State: store.AccountActive})
+			}); err != nil {
+				t.Fatal(err)
+			}
+			s.add(account+n, 3)
+		}
+		s.chain()
+		for _, table := range []string{"audit", "audit_heads"} {
+			storetest.Exec(t, db, fmt.Sprintf("DELETE FROM %s WHERE account_id >= %d", table, account+1))
+		}
+		storetest.Exec(t, db, fmt.Sprintf("DELETE FROM accounts WHERE id = %d", account+2))
+		of, err := s.notary.Accounts(t.Context())
+		if err != nil || !slices.Equal(of, []int64{account, account + 1}) {
+			t.Errorf("to be verified: %v, %v", of, err)
+		}
+		if r := s.verify(account); r.Broken != nil {
+			t.Errorf("the one that is whole: %+v", r.Broken)
+		}
+		if r := s.verify(account + 1); r.Broken == nil || r.Broken.Seq != 1 || r.Broken.Why != audit.Truncated {
+			t.Errorf("the one that is gone: %+v", r.Broken)
+		}
+		if r := s.verify(account + 2); r.Broken != nil {
+			t.Errorf("the one that was erased: %+v", r.Broken)
+		}
+	})
 }

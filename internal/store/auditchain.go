@@ -241,6 +241,13 @@ func (tx *Tx) ListAuditHeads(after int64, limit int) ([]AuditHead, error) {
 	return list(rows, err, func(r *sql.Rows) (AuditHead, error) { return scanHead(r.Scan) })
 }
 
+// ListAccountsWithoutChain returns the accounts above a number that have no chain: each has
+// one from its first record on, which is that of its creation.
+func (tx *Tx) ListAccountsWithoutChain(after int64, limit int) ([]int64, error) {
+	rows, err := tx.rows(`SELECT a.id FROM accounts a WHERE a.id > $1 AND NOT EXISTS (SELECT 1 FROM audit_heads h WHERE h.account_id = a.id) ORDER BY a.id LIMIT $2`, after, limit)
+	return list(rows, err, func(r *sql.Rows) (n int64, err error) { return n, r.Scan(&n) })
+}
+
 // ListBrokenAudit returns heads of chains that do not verify.
 func (tx *Tx) ListBrokenAudit(limit int) ([]AuditHead, error) {
 	rows, err := tx.rows(`SELECT `+headColumns+` FROM audit_heads WHERE broken_seq > 0 ORDER BY account_id LIMIT $1`, limit)
