@@ -14,6 +14,14 @@ type AccountInfo struct {
 
 	Administrators int  `json:"administrators,omitempty"`
 	CreatedAt      Time `json:"created_at"`
+	DeletionAt     Time `json:"deletion_at" doc:"when it is, or was, destroyed; empty: not at all"`
+}
+
+// AccountPage is a page of something that an account has.
+type AccountPage struct {
+	Account int64  `path:"account" doc:"account number"`
+	After   string `query:"after" doc:"next of the page before"`
+	Limit   int    `query:"limit" max:"500" doc:"1 to 500, 50 unless said"`
 }
 
 // ListAccountsIn is a page of the accounts in which the caller has a right.
@@ -451,8 +459,8 @@ var (
 		Summary: "All users that a search finds, as CSV", Note: "It is recorded. The columns are those that an import reads, and more.", Who: SignedIn, Right: "users"}}
 	EndSessions = Operation[UserPath, EndedSessions]{Spec{ID: "endSessions", Method: http.MethodPost, Path: users + "/{user}/sessions/end", Tag: "Users",
 		Summary: "Sign a user out everywhere", Who: SignedIn, Right: "users", Fails: []int{409}, Retry: true}}
-	ListLifts = Operation[Account, Page[Lift]]{Spec{ID: "listLifts", Method: http.MethodGet, Path: accountPath + "/lifts", Tag: "Users",
-		Summary: "List who has lost their second factor and wishes it taken away, at most 200", Who: SignedIn, Right: "users"}}
+	ListLifts = Operation[AccountPage, Page[Lift]]{Spec{ID: "listLifts", Method: http.MethodGet, Path: accountPath + "/lifts", Tag: "Users",
+		Summary: "List who has lost their second factor and wishes it taken away", Who: SignedIn, Right: "users"}}
 	DecideLift = Operation[LiftDecision, None]{Spec{ID: "decideLift", Method: http.MethodPost, Path: users + "/{user}/lift", Tag: "Users",
 		Summary: "Approve such a wish, or refuse it", Who: SignedIn, Right: "users", Fails: []int{409}, Retry: true}}
 	DeleteUser = Operation[UserAct, None]{Spec{ID: "deleteUser", Method: http.MethodDelete, Path: users + "/{user}", Tag: "Users",

@@ -40,8 +40,8 @@ type Decided struct {
 
 // Requests for access.
 var (
-	ListAccessRequests = Operation[Account, Page[AccessRequest]]{Spec{ID: "listAccessRequests", Method: http.MethodGet, Path: accountPath + "/access-requests", Tag: "Access requests",
-		Summary: "List the requests for access that wait, oldest first, at most 200", Who: SignedIn, Right: "users"}}
+	ListAccessRequests = Operation[AccountPage, Page[AccessRequest]]{Spec{ID: "listAccessRequests", Method: http.MethodGet, Path: accountPath + "/access-requests", Tag: "Access requests",
+		Summary: "List the requests for access that wait, oldest first", Who: SignedIn, Right: "users"}}
 	GrantAccess = Operation[GrantIn, Decided]{Spec{ID: "grantAccess", Method: http.MethodPost, Path: "/api/v1/access-requests/{request}/grant", Tag: "Access requests",
 		Summary: "Add the person to a group that gives what they ask for", Who: SignedIn, Right: "users", Fails: []int{409}, Retry: true}}
 	RefuseAccess = Operation[RefuseIn, Decided]{Spec{ID: "refuseAccess", Method: http.MethodPost, Path: "/api/v1/access-requests/{request}/refuse", Tag: "Access requests",

@@ -43,9 +43,9 @@ type RulesRestore struct {
 type SimulationIn struct {
 	Account int64  `path:"account" doc:"account number"`
 	Text    string `json:"text" doc:"TOML"`
-	Days    int    `json:"days,omitempty" doc:"how many days back, 1 to 365, 1 unless said"`
+	Days    int    `json:"days,omitempty" max:"365" doc:"how many days back, 1 to 365, 1 unless said"`
 	After   string `json:"after,omitempty" doc:"next of the answer before"`
-	Limit   int    `json:"limit,omitempty" doc:"messages that would change, 1 to 500, 50 unless said"`
+	Limit   int    `json:"limit,omitempty" max:"500" doc:"messages that would change, 1 to 500, 50 unless said"`
 }
 
 // Simulation is what rules would have done. A message counts once for each recipient.

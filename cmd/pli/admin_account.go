@@ -10,10 +10,10 @@ import (
 )
 
 var accountColumns = []column{{"number", "cli.col.number"}, {"name", "cli.col.name"}, {"state", "cli.col.state"},
-	{"users", "cli.col.users"}, {"groups", "cli.col.groups"}, {"administrators", "cli.col.administrators"}, {"created_at", "cli.col.created"}}
+	{"users", "cli.col.users"}, {"groups", "cli.col.groups"}, {"administrators", "cli.col.administrators"}, {"created_at", "cli.col.created"}, {"deletion_at", "cli.col.deletion"}}
 
 func addAccount(t *table, v client.AccountInfo) {
-	t.add(v.Number, v.Name, v.State, count(v.Users), count(v.Groups), v.Administrators, v.CreatedAt.Time)
+	t.add(v.Number, v.Name, v.State, count(v.Users), count(v.Groups), v.Administrators, v.CreatedAt.Time, v.DeletionAt.Time)
 }
 
 func (a *app) adminAccount(f *adminFlags) *cobra.Command {

@@ -18,12 +18,12 @@ func (a *app) adminRequest(f *adminFlags) *cobra.Command {
 		}
 		t := &table{columns: []column{{"id", "cli.col.id"}, {"account", "cli.col.account"}, {"email", "cli.col.email"}, {"name", "cli.col.name"}, {"right", "cli.col.right"}, {"reason", "cli.col.reason"}, {"created_at", "cli.col.created"}}}
 		for _, n := range numbers {
-			p, err := do(ctx, o, client.ListAccessRequests, client.Account{Account: n})
-			if err != nil {
-				return err
-			}
-			for _, r := range p.Items {
+			if err := every(ctx, 0, func(after string, size int) (client.Page[client.AccessRequest], error) {
+				return do(ctx, o, client.ListAccessRequests, client.AccountPage{Account: n, After: after, Limit: size})
+			}, func(r client.AccessRequest) {
 				t.add(r.ID, n, r.Email, r.Name, r.Right, r.Reason, r.CreatedAt.Time)
+			}); err != nil {
+				return err
 			}
 		}
 		return o.write(t, f.format, false)

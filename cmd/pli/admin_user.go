@@ -274,12 +274,10 @@ func (o *administrator) eachLift(ctx context.Context, one func(n int64, l client
 		return err
 	}
 	for _, n := range numbers {
-		p, err := do(ctx, o, client.ListLifts, client.Account{Account: n})
-		if err != nil {
+		if err := every(ctx, 0, func(after string, size int) (client.Page[client.Lift], error) {
+			return do(ctx, o, client.ListLifts, client.AccountPage{Account: n, After: after, Limit: size})
+		}, func(l client.Lift) { one(n, l) }); err != nil {
 			return err
-		}
-		for _, l := range p.Items {
-			one(n, l)
 		}
 	}
 	return nil

@@ -95,7 +95,7 @@ func viewAccount(tx *store.Tx, a store.Account, r reach) (v AccountView, err err
 		return v, err
 	}
 	v.Administrators = len(admins)
-	requests, err := tx.ListRequests(a.ID, 1000)
+	requests, err := tx.ListRequests(a.ID, 0, "", 1000)
 	if err != nil {
 		return v, err
 	}
@@ -386,6 +386,9 @@ func (s *Service) setAccountState(ctx context.Context, actor Actor, act action, 
 	return s.act(ctx, actor, act, number, func(tx *store.Tx, a store.Account) error {
 		if a.State == store.AccountDeleting || a.State == store.AccountDeleted {
 			return fault.New(fault.Conflict, "life.deleting").With("number", a.ID) // cancelling gives back what was
+		}
+		if a.State == state {
+			return nil
 		}
 		if err := tx.SetAccountState(a.ID, state); err != nil {
 			return err

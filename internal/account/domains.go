@@ -126,7 +126,8 @@ func domainTaken(domain string) *fault.Error {
 }
 
 // AddDomain gives a domain to an account without asking DNS, and reports whether it had it
-// already. One that is another account's stays there. Operators only.
+// already. One that is another account's stays there. Operators only. Faults: people.domain,
+// people.domaintaken, dom.full.
 func (s *Service) AddDomain(ctx context.Context, actor Actor, number int64, name string) (d store.Domain, already bool, err error) {
 	domain, err := parseDomain(name)
 	if err != nil {
@@ -150,6 +151,9 @@ func addDomain(tx *store.Tx, actor Actor, a store.Account, domain string) (d sto
 	case err == nil:
 		return d, true, nil
 	case !errors.Is(err, store.ErrNotFound):
+		return d, false, err
+	}
+	if err := roomForDomain(tx, a.ID); err != nil {
 		return d, false, err
 	}
 	d = store.Domain{Name: domain, AccountID: a.ID, CreatedAt: tx.Now}
@@ -187,6 +191,9 @@ func (s *Service) ClaimDomain(ctx context.Context, actor Actor, number int64, na
 		if len(claims) >= maxClaims {
 			return fault.New(fault.Conflict, "dom.many").With("n", maxClaims)
 		}
+		if err := roomForDomain(tx, a.ID); err != nil {
+			return err
+		}
 		if err := tx.InsertClaim(store.DomainClaim{Name: domain, AccountID: a.ID, Proof: token}); err != nil {
 			return err
 		}
@@ -198,8 +205,19 @@ func (s *Service) ClaimDomain(ctx context.Context, actor Actor, number int64, na
 	return out, err
 }
 
-// maxClaims bounds what an account makes the service ask DNS for.
-const maxClaims = 100
+const (
+	maxClaims  = 100 // of an account: what it makes the service ask DNS for
+	maxDomains = 500 // that an account has: they are listed whole
+)
+
+// roomForDomain refuses one more domain to an account that has as many as it may.
+func roomForDomain(tx *store.Tx, number int64) error {
+	have, err := tx.ListDomains(number)
+	if err == nil && len(have) >= maxDomains {
+		err = fault.New(fault.Conflict, "dom.full").With("n", maxDomains).In("domain", "dom.full", fault.Args{"n": maxDomains})
+	}
+	return err
+}
 
 // newToken is 100 bits that people can read out.
 func newToken() string { return strings.ToLower(rand.Text()[:20]) }

@@ -1,11 +1,13 @@
 package account_test
 
 import (
+	"fmt"
 	"slices"
 	"testing"
 
 	"github.com/pli-mail/pli/internal/account"
 	"github.com/pli-mail/pli/internal/fault"
+	"github.com/pli-mail/pli/internal/id"
 	"github.com/pli-mail/pli/internal/mailaddr"
 	"github.com/pli-mail/pli/internal/store"
 )
@@ -118,5 +120,38 @@ func TestDomainAtOnce(t *testing.T) {
 		}
 		w.ok(a)
 		w.fails(b, fault.Conflict, "people.domaintaken")
+	})
+}
+
+// What an account's pages list whole has a bound.
+func TestBoundsOfAnAccount(t *testing.T) {
+	each(t, func(w *world) {
+		ctx := w.Context()
+		ada, _ := w.account(100042, "ada@example.org")
+		w.account(100043, "bo@example.com")
+		w.ok(w.db.Update(ctx, func(tx *store.Tx) error {
+			for i := range 500 {
+				if err := tx.InsertDomain(store.Domain{Name: fmt.Sprintf("d%d.example.net", i), AccountID: 100042}); err != nil {
+					return err
+				}
+			}
+			for i := range 200 {
+				u := store.Upstream{ID: id.New(), AccountID: 100042, Name: fmt.Sprint("relay", i), Kind: "network", Value: fmt.Sprintf("192.0.2.%d", i)}
+				if err := tx.InsertUpstream(u); err != nil {
+					return err
+				}
+			}
+			return nil
+		}))
+		_, _, err := w.AddDomain(ctx, w.root, 100042, "more.example")
+		w.fails(err, fault.Conflict, "dom.full")
+		_, err = w.ClaimDomain(ctx, ada.Actor(here), 100042, "more.example")
+		w.fails(err, fault.Conflict, "dom.full")
+		_, err = w.AddUpstream(ctx, w.root, 100042, account.NewUpstream{Name: "more", Password: true})
+		w.fails(err, fault.Conflict, "people.upstreamsmany")
+		_, _, err = w.AddDomain(ctx, w.root, 100043, "more.example")
+		w.ok(err)
+		_, err = w.AddUpstream(ctx, w.root, 100043, account.NewUpstream{Name: "more", Password: true})
+		w.ok(err)
 	})
 }

@@ -257,7 +257,7 @@ func TestManagesOneGroup(t *testing.T) {
 			"rename":      second(w.RenameGroup(ctx, h.lead, 100042, h.ward.ID, "New")),
 			"delete":      second(w.DeleteGroup(ctx, h.lead, 100042, h.ward.ID)),
 			"rights":      second(w.SetGroupRights(ctx, h.lead, 100042, h.ward.ID, []store.Grant{{Right: store.RightUsers, Scope: h.ward.ID}})),
-			"the account": second(w.Requests(ctx, h.lead, 100042)),
+			"the account": second(w.Requests(ctx, h.lead, 100042, "", 50)),
 			"log":         second(w.Audit(ctx, h.lead, 100042, "", 5)),
 		} {
 			if !fault.Is(err, fault.Denied) {
@@ -402,11 +402,11 @@ func TestRequestRight(t *testing.T) {
 		otto := w.signIn("otto@example.org", better)
 		w.fails(w.RequestAccess(ctx, otto, 100042, "root", ""), fault.Invalid, "rt.unknown")
 		w.ok(w.RequestAccess(ctx, otto, 100042, store.RightAudit, "the inspection"))
-		q := get[[]account.Request](w)(w.Requests(ctx, h.ada, 100042))
+		q := get[account.RequestsPage](w)(w.Requests(ctx, h.ada, 100042, "", 50)).Requests
 		if len(q) != 1 || q[0].Right != store.RightAudit || len(q[0].Groups) != 1 || q[0].Groups[0].ID != h.logs.ID {
 			t.Fatalf("requests %+v", q)
 		}
-		if q := get[[]account.Request](w)(w.Requests(ctx, h.desk, 100042)); len(q) != 1 || len(q[0].Groups) != 0 {
+		if q := get[account.RequestsPage](w)(w.Requests(ctx, h.desk, 100042, "", 50)).Requests; len(q) != 1 || len(q[0].Groups) != 0 {
 			t.Errorf("who manages people may grant %+v", q)
 		}
 		_, err := w.DecideRequest(ctx, h.desk, q[0].ID, true, "", "")
@@ -426,7 +426,7 @@ func TestRequestRight(t *testing.T) {
 		g := get[store.Group](w)(w.AddGroup(ctx, w.root, 100042, "Figures"))
 		get[account.GroupRights](w)(w.SetGroupRights(ctx, w.root, 100042, g.ID, []store.Grant{{Right: store.RightReports}, {Right: store.RightAudit, Scope: h.ward.ID}}))
 		w.ok(w.RequestAccess(ctx, otto, 100042, store.RightReports, ""))
-		q = get[[]account.Request](w)(w.Requests(ctx, h.ada, 100042))
+		q = get[account.RequestsPage](w)(w.Requests(ctx, h.ada, 100042, "", 50)).Requests
 		also := []account.Given{{Right: store.RightAudit, Over: h.ward.Name}}
 		if len(q) != 1 || len(q[0].Groups) != 1 || !slices.Equal(q[0].Groups[0].Also, also) {
 			t.Fatalf("requests %+v", q)
@@ -436,7 +436,7 @@ func TestRequestRight(t *testing.T) {
 			t.Errorf("%d letters, %+v", n, l)
 		}
 		w.ok(w.RequestAccess(ctx, otto, 100042, store.RightReports, ""))
-		q = get[[]account.Request](w)(w.Requests(ctx, h.ada, 100042))
+		q = get[account.RequestsPage](w)(w.Requests(ctx, h.ada, 100042, "", 50)).Requests
 		if d := get[account.Decision](w)(w.DecideRequest(ctx, h.ada, q[0].ID, true, "", "")); d.Group.ID != g.ID || !slices.Equal(d.Also, also) {
 			t.Errorf("decided %+v", d)
 		}
@@ -453,7 +453,7 @@ func TestWordOfADecision(t *testing.T) {
 			w.Helper()
 			w.pass(time.Minute)
 			w.ok(w.RequestAccess(ctx, otto, 100042, right, ""))
-			return get[[]account.Request](w)(w.Requests(ctx, h.ada, 100042))[0].ID
+			return get[account.RequestsPage](w)(w.Requests(ctx, h.ada, 100042, "", 50)).Requests[0].ID
 		}
 		id := ask(store.RightAudit)
 		for _, who := range []account.Actor{otto.Actor(here), h.lead, h.log} {

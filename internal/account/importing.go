@@ -401,6 +401,9 @@ func (s *Service) StartImport(ctx context.Context, actor Actor, number int64, jo
 	})
 }
 
+// ImportDiscarded is the reason of an import that was checked and never begun.
+const ImportDiscarded = "im.discarded"
+
 // CancelImport ends an import; who was imported stays. Faults: job.over, im.notready.
 func (s *Service) CancelImport(ctx context.Context, actor Actor, number int64, jobID string) error {
 	return s.act(ctx, actor, userImport, number, func(tx *store.Tx, a store.Account) error {
@@ -420,7 +423,10 @@ func (s *Service) CancelImport(ctx context.Context, actor Actor, number int64, j
 			}
 		}
 		j.State, j.Reason = store.JobStopped, "im.cancelled"
-		if err := tx.SetJob(j, time.Time{}); err != nil || was != store.JobRunning {
+		if was != store.JobRunning {
+			j.Reason = ImportDiscarded
+		}
+		if err := tx.SetJob(j, time.Time{}); err != nil {
 			return err
 		}
 		return record(tx, actor, importStop, a.ID, j.ID, "done", fmt.Sprint(j.Done))

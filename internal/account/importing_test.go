@@ -60,7 +60,7 @@ func TestImport(t *testing.T) {
 		if v.State != store.JobReady || v.Total != 9 || v.Separator != ";" || v.Encoding != "UTF-8" {
 			t.Errorf("%+v", v)
 		}
-		want := map[int]string{2: store.RowCreate, 3: store.RowCreate, 4: "ic.badmail", 5: "ic.dup", 6: store.RowUpdate, 7: "people.unavailable", 8: "ic.nogroup", 9: store.RowSame, 10: store.RowCreate}
+		want := map[int]string{2: store.RowCreate, 3: store.RowCreate, 4: "ic.badmail", 5: "ic.dup", 6: store.RowUpdate, 7: store.RowCreate, 8: "ic.nogroup", 9: store.RowSame, 10: store.RowCreate}
 		rows := get[account.ImportRowsPage](w)(w.ImportRows(ctx, a, 100042, v.ID, "", "", 100)).Rows
 		for _, r := range rows {
 			got := r.Verdict
@@ -84,7 +84,7 @@ func TestImport(t *testing.T) {
 		w.fails(w.StartImport(ctx, a, 100042, v.ID), fault.Conflict, "im.notready")
 		w.runJobs()
 		v = get[account.ImportView](w)(w.Import(ctx, a, 100042, v.ID))
-		if v.State != store.JobDone || v.Done != 4 || v.Failed != 0 {
+		if v.State != store.JobDone || v.Done != 4 || v.Failed != 1 {
 			t.Errorf("%+v", v.Job)
 		}
 		n := get[account.UserView](w)(w.UserByAddress(ctx, a, 100042, "new1@example.org"))
@@ -97,6 +97,16 @@ func TestImport(t *testing.T) {
 		}
 		if n := w.audit(100042, "user.add", store.Done); n != 5 { // ada and lea by hand
 			t.Errorf("%d records of users", n)
+		}
+		// That somebody is a user elsewhere is told by the run alone, as by adding them, and recorded.
+		failed := get[account.ImportRowsPage](w)(w.ImportRows(ctx, a, 100042, v.ID, store.RowFailed, "", 100)).Rows
+		if len(failed) != 1 || failed[0].Line != 7 || failed[0].Key != "people.unavailable" || w.audit(100042, "user.add", store.Refused) != 1 {
+			t.Errorf("%+v", failed)
+		}
+		_, err = w.AddUser(ctx, a, 100042, account.NewUser{Address: "ceo@example.com", FirstName: "C", LastName: "O", Password: better, Confirm: better})
+		w.fails(err, fault.Conflict, "people.unavailable")
+		if n := w.audit(100042, "user.add", store.Refused); n != 2 {
+			t.Errorf("%d refusals", n)
 		}
 	})
 }
@@ -208,6 +218,9 @@ func TestImportAllOrNothing(t *testing.T) {
 		v := get[account.ImportView](w)(w.CheckImport(ctx, w.root, 100042, account.Import{AllOr: true}, strings.NewReader("email\na@example.org\nx\n")))
 		w.fails(w.StartImport(ctx, w.root, 100042, v.ID), fault.Conflict, "im.allornothing")
 		w.ok(w.CancelImport(ctx, w.root, 100042, v.ID))
+		if v := get[account.ImportView](w)(w.Import(ctx, w.root, 100042, v.ID)); v.Reason != account.ImportDiscarded || w.audit(100042, "user.import_stop", store.Done) != 1 {
+			t.Errorf("an import that never ran: %+v", v.Job)
+		}
 		for _, c := range []struct{ file, key string }{{"", "im.empty"}, {"email\n", "im.empty"}, {"name\nA\n", "im.noemail"}} {
 			_, err := w.CheckImport(ctx, w.root, 100042, account.Import{}, strings.NewReader(c.file))
 			w.fails(err, fault.Invalid, c.key)

@@ -98,12 +98,10 @@ func (g *judge) decide(tx *store.Tx, r reach, v *ImportRow, row roster.Row, user
 		return nil
 	}
 	u, exists := users[canonical]
-	if exists && u.AccountID != r.number && g.how.Invite {
-		u, exists = store.User{}, false // an invitation works for whoever has a user elsewhere, and does not tell
-	}
 	if exists && u.AccountID != r.number {
-		v.wrong("people.unavailable", "email", row.Address.String())
-		return nil
+		// A look at a file does not tell who has a user elsewhere: the run does, and leaves a record
+		// of it; an invitation works for them too.
+		u, exists = store.User{}, false
 	}
 	if exists && !g.how.Update {
 		v.Verdict = store.RowExists

@@ -201,7 +201,7 @@ func (b *batch) run() (wait time.Duration, err error) {
 					err = b.fail(v, "inv.often")
 				}
 			case exists:
-				err = b.fail(v, "people.unavailable")
+				err = b.unavailable(v)
 			default:
 				fresh = append(fresh, v)
 			}
@@ -242,6 +242,12 @@ func (b *batch) refuse(v ImportRow, no *refusal, act action, key string) error {
 		return err
 	}
 	return b.fail(v, key)
+}
+
+// unavailable fails a row of somebody who has a user elsewhere, as AddUser refuses them.
+func (b *batch) unavailable(v ImportRow) error {
+	canonical, _ := typed(v.Address)
+	return b.refuse(v, &refusal{fault.New(fault.Conflict, "people.unavailable"), b.a.ID, canonical}, userAdd, "people.unavailable")
 }
 
 // groupsOf are the groups of a row. One that is gone gives ErrNotFound, one that
@@ -399,7 +405,7 @@ func (b *batch) create(rows []ImportRow) error {
 			foreign[address.Domain()] = theirs
 		}
 		if theirs {
-			if err := b.fail(v, "people.unavailable"); err != nil {
+			if err := b.unavailable(v); err != nil {
 				return err
 			}
 			continue
@@ -421,7 +427,7 @@ func (b *batch) create(rows []ImportRow) error {
 	for _, u := range users {
 		v := byAddress[u.Address]
 		if !made[u.Address] { // taken by another account at this moment
-			if err := b.fail(v, "people.unavailable"); err != nil {
+			if err := b.unavailable(v); err != nil {
 				return err
 			}
 			continue

@@ -259,7 +259,7 @@ type InvitationView struct {
 }
 
 // Invitation returns the invitation of a token. Looking at it changes nothing
-// (AT-49). One that has ended is Gone (inv.old).
+// (AT-49). One that has ended is Gone (inv.old, or inv.over before its time).
 func (s *Service) Invitation(ctx context.Context, token id.Token) (InvitationView, error) {
 	var out InvitationView
 	err := s.c.DB.View(ctx, func(tx *store.Tx) (err error) {
@@ -274,8 +274,12 @@ func invited(tx *store.Tx, token id.Token) (i store.Invitation, a store.Account,
 	if i, err = tx.FindInvitationByToken(token.Hash()); err != nil {
 		return
 	}
-	if i.State != store.InvitationPending || !i.ExpiresAt.After(tx.Now) {
+	switch {
+	case !i.ExpiresAt.After(tx.Now):
 		err = fault.New(fault.Gone, "inv.old").With("date", i.ExpiresAt).With("admin", i.InvitedBy)
+		return
+	case i.State != store.InvitationPending:
+		err = fault.New(fault.Gone, "inv.over").With("admin", i.InvitedBy)
 		return
 	}
 	if a, err = tx.FindAccount(i.AccountID); err != nil {

@@ -248,7 +248,7 @@ func TestArchive(t *testing.T) {
 		w.ok(second(w.SetRules(ctx, w.root, 100042, `default = "seal"`)))
 		w.ok(second(w.SetLogo(ctx, w.root, 100042, []byte(`<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 4 4"><path d="M0 0h4v4z"/></svg>`))))
 		w.ok(w.RequestAccess(ctx, w.signIn("lea@example.org", better), 100042, store.RightAudit, "the inspection"))
-		q := get[[]account.Request](w)(w.Requests(ctx, w.root, 100042))
+		q := get[account.RequestsPage](w)(w.Requests(ctx, w.root, 100042, "", 50)).Requests
 		get[account.Decision](w)(w.DecideRequest(ctx, w.root, q[0].ID, false, "", "=not()\nyet"))
 		ada, seed, codes := w.app(ada)
 		_, secret, err := w.MakeToken(ctx, ada.Actor(here), 100042, account.NewToken{Name: "robot", Scopes: []string{store.RightUsers}, Days: 5})
@@ -352,6 +352,20 @@ func TestArchiveOfWhoLostTheirRights(t *testing.T) {
 		get[bool](w)(w.RunJobs(ctx))
 		if v = get[account.ArchiveView](w)(w.Archive(ctx, ada.Actor(here), 100042, v.ID)); v.State != store.JobStopped || v.Reason != "life.norights" {
 			t.Errorf("%+v", v)
+		}
+	})
+}
+
+// Who suspends a suspended account, or resumes one that is not, changes and records nothing.
+func TestStateThatIsSo(t *testing.T) {
+	each(t, func(w *world) {
+		ctx := w.Context()
+		w.account(100042, "ada@example.org")
+		w.ok(w.ResumeAccount(ctx, w.root, 100042))
+		w.ok(w.SuspendAccount(ctx, w.root, 100042))
+		w.ok(w.SuspendAccount(ctx, w.root, 100042))
+		if a, b := w.audit(100042, "account.resume", store.Done), w.audit(100042, "account.suspend", store.Done); a != 0 || b != 1 {
+			t.Errorf("%d records of resuming, %d of suspending", a, b)
 		}
 	})
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/pli-mail/pli/internal/fault"
 	"github.com/pli-mail/pli/internal/id"
+	"github.com/pli-mail/pli/internal/keyset"
 	"github.com/pli-mail/pli/internal/store"
 )
 
@@ -214,25 +215,55 @@ func (s *Service) StopLift(ctx context.Context, token id.Token, origin string) e
 	return err
 }
 
-// Lifts lists the wishes of users of the account in reach, oldest first, at
-// most 200. Those of number 0 are of people in no account.
-func (s *Service) Lifts(ctx context.Context, actor Actor, number int64) (out []Lift, err error) {
+// LiftsPage is a page of wishes, oldest first.
+type LiftsPage struct {
+	Lifts []Lift
+	Next  string // cursor, "" on the last page
+}
+
+// Lifts lists the wishes of users of the account in reach. Those of number 0 are of
+// people in no account.
+func (s *Service) Lifts(ctx context.Context, actor Actor, number int64, after string, limit int) (out LiftsPage, err error) {
+	limit = limited(limit)
 	err = s.lookWithin(ctx, actor, userLift, number, func(tx *store.Tx, a store.Account, r reach) error {
-		out = nil
-		rows, err := tx.ListLifts(a.ID, 200)
+		out = LiftsPage{}
+		list := keyset.Of("lifts", number)
+		from, id, err := list.Numbered(after)
 		if err != nil {
 			return err
 		}
+		rows, err := tx.ListLifts(a.ID, from, id, limit+1)
+		if err != nil {
+			return err
+		}
+		rows, out.Next = keyset.Page(list, rows, limit, func(l store.Lift) string { return keyset.Numbered(l.AskedAt.UnixMilli(), l.ID) })
 		for _, l := range rows {
-			u, err := r.user(tx, l.UserID)
-			if errors.Is(err, store.ErrNotFound) {
-				continue
-			} else if err != nil {
+			u, err := tx.FindUser(l.UserID)
+			if err != nil {
 				return err
 			}
-			out = append(out, Lift{u, l.AskedAt, l.ApprovedBy != "", l.DueAt})
+			if in, err := r.includes(tx, u); err != nil {
+				return err
+			} else if in {
+				out.Lifts = append(out.Lifts, Lift{u, l.AskedAt, l.ApprovedBy != "", l.DueAt})
+			}
 		}
 		return nil
+	})
+	return out, err
+}
+
+// LiftOf returns the wish of a user of the account, nil where there is none.
+func (s *Service) LiftOf(ctx context.Context, actor Actor, number int64, userID string) (out *Lift, err error) {
+	err = s.lookWithin(ctx, actor, userLift, number, func(tx *store.Tx, _ store.Account, r reach) error {
+		u, err := r.user(tx, userID)
+		if err != nil {
+			return err
+		}
+		if out, err = liftOf(tx, u.ID); err == nil && out != nil && !out.DueAt.After(tx.Now) {
+			out = nil // it is over, and not swept away yet
+		}
+		return err
 	})
 	return out, err
 }

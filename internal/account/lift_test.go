@@ -1,6 +1,8 @@
 package account_test
 
 import (
+	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -70,7 +72,7 @@ func TestLift(t *testing.T) {
 		}
 		_, err := w.DecideLift(ctx, w.root, 100042, h.nina.ID, true)
 		w.fails(err, fault.Denied, "lift.administrators")
-		if list := get[[]account.Lift](w)(w.Lifts(ctx, h.lead, 100042)); len(list) != 1 || list[0].User.ID != h.nina.ID {
+		if list := get[account.LiftsPage](w)(w.Lifts(ctx, h.lead, 100042, "", 50)).Lifts; len(list) != 1 || list[0].User.ID != h.nina.ID {
 			w.Errorf("the leader of her ward sees %+v", list)
 		}
 		get[store.User](w)(w.DecideLift(ctx, h.lead, 100042, h.nina.ID, true))
@@ -269,6 +271,59 @@ func TestLiftAtOnce(t *testing.T) {
 		done := w.audit(100042, "factor.lift_done", store.Done)
 		if was == (done == 1) || done > 1 {
 			w.Errorf("stopped: %t, done %d times", was, done)
+		}
+	})
+}
+
+// Requests for access and wishes to be rid of a factor come in pages; a delegate's
+// have their people's alone.
+func TestRequestsAndLiftsInPages(t *testing.T) {
+	each(t, func(w *world) {
+		h, ctx := newWard(w), w.Context()
+		want := map[string]bool{}
+		for i := range 5 {
+			address := fmt.Sprintf("p%d@example.org", i)
+			w.user(100042, address)
+			w.ok(w.RequestAccess(ctx, w.signIn(address, better), 100042, store.RightAudit, ""))
+			w.loses(address, better)
+			want[address] = true
+		}
+		var asked, lost []string
+		for after := ""; ; {
+			p := get[account.RequestsPage](w)(w.Requests(ctx, h.ada, 100042, after, 2))
+			for _, q := range p.Requests {
+				asked = append(asked, q.User.Address)
+			}
+			if after = p.Next; after == "" {
+				break
+			}
+		}
+		for after := ""; ; {
+			p := get[account.LiftsPage](w)(w.Lifts(ctx, h.ada, 100042, after, 2))
+			for _, l := range p.Lifts {
+				lost = append(lost, l.User.Address)
+			}
+			if after = p.Next; after == "" {
+				break
+			}
+		}
+		for name, got := range map[string][]string{"requests": asked, "lifts": lost} {
+			if len(got) != len(want) || len(slices.Compact(slices.Sorted(slices.Values(got)))) != len(want) {
+				t.Errorf("%s in pages: %v", name, got)
+			}
+		}
+		get[account.AddResult](w)(w.AddMembers(ctx, h.ada, 100042, h.ward.ID, "p3@example.org", time.Time{}))
+		if p := get[account.LiftsPage](w)(w.Lifts(ctx, h.lead, 100042, "", 50)); len(p.Lifts) != 1 || p.Lifts[0].User.Address != "p3@example.org" {
+			t.Errorf("a delegate sees %+v", p.Lifts)
+		}
+		three := get[account.UserView](w)(w.UserByAddress(ctx, h.ada, 100042, "p3@example.org"))
+		one := get[account.UserView](w)(w.UserByAddress(ctx, h.ada, 100042, "p1@example.org"))
+		if l := get[*account.Lift](w)(w.LiftOf(ctx, h.lead, 100042, three.ID)); l == nil || l.User.ID != three.ID {
+			t.Errorf("of one: %+v", l)
+		}
+		w.fails(second(w.LiftOf(ctx, h.lead, 100042, one.ID)), fault.NotFound, "e404.h1")
+		if l := get[*account.Lift](w)(w.LiftOf(ctx, h.ada, 100042, h.otto.ID)); l != nil {
+			t.Errorf("of who wishes nothing: %+v", l)
 		}
 	})
 }

@@ -45,7 +45,7 @@ func TestOwnLogin(t *testing.T) {
 		w.ok(w.RequestAccess(ctx, again, 100042, store.RightAll, "I run the desk"))
 		get[store.User](w)(w.DeleteUser(ctx, actor, 100042, lea.UserID))
 		w.dead(again)
-		if r := get[[]account.Request](w)(w.Requests(ctx, actor, 100042)); len(r) != 0 {
+		if r := get[account.RequestsPage](w)(w.Requests(ctx, actor, 100042, "", 50)).Requests; len(r) != 0 {
 			t.Errorf("still asked by %+v", r)
 		}
 		if v := get[account.AccountView](w)(w.Account(ctx, actor, 100042)); v.Requests != 0 {

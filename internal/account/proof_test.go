@@ -147,7 +147,7 @@ func TestRightsAskForProof(t *testing.T) {
 		list := get[account.ImportView](w)(w.CheckImport(ctx, h.ada, 100042, account.Import{File: "x.csv"}, strings.NewReader("email\nx@example.org\n")))
 		w.loses("nina@example.org", better)
 		lead := get[account.UserView](w)(w.UserByAddress(ctx, h.ada, 100042, "lead@example.org")).User
-		asked := get[[]account.Request](w)(w.Requests(ctx, h.ada, 100042))
+		asked := get[account.RequestsPage](w)(w.Requests(ctx, h.ada, 100042, "", 50)).Requests
 		grants := []store.Grant{{Right: store.RightUsers}}
 		n := account.NewUser{Address: "own@example.org", FirstName: "O", LastName: "O", Password: better, Confirm: better, GroupID: h.admins}
 		acts := map[string]func(by account.Actor) error{

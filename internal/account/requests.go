@@ -13,6 +13,7 @@ import (
 
 	"github.com/pli-mail/pli/internal/fault"
 	"github.com/pli-mail/pli/internal/id"
+	"github.com/pli-mail/pli/internal/keyset"
 	"github.com/pli-mail/pli/internal/store"
 )
 
@@ -179,19 +180,30 @@ func (s *Service) tellAdministrators(tx *store.Tx, u store.User, right, reason s
 	return nil
 }
 
-// Requests lists the requests to an account that wait, oldest first, at most
-// 200. Those of number 0 are the operator's.
-func (s *Service) Requests(ctx context.Context, actor Actor, number int64) ([]Request, error) {
-	var out []Request
-	err := s.lookWithin(ctx, actor, requestView, number, func(tx *store.Tx, a store.Account, r reach) error {
-		out = nil
+// RequestsPage is a page of the requests to an account, oldest first.
+type RequestsPage struct {
+	Requests []Request
+	Next     string // cursor, "" on the last page
+}
+
+// Requests lists the requests to an account that wait. Those of number 0 are the operator's.
+func (s *Service) Requests(ctx context.Context, actor Actor, number int64, after string, limit int) (out RequestsPage, err error) {
+	limit = limited(limit)
+	err = s.lookWithin(ctx, actor, requestView, number, func(tx *store.Tx, a store.Account, r reach) error {
+		out = RequestsPage{}
 		if err := r.whole(); err != nil {
 			return err
 		}
-		rows, err := tx.ListRequests(a.ID, 200)
+		list := keyset.Of("requests", number)
+		from, id, err := list.Numbered(after)
 		if err != nil {
 			return err
 		}
+		rows, err := tx.ListRequests(a.ID, from, id, limit+1)
+		if err != nil {
+			return err
+		}
+		rows, out.Next = keyset.Page(list, rows, limit, func(q store.AccessRequest) string { return keyset.Numbered(q.CreatedAt.UnixMilli(), q.ID) })
 		for _, q := range rows {
 			u, err := tx.FindUser(q.UserID)
 			if err != nil {
@@ -201,7 +213,7 @@ func (s *Service) Requests(ctx context.Context, actor Actor, number int64) ([]Re
 			if err != nil {
 				return err
 			}
-			out = append(out, Request{q.ID, u, wanted(q.Right), q.Reason, q.CreatedAt, groups})
+			out.Requests = append(out.Requests, Request{q.ID, u, wanted(q.Right), q.Reason, q.CreatedAt, groups})
 		}
 		return nil
 	})

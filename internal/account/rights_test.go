@@ -70,7 +70,7 @@ func calls(w *world, number int64, group, user, invitation, request string) map[
 		"user.unblock":         func(a account.Actor) error { _, err := w.UnblockUser(ctx, a, number, user); return err },
 		"user.reset_password":  func(a account.Actor) error { _, err := w.ResetPassword(ctx, a, number, user, temp, temp); return err },
 		"user.delete":          func(a account.Actor) error { _, err := w.DeleteUser(ctx, a, number, user); return err },
-		"request.view":         func(a account.Actor) error { _, err := w.Requests(ctx, a, number); return err },
+		"request.view":         func(a account.Actor) error { _, err := w.Requests(ctx, a, number, "", 50); return err },
 		"request.decide":       func(a account.Actor) error { _, err := w.DecideRequest(ctx, a, request, true, "", ""); return err },
 		"audit.view":           func(a account.Actor) error { _, err := w.Audit(ctx, a, number, "", 5); return err },
 		"message.explain":      func(a account.Actor) error { _, err := w.Transits(ctx, a, number, "x@y.test"); return err },
@@ -124,7 +124,7 @@ func TestEveryActByEveryone(t *testing.T) {
 		victim := w.user(100043, "victim@example.com")
 		invitation := get[account.Pending](w)(w.Invite(ctx, w.root, 100043, theirs, "zoe@example.com", time.Time{}))
 		w.ok(w.RequestAccess(ctx, w.signIn("victim@example.com", better), 100043, store.RightAll, "please"))
-		request := get[[]account.Request](w)(w.Requests(ctx, w.root, 100043))[0]
+		request := get[account.RequestsPage](w)(w.Requests(ctx, w.root, 100043, "", 50)).Requests[0]
 		suspended, _ := w.account(100044, "sam@example.net")
 		sam := suspended.Actor(here)
 		w.ok(w.SuspendAccount(ctx, w.root, 100044))
@@ -423,7 +423,7 @@ func TestRequestAccess(t *testing.T) {
 		if l, n := last[account.AccessRequestedLetter](w.mail); n != 1 || l.To.Canonical() != "ada@example.org" || l.Reason != "I replace Ada" {
 			t.Errorf("%d letters, %+v", n, l)
 		}
-		r := get[[]account.Request](w)(w.Requests(ctx, ada.Actor(here), 100042))
+		r := get[account.RequestsPage](w)(w.Requests(ctx, ada.Actor(here), 100042, "", 50)).Requests
 		if len(r) != 1 || r[0].User.ID != lea.UserID {
 			t.Fatalf("requests %+v", r)
 		}
@@ -433,7 +433,7 @@ func TestRequestAccess(t *testing.T) {
 		_, err = w.DecideRequest(ctx, ada.Actor(here), r[0].ID, true, "", "")
 		w.fails(err, fault.NotFound, "e404.h1")
 		w.ok(w.RequestAccess(ctx, lea, 100042, store.RightAll, "please"))
-		r = get[[]account.Request](w)(w.Requests(ctx, ada.Actor(here), 100042))
+		r = get[account.RequestsPage](w)(w.Requests(ctx, ada.Actor(here), 100042, "", 50)).Requests
 		get[account.Decision](w)(w.DecideRequest(ctx, ada.Actor(here), r[0].ID, true, "", ""))
 		if lea = get[*account.Session](w)(w.Session(ctx, lea.Token)); len(lea.AdminOf) != 1 {
 			t.Error("granted, and no administrator")
@@ -445,7 +445,7 @@ func TestRequestAccess(t *testing.T) {
 			t.Errorf("who can help: %v", c)
 		}
 		w.ok(w.RequestAccess(ctx, zoe, 0, store.RightAll, ""))
-		r = get[[]account.Request](w)(w.Requests(ctx, w.root, 0))
+		r = get[account.RequestsPage](w)(w.Requests(ctx, w.root, 0, "", 50)).Requests
 		_, err = w.DecideRequest(ctx, w.root, r[0].ID, true, "", "")
 		w.fails(err, fault.Invalid, "people.namenumber")
 		_, err = w.DecideRequest(ctx, ada.Actor(here), r[0].ID, true, "", "")

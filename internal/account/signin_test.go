@@ -403,7 +403,7 @@ func TestInvitation(t *testing.T) {
 			t.Errorf("accepted %+v %+v", s, s.User)
 		}
 		_, err = w.AcceptInvitation(ctx, w.visit(), l.Token, account.Enrolment{Password: better, Confirm: better})
-		w.fails(err, fault.Gone, "inv.old")
+		w.fails(err, fault.Gone, "inv.over")
 		_, err = w.Invitation(ctx, id.NewToken())
 		w.fails(err, fault.NotFound, "e404.h1")
 		_, err = w.Invite(ctx, actor, 100042, group, "lea@example.net", time.Time{})

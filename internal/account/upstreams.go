@@ -35,6 +35,8 @@ const (
 	widest6 = 48
 )
 
+const maxUpstreams = 200 // of an account: they are listed whole
+
 // AddUpstream lets a mail server hand mail to the gateway for an account, and
 // returns its password or token, which is not kept. Operators only: where an
 // address leads is not for an account to say.
@@ -56,6 +58,11 @@ func (s *Service) AddUpstream(ctx context.Context, actor Actor, number int64, n 
 			} else if used {
 				return taken
 			}
+		}
+		if have, err := tx.ListUpstreams(a.ID); err != nil {
+			return err
+		} else if len(have) >= maxUpstreams {
+			return fault.New(fault.Conflict, "people.upstreamsmany").With("n", maxUpstreams)
 		}
 		if err := tx.InsertUpstream(u); err != nil {
 			return err

@@ -58,7 +58,7 @@ func (s *Service) prepareUser(ctx context.Context, number int64, n NewUser) (pre
 //
 // An address that is in use, but not in this account, gives people.unavailable:
 // it has to be told from one that is free, since it is refused, but not from
-// whom it is, and an invitation works for both.
+// whom it is, and an invitation works for both. The try is recorded.
 func (s *Service) AddUser(ctx context.Context, actor Actor, number int64, n NewUser) (Added, error) {
 	mayAdd := func(tx *store.Tx, r reach) (store.Group, error) {
 		if err := past(tx, n.Until); err != nil {
@@ -90,7 +90,7 @@ func (s *Service) AddUser(ctx context.Context, actor Actor, number int64, n NewU
 		}
 		_, domain, _ := strings.Cut(prepared.user.Address, "@")
 		if theirs, err := ofAnother(tx, actor, a.ID, domain); err != nil || theirs {
-			return cmp.Or(err, error(unavailable))
+			return cmp.Or(err, error(&refusal{unavailable, a.ID, prepared.user.Address}))
 		}
 		u := &out.User
 		u.AccountID, u.TimeZone, u.CreatedAt = a.ID, a.TimeZone, tx.Now
@@ -139,7 +139,7 @@ func (s *Service) AddUser(ctx context.Context, actor Actor, number int64, n NewU
 		return err
 	})
 	if errors.Is(err, store.ErrTaken) {
-		return Added{}, unavailable.Because(err)
+		return Added{}, s.refused(ctx, actor, userAdd, &refusal{unavailable.Because(err), number, prepared.user.Address})
 	}
 	return out, err
 }

@@ -234,6 +234,9 @@ func bindBody(r *web.Request, members map[string]client.Param, in reflect.Value)
 		if v.Kind() == reflect.String && !allowed(p, v.String()) {
 			return badField(name, nil)
 		}
+		if p.Max > 0 && (v.Int() < 1 || v.Int() > int64(p.Max)) {
+			return fault.New(fault.Invalid, "api.badjson").In(name, "api.range", fault.Args{"name": name, "n": p.Max})
+		}
 	}
 	for name, p := range members {
 		if _, ok := body[name]; p.Required && !ok {

@@ -69,7 +69,7 @@ func quoted(revision string) string { return `"` + revision + `"` }
 
 func accountOf(v account.AccountView) client.AccountInfo {
 	return client.AccountInfo{Number: v.ID, Name: v.Name, Language: v.Language, TimeZone: v.TimeZone, State: v.State, Users: v.Users, Groups: v.Groups,
-		Administrators: v.Administrators, CreatedAt: client.Time{Time: v.CreatedAt}}
+		Administrators: v.Administrators, CreatedAt: client.Time{Time: v.CreatedAt}, DeletionAt: client.Time{Time: v.Deletion.At}}
 }
 
 func (a *api) listAccounts(r *web.Request, in client.ListAccountsIn) (client.Page[client.AccountInfo], error) {
@@ -270,9 +270,9 @@ func (a *api) endSessions(r *web.Request, in client.UserPath) (client.EndedSessi
 	return client.EndedSessions{Ended: n}, err
 }
 
-func (a *api) listLifts(r *web.Request, in client.Account) (client.Page[client.Lift], error) {
-	list, err := a.Accounts.Lifts(r.Context(), r.Actor(), in.Account)
-	return pageOf(list, "", func(l account.Lift) client.Lift {
+func (a *api) listLifts(r *web.Request, in client.AccountPage) (client.Page[client.Lift], error) {
+	p, err := a.Accounts.Lifts(r.Context(), r.Actor(), in.Account, in.After, in.Limit)
+	return pageOf(p.Lifts, p.Next, func(l account.Lift) client.Lift {
 		return client.Lift{User: l.User.ID, Email: l.User.DisplayAddress, Name: l.User.Name(), AskedAt: client.Time{Time: l.AskedAt}, Approved: l.Approved, DueAt: client.Time{Time: l.DueAt}}
 	}), err
 }

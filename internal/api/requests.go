@@ -23,9 +23,9 @@ func decided(d account.Decision) client.Decided {
 	return client.Decided{User: d.User.ID, Email: d.DisplayAddress, Name: d.Name(), Right: d.Right, Group: d.Group.ID, GroupName: d.Group.Name}
 }
 
-func (a *api) listRequests(r *web.Request, in client.Account) (client.Page[client.AccessRequest], error) {
-	list, err := a.Accounts.Requests(r.Context(), r.Actor(), in.Account)
-	return pageOf(list, "", func(q account.Request) client.AccessRequest {
+func (a *api) listRequests(r *web.Request, in client.AccountPage) (client.Page[client.AccessRequest], error) {
+	p, err := a.Accounts.Requests(r.Context(), r.Actor(), in.Account, in.After, in.Limit)
+	return pageOf(p.Requests, p.Next, func(q account.Request) client.AccessRequest {
 		return client.AccessRequest{ID: q.ID, User: q.User.ID, Email: q.User.DisplayAddress, Name: q.User.Name(), Right: q.Right, Reason: q.Reason, CreatedAt: client.Time{Time: q.CreatedAt},
 			Groups: each(q.Groups, func(g account.Giving) client.UserGroup { return client.UserGroup{ID: g.ID, Name: g.Name} })}
 	}), err

@@ -54,9 +54,6 @@ func (a *api) simulateRules(r *web.Request, in client.SimulationIn) (out client.
 	if in.Days == 0 {
 		in.Days = 1
 	}
-	if in.Days < 1 || in.Days > 365 {
-		return out, badField("days", nil)
-	}
 	s, err := a.Accounts.SimulateRules(r.Context(), r.Actor(), in.Account, in.Text, a.Now().AddDate(0, 0, -in.Days), in.After, in.Limit)
 	if err != nil {
 		return out, account.RulesFault(r.Printer, err)

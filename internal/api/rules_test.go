@@ -55,5 +55,9 @@ func TestRules(t *testing.T) {
 	if a := admin.Do(t, "POST", at("rules/simulate"), map[string]any{"text": "default = 'seal'", "days": 7}); a.Status != 200 || !strings.Contains(a.Body, `"items":[]`) {
 		t.Errorf("%d %s", a.Status, a.Body)
 	}
+	for name, n := range map[string]int{"limit": 501, "days": 366} {
+		refused(t, admin.Do(t, "POST", at("rules/simulate"), map[string]any{"text": "default = 'seal'", name: n}), 422, "api.badjson")
+		refused(t, admin.Do(t, "POST", at("rules/simulate"), map[string]any{"text": "default = 'seal'", name: 0}), 422, "api.badjson")
+	}
 	refused(t, tokenOf(t, h, "settings", "messages").Do(t, "POST", at("rules/simulate"), map[string]any{"text": ""}), 403, "tok.session")
 }

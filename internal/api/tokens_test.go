@@ -66,11 +66,11 @@ func request(t *testing.T, h *webtest.House) string {
 	if err := h.Accounts.RequestAccess(ctx, sess, webtest.Account, store.RightUsers, ""); err != nil {
 		t.Fatal(err)
 	}
-	all, err := h.Accounts.Requests(ctx, account.Operator("test"), webtest.Account)
+	all, err := h.Accounts.Requests(ctx, account.Operator("test"), webtest.Account, "", 50)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return all[len(all)-1].ID
+	return all.Requests[len(all.Requests)-1].ID
 }
 
 // filled calls an operation with what it takes, on things that are there.

@@ -151,7 +151,11 @@ type eventView struct {
 func eventViewOf(p i18n.Printer, row store.AuditRow, chain account.AuditChain) (eventView, error) {
 	v := eventView{Event: eventOf(p, row), Row: row, Place: p.T("au.unplaced"), Broken: chain.BrokenSeq != 0 && row.Seq >= chain.BrokenSeq}
 	for _, name := range slices.Sorted(maps.Keys(row.Detail)) {
-		v.Detail = append(v.Detail, name+": "+row.Detail[name])
+		value := row.Detail[name]
+		if name == "reason" && row.Outcome == store.Refused {
+			value = refusalText(p, row)
+		}
+		v.Detail = append(v.Detail, name+": "+value)
 	}
 	if row.Seq > 0 {
 		v.Place, v.Hash = strconv.FormatInt(row.Seq, 10), hex.EncodeToString(row.Digest)
@@ -160,6 +164,20 @@ func eventViewOf(p i18n.Printer, row store.AuditRow, chain account.AuditChain) (
 	err := json.Indent(&raw, audit.JSON(row, sayer(p)), "", "  ")
 	v.Raw = raw.String()
 	return v, err
+}
+
+// refusalText is what whoever was refused was told, as far as the record knows it;
+// else the key of that text.
+func refusalText(p i18n.Printer, row store.AuditRow) string {
+	key := row.Detail["reason"]
+	args := map[string]any{"name": row.Target, "email": row.Target}
+	for name, v := range row.Detail {
+		args[name] = v
+	}
+	if text := p.Say(key, args); !strings.Contains(text, "{") {
+		return text
+	}
+	return key
 }
 
 func (c *Console) auditEvent(r *web.Request) error {

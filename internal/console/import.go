@@ -172,6 +172,9 @@ func (c *Console) imports(r *web.Request) error {
 }
 
 func jobStatus(r *web.Request, j store.Job) personStatus {
+	if j.Reason == account.ImportDiscarded {
+		return personStatus{"", r.T("job.s.discarded")}
+	}
 	return personStatus{map[string]string{store.JobRunning: "info", store.JobDone: "ok", store.JobStopped: "bad"}[j.State], r.T("job.s." + j.State)}
 }
 

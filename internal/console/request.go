@@ -87,7 +87,8 @@ func (c *Console) ask(r *web.Request) error {
 // requestsPage lists who asks for access.
 type requestsPage struct {
 	head
-	Rows []requestRow
+	Rows  []requestRow
+	Pager web.Pager
 }
 
 type requestRow struct {
@@ -125,12 +126,12 @@ func (c *Console) requestsPage(r *web.Request) (*requestsPage, error) {
 	if err != nil {
 		return nil, err
 	}
-	list, err := c.accounts.Requests(r.Context(), r.Actor(), a.ID)
+	list, err := c.accounts.Requests(r.Context(), r.Actor(), a.ID, r.URL.Query().Get("after"), pageSize)
 	if err != nil {
 		return nil, err
 	}
-	page := &requestsPage{head: headOf(r, a, r.T("adm.requests"))}
-	for _, q := range list {
+	page := &requestsPage{head: headOf(r, a, r.T("adm.requests")), Pager: pager(r, list.Next)}
+	for _, q := range list.Requests {
 		row := requestRow{ID: q.ID, Name: nameOf(q.User), Address: q.User.DisplayAddress, Right: r.T("rt." + q.Right), Reason: q.Reason, CreatedAt: q.CreatedAt, Admin: q.Right == store.RightAll}
 		for _, g := range q.Groups {
 			row.Groups = append(row.Groups, givingGroup{g.ID, account.GroupName(r.Printer, g.Group), alsoText(r, g.Also)})

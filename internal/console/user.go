@@ -77,11 +77,11 @@ func (c *Console) users(r *web.Request) error {
 		}
 	}
 	if page.May && q.Get("after") == "" && q.Get("q") == "" && status == "" {
-		lifts, err := c.accounts.Lifts(r.Context(), r.Actor(), a.ID)
+		lifts, err := c.accounts.Lifts(r.Context(), r.Actor(), a.ID, "", pageSize)
 		if err != nil {
 			return err
 		}
-		for _, l := range lifts {
+		for _, l := range lifts.Lifts {
 			page.Lifts = append(page.Lifts, liftRow{web.Link{URL: userPath(a.ID, l.User.ID), Text: nameOf(l.User)}, l})
 		}
 	}
@@ -233,12 +233,8 @@ func (c *Console) userPage(r *web.Request) (*userPage, error) {
 		if page.Tokens, err = c.accounts.TokensOf(r.Context(), r.Actor(), a.ID, u.ID); err != nil {
 			return nil, err
 		}
-		lifts, err := c.accounts.Lifts(r.Context(), r.Actor(), a.ID)
-		if err != nil {
+		if page.Lift, err = c.accounts.LiftOf(r.Context(), r.Actor(), a.ID, u.ID); err != nil {
 			return nil, err
-		}
-		if i := slices.IndexFunc(lifts, func(l account.Lift) bool { return l.User.ID == u.ID }); i >= 0 {
-			page.Lift = &lifts[i]
 		}
 		groups, err := c.accounts.GroupChoices(r.Context(), r.Actor(), a.ID, scopesShown)
 		if err != nil {

@@ -21,23 +21,25 @@ type invitationPage struct {
 	Until               time.Time
 	Known               bool // they have an account already
 	Ended, Declined     bool
+	Why                 string // it has ended, in words
 	Languages           []web.Option
 	Rule                string
 }
 
-// invitationOf reads the invitation in the address. One that has ended comes
-// with the fault that says so, and a page that tells whom to ask.
+// invitationOf reads the invitation in the address. One that has ended, or whose link
+// a newer one has taken the place of, comes with the fault that says so, and a page
+// that tells what to do.
 func (p *People) invitationOf(r *web.Request) (id.Token, *invitationPage, error) {
 	token, err := id.ParseToken(r.PathValue("token"))
 	if err != nil {
 		return token, nil, fault.New(fault.NotFound, "e404.p")
 	}
 	v, err := p.accounts.Invitation(r.Context(), token)
-	if fault.HasKey(err, "inv.old") {
-		f := fault.Of(err)
-		page := &invitationPage{Base: r.Base(r.T("me.invold")), Ended: true}
-		page.Admin, _ = f.Args["admin"].(string)
-		page.Until, _ = f.Args["date"].(time.Time)
+	if f := fault.Of(err); err != nil && (f.Kind == fault.Gone || f.Kind == fault.NotFound) {
+		page := &invitationPage{Base: r.Base(r.T("me.invold")), Ended: true, Why: r.T("inv.unknown")}
+		if f.Kind == fault.Gone {
+			page.Why = r.Printer.Say(f.Key, f.Args)
+		}
 		return token, page, err
 	}
 	if err != nil {

@@ -399,9 +399,9 @@ func TestData(t *testing.T) {
 	if err := h.Accounts.RequestAccess(ctx, claire, webtest.Account, store.RightAudit, "the inspection"); err != nil {
 		t.Fatal(err)
 	}
-	if asked, err := h.Accounts.Requests(ctx, op, webtest.Account); err != nil || len(asked) != 1 {
+	if asked, err := h.Accounts.Requests(ctx, op, webtest.Account, "", 50); err != nil || len(asked.Requests) != 1 {
 		t.Fatal(asked, err)
-	} else if _, err := h.Accounts.DecideRequest(ctx, op, asked[0].ID, false, "", "Not yet"); err != nil {
+	} else if _, err := h.Accounts.DecideRequest(ctx, op, asked.Requests[0].ID, false, "", "Not yet"); err != nil {
 		t.Fatal(err)
 	}
 	a := b.Post(t, "/profile/data", "do", "export")

@@ -351,7 +351,7 @@ func TestRequests(t *testing.T) {
 			t.Error(d)
 		}
 		wantErr(t, db, store.ErrNotFound, func(tx *store.Tx) error { _, err := tx.FindPendingRequest(ana.ID, 0); return err })
-		free := must(t, db, func(tx *store.Tx) ([]store.AccessRequest, error) { return tx.ListRequests(0, 10) })
+		free := must(t, db, func(tx *store.Tx) ([]store.AccessRequest, error) { return tx.ListRequests(0, 0, "", 10) })
 		if len(free) != 1 || free[0].UserID != lea.ID {
 			t.Errorf("the operator's: %v", free)
 		}
@@ -362,7 +362,7 @@ func TestRequests(t *testing.T) {
 			t.Error(d)
 		}
 		update(t, db, func(tx *store.Tx) error { return tx.EndRequestsOf(lea.ID, 0, store.RequestRefused) })
-		if left := must(t, db, func(tx *store.Tx) ([]store.AccessRequest, error) { return tx.ListRequests(0, 10) }); len(left) != 0 {
+		if left := must(t, db, func(tx *store.Tx) ([]store.AccessRequest, error) { return tx.ListRequests(0, 0, "", 10) }); len(left) != 0 {
 			t.Errorf("left: %v", left)
 		}
 	})

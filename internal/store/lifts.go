@@ -56,10 +56,10 @@ func (tx *Tx) DeleteLift(id string) error {
 }
 
 // ListLifts returns the wishes of an account's users, 0 for those of people in
-// none, that are not over, the oldest first.
-func (tx *Tx) ListLifts(account int64, limit int) ([]Lift, error) {
-	rows, err := tx.rows(`SELECT `+liftColumns+` FROM factor_lifts WHERE COALESCE(account_id, 0) = $1 AND due_at > $2 ORDER BY asked_at, id LIMIT $3`,
-		account, ms(tx.Now), limit)
+// none, that are not over, the oldest first, after a time in milliseconds and an id.
+func (tx *Tx) ListLifts(account, after int64, id string, limit int) ([]Lift, error) {
+	rows, err := tx.rows(`SELECT `+liftColumns+` FROM factor_lifts WHERE `+ofAccount(account, "$1")+` AND due_at > $2 AND (asked_at, id) > ($3, $4) ORDER BY asked_at, id LIMIT $5`,
+		account, ms(tx.Now), after, id, limit)
 	return list(rows, err, func(r *sql.Rows) (Lift, error) { return scanLift(r.Scan) })
 }
 

@@ -76,9 +76,19 @@ func (tx *Tx) EndRequestsOf(userID string, account int64, state string) error {
 	return err
 }
 
-// ListRequests returns the pending requests to an account (0: to the operator), oldest first.
-func (tx *Tx) ListRequests(account int64, limit int) ([]AccessRequest, error) {
+// ListRequests returns the pending requests to an account (0: to the operator), oldest
+// first, those after a time in milliseconds and an id (0 and "": from the first).
+func (tx *Tx) ListRequests(account, after int64, id string, limit int) ([]AccessRequest, error) {
 	rows, err := tx.rows(`SELECT `+requestColumns+` FROM access_requests
-		WHERE COALESCE(account_id, 0) = $1 AND state = 'pending' ORDER BY created_at, id LIMIT $2`, account, limit)
+		WHERE `+ofAccount(account, "$1")+` AND state = 'pending' AND (created_at, id) > ($2, $3) ORDER BY created_at, id LIMIT $4`, account, after, id, limit)
 	return list(rows, err, func(r *sql.Rows) (AccessRequest, error) { return scanRequest(r.Scan) })
+}
+
+// ofAccount is the condition that a row is an account's, or with 0 nobody's, by
+// which an index of account_id serves.
+func ofAccount(account int64, parameter string) string {
+	if account == 0 {
+		return "account_id IS NULL AND " + parameter + " = 0"
+	}
+	return "account_id = " + parameter
 }
