@@ -162,6 +162,9 @@ func (a *app) explain(err error) (code int, sentence string, hints []string) {
 				hints = append(hints, f.Detail)
 			}
 		}
+		if answered.Key == "second.again" { // in a terminal, one proves who one is by signing in
+			hints = append(hints, a.t("cli.remote.again"))
+		}
 		return code, answered.Error(), hints
 	case errors.As(err, &older):
 		return exitProblems, a.t("cli.audit.rolledback", "file", older.Mark, "seen", older.Seen, "has", older.Has), []string{"pli admin audit accept"}
