@@ -1,8 +1,8 @@
 // Every page, in both languages, at 390 and 1280 px, in light and dark: accessible, not scrolling sideways,
-// with a picture. Then the wide French ones again at 320 px and with large text.
+// with a picture. Then the French ones again at 320 px, or with large text.
 import { execFileSync } from 'node:child_process';
 import { join } from 'node:path';
-import { demo, dir, admin, users, assert, words, launch, looking, sound, everyway, signIn, totp, send, mail, link, through } from '../lib.mjs';
+import { demo, dir, admin, users, assert, words, launch, looking, sound, everyway, signIn, totp, send, mail, link, through, told } from '../lib.mjs';
 
 const browser = await launch();
 const a = `/admin/accounts/${demo.account}`;
@@ -99,8 +99,8 @@ await Promise.all(['en', 'fr'].map(async (lang) => { // the last story may be al
   }
   await reader.close();
 }));
-// 320 px, and text at 200 %, in the longer language.
-for (const [width, zoom] of [[320, 1], [640, 2]]) {
+// Text at 200 %, or 320 px, in the longer language.
+for (const [width, zoom] of told([[320, 1], [640, 2]])) {
   const p = await looking(browser, { lang: 'fr', width });
   await signIn(p.page, admin, { lang: 'fr' });
   await p.page.waitForURL((u) => !u.pathname.startsWith('/signin'));
