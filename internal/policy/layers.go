@@ -113,9 +113,20 @@ func (k Stack) Above(layer From) Stack {
 }
 
 // Bound is the loosest value that a layer may say for a setting; From is
-// FromDefault where it is free.
+// FromDefault where it is free. What caps it by default binds nobody, and hides no
+// bound: the layer may say another.
 func (k Stack) Bound(name string, layer From) Found {
-	f := k.Above(layer).Find(name)
+	x, ok := FindSetting(name)
+	if !ok {
+		return Found{}
+	}
+	above := k.Above(layer)
+	f := above.alone(x)
+	if y, ok := FindSetting(capped[name]); ok {
+		if most := above.alone(y); most.From != FromDefault && x.Looser(f.Value, most.Value) {
+			f = most
+		}
+	}
 	if layer == FromGroup && f.From == FromDefault {
 		f.From = FromAccount // who could have said otherwise, and did not
 	}

@@ -161,6 +161,15 @@ func TestLayersOnlyTighten(t *testing.T) {
 	})
 }
 
+// A cap that nobody set hides no bound that somebody did.
+func TestDefaultCapHidesNoBound(t *testing.T) {
+	t.Parallel()
+	k := policy.Stack{Limits: policy.Layer{"expiry_days": "31"}, Account: policy.Layer{"expiry_days": "0", "expiry_max": "0"}}
+	if c := k.Check(policy.FromAccount, []string{"expiry_days"}); len(c) != 1 || c[0].Most != "31" || c[0].From != policy.FromLimits {
+		t.Errorf("for ever, under a limit of 31 days: %+v", c)
+	}
+}
+
 // What a message allows within groups, and then under its account, is never more
 // than without them, whatever the message says.
 func TestGroupsOnlyTighten(t *testing.T) {
