@@ -51,22 +51,22 @@ func (f *auditFlags) query(now time.Time) (q account.AuditQuery, err error) {
 	if f.since != 0 && f.from != "" {
 		return q, usage("cli.usage.notboth", "a", "--since", "b", "--from")
 	}
-	if q.From, err = day(f.from, 0); err != nil {
+	if q.From, err = day(f.from, 0, time.Local); err != nil {
 		return q, err
 	}
 	if f.since > 0 {
 		q.From = now.Add(-f.since)
 	}
-	q.To, err = day(f.to, 1) // the day named is in it
+	q.To, err = day(f.to, 1, time.Local) // the day named is in it
 	return q, err
 }
 
-// day reads a day, or a moment in RFC 3339. more days are added to a day.
-func day(s string, more int) (time.Time, error) {
+// day reads a day of that zone, or a moment in RFC 3339. more days are added to a day.
+func day(s string, more int, zone *time.Location) (time.Time, error) {
 	if s == "" {
 		return time.Time{}, nil
 	}
-	if t, err := time.ParseInLocation(time.DateOnly, s, time.Local); err == nil {
+	if t, err := time.ParseInLocation(time.DateOnly, s, zone); err == nil {
 		return t.AddDate(0, 0, more), nil
 	}
 	t, err := time.Parse(time.RFC3339, s)
@@ -314,7 +314,7 @@ func (a *app) auditCommand() *cobra.Command {
 	verify := a.command("verify [--account NUMBER] [--file EXPORT.jsonl --key KEY]", "audit.verify",
 		"  pli audit verify\n  pli audit verify --account 100042 --checkpoint kept.json\n  pli audit verify --file log.jsonl --key 6kpsY…", a.exactly(), func(cmd *cobra.Command, args []string) error {
 			if file != "" {
-				return a.verifyFile(file, key)
+				return a.verifyFile(file, key, f.format)
 			}
 			return a.act(&f, func(ctx context.Context, o *operator, _ []string) error {
 				if printKey {
@@ -367,6 +367,11 @@ func (o *operator) verify(ctx context.Context, of, against string, f format) err
 		if err != nil {
 			return err
 		}
+		if n != 0 && r.Seq == 0 && r.Broken == nil {
+			if _, err := o.Accounts.Account(ctx, o.actor, n); err != nil {
+				return err
+			}
+		}
 		results = append(results, r)
 	default:
 		accounts, err := o.Audit.Accounts(ctx)
@@ -410,7 +415,7 @@ func (a *app) verified(results []audit.Result, f format) error {
 	return nil
 }
 
-func (a *app) verifyFile(file, text string) error {
+func (a *app) verifyFile(file, text string, f format) error {
 	var key ed25519.PublicKey
 	if text != "" {
 		raw, err := base64.StdEncoding.DecodeString(strings.TrimSpace(text))
@@ -436,6 +441,9 @@ func (a *app) verifyFile(file, text string) error {
 	}
 	if err != nil {
 		return err
+	}
+	if f.json || f.name != "" {
+		return a.verified([]audit.Result{r}, f)
 	}
 	if r.Broken != nil {
 		a.tell("cli.audit.broken", "number", r.Account, "seq", r.Broken.Seq, "id", cmp.Or(r.Broken.ID, "–"), "why", a.t("cli.audit.why."+r.Broken.Why))

@@ -17,12 +17,53 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/pli-mail/pli/internal/id"
 	"github.com/pli-mail/pli/internal/store"
 )
 
 // CheckpointAction is the action of the events in which the notary vouches for
 // the chain up to a place.
 const CheckpointAction = "audit.checkpoint"
+
+// BeginAction is the action of the events, in the chain of no account, that say
+// with which record the chain of an account began.
+const BeginAction = "audit.begin"
+
+// detailEvent is the ID of the first record of a chain; detailHash is its hash.
+const detailEvent = "event"
+
+// begin is the event that says with which record a chain began.
+func begin(first store.AuditRow) store.AuditRow {
+	return store.AuditRow{Actor: "system", Action: BeginAction, Target: strconv.FormatInt(first.AccountID, 10), Origin: "server",
+		Detail: map[string]string{detailEvent: first.ID, detailHash: hex.EncodeToString(first.Digest)}}
+}
+
+// beginOf finds the event that says how the chain of an account began: the first,
+// where somebody added others. ErrNotFound: it has not, or not since there are such events.
+func beginOf(tx *store.Tx, account int64) (store.AuditRow, error) {
+	return tx.FindFirstOfNone(BeginAction, strconv.FormatInt(account, 10))
+}
+
+// BrokenAction is the action of the events in which the notary says, in the chain itself,
+// from where that chain does not verify: to take it away again breaks the chain again.
+const BrokenAction = "audit.broken"
+
+// detailWhy is the Why of a Break, detailSeq and detailEvent its place and record.
+const detailWhy = "why"
+
+func (b Break) event(account int64, at time.Time) store.AuditRow {
+	return store.AuditRow{ID: id.Ordered(), At: at, AccountID: account, Actor: "system", Action: BrokenAction, Outcome: store.Done, Origin: "server",
+		Detail: map[string]string{detailSeq: strconv.FormatInt(b.Seq, 10), detailEvent: b.ID, detailWhy: b.Why}}
+}
+
+// breakOf reads the break that a record tells of.
+func breakOf(r store.AuditRow) *Break {
+	seq, err := strconv.ParseInt(r.Detail[detailSeq], 10, 64)
+	if err != nil || seq <= 0 || seq > r.Seq {
+		seq = r.Seq
+	}
+	return &Break{seq, r.Detail[detailEvent], r.Detail[detailWhy]}
+}
 
 // names of a checkpoint event's details.
 const (
@@ -35,7 +76,7 @@ const (
 // Hash is the hash of r at its place in the chain after prev, the hash of the
 // record before it (nil before the first): SHA-256 over netstrings.
 func Hash(prev []byte, r store.AuditRow) []byte {
-	if prev == nil {
+	if len(prev) == 0 {
 		prev = make([]byte, sha256.Size)
 	}
 	var b bytes.Buffer
@@ -159,6 +200,10 @@ func (v *Verifier) Add(r store.AuditRow) bool {
 		return fail(Changed)
 	}
 	v.seq, v.prev = r.Seq, r.Digest
+	if r.Action == BrokenAction {
+		v.broken = breakOf(r)
+		return false
+	}
 	if r.Action == CheckpointAction {
 		c, ok := checkpointOf(r)
 		if !ok || v.Key != nil && !c.Signed(v.Key) {

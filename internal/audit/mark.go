@@ -71,6 +71,14 @@ func (n *Notary) mark(ctx context.Context) error {
 	if !due {
 		return nil
 	}
+	var back *RolledBack
+	if err := n.CheckMark(ctx); errors.As(err, &back) { // it is never taken back but by Accept
+		n.mu.Lock()
+		n.markedAt = time.Now()
+		n.mu.Unlock()
+		n.c.Log.Error("the audit log was cut, or its database put back in time", "error", err)
+		return nil
+	}
 	return n.Mark(ctx)
 }
 

@@ -137,7 +137,7 @@ func TestManyWritersTwoNotaries(t *testing.T) {
 				t.Errorf("account %d: %+v", of, *r.Broken)
 			}
 		}
-		if total != most*each*9/10 {
+		if total != most*each*9/10+2 { // and that two of the chains began
 			t.Errorf("%d records in the chains", total)
 		}
 	})
@@ -210,7 +210,7 @@ func TestTampering(t *testing.T) {
 	}{
 		{"id", []string{set("id = '01a217bb-c1d1-714e-8dde-40067ef5078b'")}, 5, audit.Changed},
 		{"account", []string{set("account_id = 999999")}, 5, audit.Removed},
-		{"no account", []string{set("account_id = NULL")}, 5, audit.Removed},
+		{"no account", []string{set("account_id = NULL, seq = 5000")}, 5, audit.Removed},
 		{"at", []string{set("at = at + 1")}, 5, audit.Changed},
 		{"actor", []string{set("actor = 'user:eve@example.org'")}, 5, audit.Changed},
 		{"action", []string{set("action = 'group.delete'")}, 5, audit.Changed},
@@ -269,6 +269,13 @@ func TestTampering(t *testing.T) {
 		if s.unchained() != 0 {
 			t.Error("what was done since has no place")
 		}
+		s.notary = audit.New(audit.Config{DB: db, Root: s.root, Log: slog.New(slog.DiscardHandler)})
+		if _, err := s.notary.CheckDue(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if r := s.verify(0); r.Broken == nil || r.Broken.Why != audit.Added { // one was moved there
+			t.Errorf("the log of no account is blamed: %+v", r.Broken)
+		}
 	})
 }
 
@@ -322,6 +329,7 @@ func TestRewritten(t *testing.T) {
 func TestRolledBack(t *testing.T) {
 	t.Parallel()
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		const account = 0 // whose beginning no other event tells
 		s := newStand(t, db)
 		mark := filepath.Join(t.TempDir(), "audit.mark")
 		marked := func() *audit.Notary {
@@ -382,6 +390,31 @@ func TestRolledBack(t *testing.T) {
 		os.WriteFile(mark, []byte("half"), 0o600)
 		if err := marked().CheckMark(t.Context()); err == nil || !strings.Contains(err.Error(), "not a number") {
 			t.Errorf("a file of something else: %v", err)
+		}
+	})
+}
+
+// The file beside the database is never set back by the server itself.
+func TestMarkStays(t *testing.T) {
+	t.Parallel()
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		s := newStand(t, db)
+		mark := filepath.Join(t.TempDir(), "audit.mark")
+		marked := func() *audit.Notary {
+			return audit.New(audit.Config{DB: db, Root: s.root, Log: slog.New(slog.DiscardHandler), Mark: mark})
+		}
+		s.notary = marked()
+		s.add(0, 5)
+		s.chain()
+		was, err := os.ReadFile(mark)
+		if err != nil {
+			t.Fatal(err)
+		}
+		storetest.Exec(t, db, "UPDATE audit_notary SET pos = 2")
+		s.notary = marked()
+		s.chain()
+		if now, err := os.ReadFile(mark); err != nil || !bytes.Equal(now, was) {
+			t.Errorf("%q became %q, %v", was, now, err)
 		}
 	})
 }
@@ -468,38 +501,133 @@ func TestVector(t *testing.T) {
 	}
 }
 
-// An account whose log is gone from the first record to the signed head is found,
-// and one that was erased with its log is not missed.
+// A chain whose end somebody wrote anew, with hashes that agree, is not signed as if
+// nothing were: what the notary found stays in it, whatever is taken back beside it.
+func TestRewrittenEnd(t *testing.T) {
+	t.Parallel()
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		s := newStand(t, db)
+		s.unguard()
+		s.add(account, 5)
+		s.chain()
+		rewrite := func() {
+			var rows []store.AuditRow
+			if err := db.View(t.Context(), func(tx *store.Tx) (err error) { rows, err = tx.ListChain(account, 0, 100); return err }); err != nil {
+				t.Fatal(err)
+			}
+			var prev []byte
+			for i, r := range rows {
+				if i == 2 {
+					r.Actor = "user:eve@example.org"
+				}
+				if r.Action == audit.BrokenAction {
+					r.Action = "group.add"
+				}
+				prev = audit.Hash(prev, r)
+				storetest.Exec(t, db, fmt.Sprintf("UPDATE audit SET actor = '%s', action = '%s', hash = %s WHERE id = '%s'", r.Actor, r.Action, blob(db, prev), r.ID))
+			}
+		}
+		for range 2 { // and once more, to hide that it was found
+			rewrite()
+			for _, notary := range []*audit.Notary{s.notary, audit.New(audit.Config{DB: db, Root: s.root, Log: slog.New(slog.DiscardHandler)})} {
+				s.notary = notary
+				s.add(account, 1)
+				s.chain()
+				storetest.Exec(t, db, "UPDATE audit_heads SET broken_seq = 0, broken_id = '', broken_why = ''")
+				if r := s.verify(account); r.Broken == nil {
+					t.Error("the notary signed what was written anew")
+				}
+			}
+		}
+	})
+}
+
+// A chain that is gone as a whole, with its head, does not verify: not where its
+// account is gone too, nor where another has begun in its place since.
 func TestWholeChainRemoved(t *testing.T) {
 	t.Parallel()
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
 		s := newStand(t, db)
 		s.unguard()
-		for n := range int64(3) {
+		made := func(n int64) {
+			t.Helper()
 			if err := db.Update(t.Context(), func(tx *store.Tx) error {
-				return tx.InsertAccount(store.Account{ID: account + n, Name: fmt.Sprint("A", n), NameKey: fmt.Sprint("a", n), Language: "en", TimeZone: "UTC", State: store.AccountActive})
+				return tx.InsertAccount(store.Account{ID: n, Name: fmt.Sprint("A", n), NameKey: fmt.Sprint("a", n), Language: "en", TimeZone: "UTC", State: store.AccountActive})
 			}); err != nil {
 				t.Fatal(err)
 			}
-			s.add(account+n, 3)
+			s.add(n, 3)
+		}
+		for n := range int64(4) {
+			made(account + n)
+		}
+		made(account + 9)
+		if r := s.verify(account + 9); r.Broken != nil {
+			t.Errorf("one that waits for the notary: %+v", r.Broken)
 		}
 		s.chain()
-		for _, table := range []string{"audit", "audit_heads"} {
-			storetest.Exec(t, db, fmt.Sprintf("DELETE FROM %s WHERE account_id >= %d", table, account+1))
+		gone := func(where string) {
+			for _, table := range []string{"audit", "audit_heads"} {
+				storetest.Exec(t, db, fmt.Sprintf("DELETE FROM %s WHERE %s", table, where))
+			}
 		}
+		gone(fmt.Sprintf("account_id BETWEEN %d AND %d", account+1, account+3))
 		storetest.Exec(t, db, fmt.Sprintf("DELETE FROM accounts WHERE id = %d", account+2))
-		of, err := s.notary.Accounts(t.Context())
-		if err != nil || !slices.Equal(of, []int64{account, account + 1}) {
+		// Another process, which remembers nothing, chains what comes next.
+		s.notary = audit.New(audit.Config{DB: db, Root: s.root, Log: slog.New(slog.DiscardHandler)})
+		s.add(account+3, 1)
+		s.chain()
+		is := func(name string, of int64, why string) {
+			t.Helper()
+			r := s.verify(of)
+			if (r.Broken == nil) != (why == "") || r.Broken != nil && (r.Broken.Seq != 1 || r.Broken.Why != why) {
+				t.Errorf("%s: %+v", name, r.Broken)
+			}
+		}
+		is("whole", account, "")
+		is("gone", account+1, audit.Truncated)
+		is("gone with its account", account+2, audit.Truncated)
+		is("begun again", account+3, audit.Truncated)
+		storetest.Exec(t, db, "UPDATE audit_heads SET broken_seq = 0")
+		is("begun again, and what was found is taken back", account+3, audit.Removed)
+
+		if of, err := s.notary.Accounts(t.Context()); err != nil || !slices.Equal(of, []int64{0, account, account + 3, account + 9, account + 1, account + 2}) {
 			t.Errorf("to be verified: %v, %v", of, err)
 		}
-		if r := s.verify(account); r.Broken != nil {
-			t.Errorf("the one that is whole: %+v", r.Broken)
+		if _, err := s.notary.CheckDue(t.Context()); err != nil {
+			t.Fatal(err)
 		}
-		if r := s.verify(account + 1); r.Broken == nil || r.Broken.Seq != 1 || r.Broken.Why != audit.Truncated {
-			t.Errorf("the one that is gone: %+v", r.Broken)
+		var broken []int64
+		if err := db.View(t.Context(), func(tx *store.Tx) error {
+			heads, err := tx.ListBrokenAudit(10)
+			broken = nil
+			for _, h := range heads {
+				broken = append(broken, h.AccountID)
+			}
+			return err
+		}); err != nil || !slices.Equal(broken, []int64{account + 1, account + 2, account + 3}) {
+			t.Errorf("found by the day's check: %v, %v", broken, err)
 		}
-		if r := s.verify(account + 2); r.Broken != nil {
-			t.Errorf("the one that was erased: %+v", r.Broken)
+		if s.add(account+1, 1); s.chain() != 1 {
+			t.Error("what was done since has no record")
 		}
+		is("gone, and found before it went on", account+1, audit.Truncated)
+
+		is("what belongs to none", 0, "")
+		gone("COALESCE(account_id, 0) = 0")
+		is("what belongs to none is gone", 0, audit.Truncated)
+		s.notary = audit.New(audit.Config{DB: db, Root: s.root, Log: slog.New(slog.DiscardHandler)})
+		s.add(0, 1)
+		s.chain()
+		storetest.Exec(t, db, "UPDATE audit_heads SET broken_seq = 0")
+		is("what belongs to none, begun again", 0, audit.Removed)
 	})
+}
+
+// blob is octets as the engine writes them.
+func blob(db *store.DB, b []byte) string {
+	if db.Engine() == "postgres" {
+		return fmt.Sprintf("'\\x%x'", b)
+	}
+	return fmt.Sprintf("x'%x'", b)
 }

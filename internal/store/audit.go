@@ -19,7 +19,7 @@ const (
 // AuditRow is one audit record. Detail holds short facts by name, never a
 // secret or content.
 type AuditRow struct {
-	ID        string // UUIDv7; InsertAudit makes it
+	ID        string // UUIDv7; InsertAudit makes it where there is none
 	AccountID int64  // 0: of no account
 	At        time.Time
 	Actor     string // user:<address>, operator:<name>, recipient:<address>, system
@@ -34,10 +34,13 @@ type AuditRow struct {
 	Digest []byte // SHA-256 over this record and the Digest before it
 }
 
-// InsertAudit appends r under a new ID, at the transaction's time.
+// InsertAudit appends r, at the transaction's time.
 func (tx *Tx) InsertAudit(r AuditRow) error {
 	if r.Outcome == "" {
 		r.Outcome = Done
+	}
+	if r.ID == "" {
+		r.ID = id.Ordered()
 	}
 	detail, err := auditDetail(r.Detail)
 	if err != nil {
@@ -45,7 +48,7 @@ func (tx *Tx) InsertAudit(r AuditRow) error {
 	}
 	_, err = tx.exec(`INSERT INTO audit (id, account_id, at, actor, action, target, outcome, detail, origin)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)`,
-		id.Ordered(), number(r.AccountID), ms(tx.Now), valid(r.Actor), r.Action, valid(r.Target), r.Outcome, detail, valid(r.Origin))
+		r.ID, number(r.AccountID), ms(tx.Now), valid(r.Actor), r.Action, valid(r.Target), r.Outcome, detail, valid(r.Origin))
 	return err
 }
 

@@ -5,8 +5,10 @@ import (
 	"database/sql"
 	"encoding/binary"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -17,6 +19,7 @@ type AuditFilter struct {
 	Every     bool     // of all accounts, and of none
 	Actors    []string // any of these, as records have them: user:<address>
 	Action    string
+	Kinds     []string // of acts, any of these: what stands before the point
 	Target    string
 	Outcome   string
 	Origin    string
@@ -25,7 +28,7 @@ type AuditFilter struct {
 
 // IsAll reports whether f selects every record of its account.
 func (f AuditFilter) IsAll() bool {
-	return !f.Every && len(f.Actors) == 0 && f.Action == "" && f.Target == "" && f.Outcome == "" && f.Origin == "" && f.From.IsZero() && f.To.IsZero()
+	return !f.Every && len(f.Actors) == 0 && f.Action == "" && len(f.Kinds) == 0 && f.Target == "" && f.Outcome == "" && f.Origin == "" && f.From.IsZero() && f.To.IsZero()
 }
 
 // FilterAudit returns the records that f selects, by ID, newest first: those
@@ -93,6 +96,14 @@ func (f AuditFilter) where(actor, more, at string, newer bool, limit int) (where
 		if c.value != "" {
 			and(c.condition, c.value)
 		}
+	}
+	var kinds []string
+	for _, kind := range f.Kinds {
+		args = append(args, kind+".", kind+"/") // what comes after the point in ASCII
+		kinds = append(kinds, fmt.Sprintf("action >= $%d AND action < $%d", len(args)-1, len(args)))
+	}
+	if len(kinds) > 0 {
+		where += " AND (" + strings.Join(kinds, " OR ") + ")"
 	}
 	switch f.Outcome {
 	case "":
@@ -170,6 +181,23 @@ func (tx *Tx) ListChain(accountID, seq int64, limit int) ([]AuditRow, error) {
 // LastOfChain is the record with the highest place in an account's chain.
 func (tx *Tx) LastOfChain(accountID int64) (AuditRow, error) {
 	return one(tx.auditRows("COALESCE(account_id, 0) = $1 AND pos > 0 ORDER BY seq DESC LIMIT 1", accountID))
+}
+
+// FindFirstOfNone returns the first record of no account with this action and target, in
+// the order of the chain.
+func (tx *Tx) FindFirstOfNone(action, target string) (AuditRow, error) {
+	const of = "account_id IS NULL AND action = $1 AND target = $2"
+	r, err := one(tx.auditRows(of+" AND pos > 0 ORDER BY seq LIMIT 1", action, target))
+	if errors.Is(err, ErrNotFound) {
+		r, err = one(tx.auditRows(of+unchained+" ORDER BY id LIMIT 1", action, target))
+	}
+	return r, err
+}
+
+// HasUnchained reports whether an account, 0 for none, has records that no chain has yet.
+func (tx *Tx) HasUnchained(accountID int64) (bool, error) {
+	rows, err := tx.auditRows("COALESCE(account_id, 0) = $1"+unchained+" LIMIT 1", accountID)
+	return len(rows) > 0, err
 }
 
 // ListAuditPos returns the records of all accounts in the order of the notary.
