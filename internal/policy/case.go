@@ -268,7 +268,7 @@ func (c *Case) among(list []who, a mailaddr.Address) (string, error) {
 				}
 				c.groups[a.Canonical()] = names
 			}
-			if slices.ContainsFunc(names, func(n string) bool { return strings.EqualFold(n, w.group) }) {
+			if key := GroupKey(w.group); slices.ContainsFunc(names, func(n string) bool { return GroupKey(n) == key }) {
 				return w.written, nil
 			}
 		case w.below:

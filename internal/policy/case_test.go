@@ -91,13 +91,13 @@ recipient = ["group:Partners"]
 then = "seal"
 [[rule]]
 name = "two"
-sender = ["group:doctors"]
+sender = ["group:ｄｏｃｔｏｒｓ"]
 text_matches = "text"
 then = "seal"
 `).Case(f)
 	for i := range 50 {
 		d, err := c.Decide(mailaddr.MustParse(fmt.Sprintf("bob%d@x.test", i%2)))
-		if err != nil || d.Why.Rule != "two" || !slices.Equal(d.Why.Matched, []string{"sender:group:doctors", "text"}) {
+		if err != nil || d.Why.Rule != "two" || !slices.Equal(d.Why.Matched, []string{"sender:group:ｄｏｃｔｏｒｓ", "text"}) {
 			t.Fatalf("%+v, %v", d, err)
 		}
 	}

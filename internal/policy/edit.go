@@ -11,6 +11,7 @@ import (
 	"github.com/pelletier/go-toml/v2"
 
 	"github.com/pli-mail/pli/internal/keylines"
+	"github.com/pli-mail/pli/internal/mailaddr"
 )
 
 // ErrByHand says that a rule set is not written in a way that can be changed rule
@@ -51,6 +52,23 @@ func Add(text string, n NewRule, first bool) (string, error) {
 		lines = append(append(slices.Clone(lines), ""), block...)
 	}
 	return join(lines), nil
+}
+
+// ForAll reports whether n is for all mail: that is what the end of the rules says.
+func (n NewRule) ForAll() bool {
+	return n.Group == "" && len(n.Recipients) == 0 && n.SizeMB == 0 && len(n.Attachment) == 0 && n.SubjectBegins == "" && n.Text == "" && n.HeaderName == ""
+}
+
+// Recipient reports whether text is an address, or a domain with or without what a
+// list of addresses has before it.
+func Recipient(text string) bool {
+	if strings.Contains(strings.TrimPrefix(text, "@"), "@") {
+		_, err := mailaddr.Parse(text)
+		return err == nil
+	}
+	domain := strings.TrimPrefix(strings.TrimPrefix(text, "@"), "*.")
+	_, err := mailaddr.ParseDomain(domain)
+	return err == nil && strings.Contains(domain, ".")
 }
 
 func (n NewRule) write() (out []string) {

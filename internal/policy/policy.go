@@ -13,6 +13,9 @@ import (
 	"github.com/pli-mail/pli/envelope"
 	"github.com/pli-mail/pli/internal/mailaddr"
 	"github.com/pli-mail/pli/internal/message"
+	"golang.org/x/text/cases"
+	"golang.org/x/text/unicode/norm"
+	"strings"
 )
 
 // Action is what becomes of a message.
@@ -52,6 +55,36 @@ type rule struct {
 	then         Action
 	refusal      string
 	wishes       wishes
+}
+
+// Named is a group that a rule names.
+type Named struct {
+	Rule  int // from 1
+	Key   string
+	Group string
+}
+
+// GroupKey is what two names of one group have in common: rules name it as somebody
+// typed it, in whatever case, form of accents and width.
+func GroupKey(name string) string {
+	return cases.Fold().String(norm.NFKC.String(strings.Join(strings.Fields(name), " ")))
+}
+
+// Groups are the groups that rules name: one that there is not matches nobody.
+func (r *Rules) Groups() (out []Named) {
+	for i, x := range r.rules {
+		for _, list := range []struct {
+			key  string
+			list []who
+		}{{"sender", x.sender}, {"recipient", x.recipient}, {"not_recipient", x.notRecipient}} {
+			for _, w := range list.list {
+				if w.group != "" {
+					out = append(out, Named{i + 1, list.key, w.group})
+				}
+			}
+		}
+	}
+	return out
 }
 
 type headerMatch struct {

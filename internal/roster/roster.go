@@ -366,12 +366,12 @@ func (w *Writer) Flush() error {
 	return w.b.Flush() // has the error of any write before
 }
 
-// unguarded takes away the apostrophe that Writer puts before what would be a formula.
+// unguarded takes away the apostrophes that Writer puts before what would be a formula.
 func unguarded(cell string) string {
 	if strings.HasPrefix(cell, "'") && formula(cell[1:]) {
-		return cell[1:]
+		cell = cell[1:]
 	}
-	return cell
+	return guarded.ReplaceAllString(cell, "$1$2")
 }
 
 // GroupNames are the names in a cell of groups.
