@@ -291,6 +291,9 @@ func (s *Service) OpenAccount(ctx context.Context, actor Actor, n NewAccount, ad
 		if p.err() != nil {
 			return p.err()
 		}
+		if err := recentlyProved(tx, actor); err != nil { // its administrator has all rights in it
+			return err
+		}
 		a.CreatedAt = tx.Now
 		if a.ID = n.Number; a.ID == 0 {
 			if a.ID, err = tx.NextAccountNumber(firstNumber); err != nil {
@@ -389,6 +392,11 @@ func (s *Service) setAccountState(ctx context.Context, actor Actor, act action, 
 		}
 		if a.State == state {
 			return nil
+		}
+		if state == store.AccountSuspended && actor.UserID != "" {
+			if u, err := tx.FindUser(actor.UserID); err != nil || u.AccountID == a.ID { // their own session would end, and none begin
+				return cmp.Or(err, error(&refusal{fault.New(fault.Conflict, "life.own"), a.ID, accountName(a.ID)}))
+			}
 		}
 		if err := tx.SetAccountState(a.ID, state); err != nil {
 			return err

@@ -3,6 +3,7 @@ package account
 import (
 	"context"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -45,13 +46,11 @@ func (s *Service) UserActivity(ctx context.Context, actor Actor, number int64, u
 		if err != nil {
 			return err
 		}
-		out, err = tx.ListAuditOf(a.ID, u.Address, limited(limit))
+		f := store.AuditFilter{AccountID: a.ID, Target: u.Address}
 		if !r.all {
-			out = slices.DeleteFunc(out, func(row store.AuditRow) bool {
-				kind, _, _ := strings.Cut(row.Action, ".")
-				return !slices.Contains([]string{"session", "password", "factor"}, kind)
-			})
+			f.Kinds = []string{"session", "password", "factor"}
 		}
+		out, err = tx.FilterAudit(f, "", false, limited(limit))
 		return err
 	})
 	return out, err
@@ -63,6 +62,9 @@ func Sentence(p i18n.Printer, r store.AuditRow) string {
 	args := map[string]any{"target": r.Target}
 	for k, v := range r.Detail {
 		args[k] = v
+	}
+	if n, err := strconv.Atoi(r.Detail["n"]); err == nil {
+		args["n"] = n // chooses the plural
 	}
 	args["actor"] = ActorText(p, r.Actor)
 	if r.Target == "" {

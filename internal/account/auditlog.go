@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/netip"
 	"regexp"
+	"strconv"
 	"strings"
 	"time"
 
@@ -91,7 +92,8 @@ type AuditChain struct {
 }
 
 // ReadAudit returns a page of an account's log, of number 0 that of no account.
-// An operator's reading is recorded in it (I12), once for all pages.
+// An operator's reading is recorded in it (I12): each beginning, and of the pages
+// after it once an hour.
 func (s *Service) ReadAudit(ctx context.Context, actor Actor, number int64, q AuditQuery, limit int) (AuditLog, error) {
 	limit = limited(limit)
 	var out AuditLog
@@ -110,14 +112,21 @@ func (s *Service) ReadAudit(ctx context.Context, actor Actor, number int64, q Au
 
 // reading is look for the log: what an operator begins to read is recorded.
 func (s *Service) reading(ctx context.Context, actor Actor, number int64, q AuditQuery, read func(*store.Tx, store.Account) error) error {
-	if actor.Kind != KindOperator || q.Older+q.Newer != "" {
+	if actor.Kind != KindOperator {
 		return s.look(ctx, actor, auditView, number, read)
 	}
 	return s.act(ctx, actor, auditView, number, func(tx *store.Tx, a store.Account) error {
 		if err := read(tx, a); err != nil {
 			return err
 		}
-		return record(tx, actor, auditView, a.ID, "audit", q.details()...)
+		// A cursor is no proof that its reader began at the first page.
+		details := q.details()
+		_, name := typed(strings.Join(append([]string{actor.String(), strconv.FormatInt(number, 10)}, details...), "\n"))
+		first, _, err := tx.Hit("audit.view:"+name, time.Hour, 1)
+		if err != nil || !first && q.Older+q.Newer != "" {
+			return err
+		}
+		return record(tx, actor, auditView, a.ID, "audit", details...)
 	})
 }
 

@@ -171,11 +171,15 @@ func (s *Service) StartBulk(ctx context.Context, actor Actor, number int64, b Bu
 		if b.Status == OnlyInvited {
 			return notFound()
 		}
-		jobs, err := tx.ListJobs(a.ID, KindBulk, time.Time{}, "", 50)
+		if b.Do == BulkGroup || b.Do == BulkUnblock { // the job has no session, and who has rights by then is not known yet
+			if err := recentlyProved(tx, actor); err != nil {
+				return err
+			}
+		}
+		jobs, err := tx.ListOpenJobs(a.ID, KindBulk)
 		if err != nil {
 			return err
 		}
-		jobs = slices.DeleteFunc(jobs, func(j store.Job) bool { return j.State != store.JobRunning })
 		if len(jobs) >= maxJobs {
 			return fault.Wait("bulk.busy", 5*time.Minute)
 		}
@@ -201,7 +205,7 @@ func (s *Service) StartBulk(ctx context.Context, actor Actor, number int64, b Bu
 func (s *Service) bulkSome(ctx context.Context, j store.Job) error {
 	may, why := false, "bulk.norights"
 	err := s.actWithin(ctx, actorOf(j), userBulk, j.AccountID, func(tx *store.Tx, a store.Account, r reach) error {
-		may = false
+		may, why = false, "bulk.norights"
 		now, err := tx.LockJob(j.AccountID, j.ID)
 		if err != nil {
 			return err

@@ -9,6 +9,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -55,15 +56,57 @@ func (s *Service) expected(d DomainView) (out DNSExpected) {
 		out.Proof = proofOf(d.Name, d.Proof)
 	}
 	if s.c.SPF != "" {
-		out.SPF = DNSRecord{d.Name, "v=spf1 " + s.c.SPF + " ~all"}
+		out.SPF = DNSRecord{d.Name, s.spfWith(d.Checks.SPF)}
 	}
 	for _, k := range d.Keys {
 		if k.State != store.KeyRetired {
 			out.DKIM = append(out.DKIM, DNSRecord{k.Selector + "._domainkey." + d.Name, k.Record})
 		}
 	}
-	out.DMARC = DNSRecord{"_dmarc." + d.Name, "v=DMARC1; p=none; rua=mailto:postmaster@" + d.Name}
+	out.DMARC = DNSRecord{"_dmarc." + d.Name, dmarcAfter(d.Name, d.Checks.DMARC)}
 	return out
+}
+
+// spfWith is the SPF record that a domain should have beside what it has: whoever
+// sends for it today may send tomorrow. One that was too long to be kept is not repeated.
+func (s *Service) spfWith(have store.DNSCheck) string {
+	rest := ""
+	if isSPF(have.Found) {
+		rest = have.Found[len("v=spf1"):]
+	}
+	switch {
+	case !isSPF(have.Found) || strings.HasSuffix(have.Found, "…"):
+		return "v=spf1 mx " + s.c.SPF + " ~all"
+	case have.State == store.CheckOK:
+		return have.Found
+	}
+	return "v=spf1 " + s.c.SPF + rest
+}
+
+// isSPF reports whether a text is an SPF record (RFC 7208, section 4.5).
+func isSPF(text string) bool {
+	version, _, _ := strings.Cut(text, " ")
+	return strings.EqualFold(version, "v=spf1")
+}
+
+// ofPolicy is the policy of a DMARC record that only asks for reports.
+var ofPolicy = regexp.MustCompile(`(?i)(^|;)(\s*p\s*=\s*)none\b`)
+
+// dmarcAfter is the DMARC record that comes after the one that there is: reports
+// first, then a policy. That of a domain above, or one too long to be kept, is not repeated.
+func dmarcAfter(domain string, have store.DNSCheck) string {
+	own := strings.HasPrefix(strings.ToLower(plain(have.Found)), "v=dmarc1") && !strings.HasSuffix(have.Found, "…")
+	switch {
+	case own && have.State == store.CheckOK:
+		return have.Found
+	case own && ofPolicy.MatchString(have.Found):
+		return ofPolicy.ReplaceAllString(have.Found, "${1}${2}quarantine")
+	case own:
+		return strings.TrimRight(have.Found, "; ") + "; p=quarantine"
+	case have.State == store.CheckOK: // of a domain above: this one would be no stricter
+		return "v=DMARC1; p=quarantine; rua=mailto:postmaster@" + domain
+	}
+	return "v=DMARC1; p=none; rua=mailto:postmaster@" + domain
 }
 
 // KeyCheck is what the last look found of one of the records that are expected
@@ -162,7 +205,7 @@ func (s *Service) lookSPF(ctx context.Context, domain string) (store.DNSCheck, e
 		if err != nil {
 			return "", false, err
 		}
-		i := slices.IndexFunc(texts, func(t string) bool { return t == "v=spf1" || strings.HasPrefix(t, "v=spf1 ") })
+		i := slices.IndexFunc(texts, isSPF)
 		if i < 0 {
 			return "", false, nil
 		}
@@ -208,12 +251,16 @@ func (s *Service) lookDMARC(ctx context.Context, domain string) (store.DNSCheck,
 			if !strings.HasPrefix(strings.ToLower(plain(t)), "v=dmarc1") {
 				continue
 			}
+			found := brief(t)
+			if name != domain {
+				found = "_dmarc." + name + ": " + found
+			}
 			for tag := range strings.SplitSeq(strings.ToLower(t), ";") {
 				if k, v, _ := strings.Cut(tag, "="); strings.TrimSpace(k) == "p" && strings.TrimSpace(v) != "none" {
-					return store.DNSCheck{State: store.CheckOK, Found: brief(t)}, nil
+					return store.DNSCheck{State: store.CheckOK, Found: found}, nil
 				}
 			}
-			return store.DNSCheck{State: store.CheckWeak, Found: brief(t)}, nil
+			return store.DNSCheck{State: store.CheckWeak, Found: found}, nil
 		}
 	}
 	return store.DNSCheck{State: store.CheckMissing}, nil

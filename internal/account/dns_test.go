@@ -136,10 +136,19 @@ func TestDomainRecords(t *testing.T) {
 			if c := check(); c.SPF.State != s.want {
 				t.Errorf("%s: %+v", s.record, c.SPF)
 			}
+			advised := get[account.DomainView](w)(w.Domain(ctx, a, 100042, "mail.example.org")).Expects.SPF.Value
+			want := map[string]string{store.CheckOK: s.record, store.CheckMissing: "v=spf1 mx include:_spf.pli.example ~all",
+				store.CheckWrong: "v=spf1 include:_spf.pli.example" + strings.TrimPrefix(s.record, "v=spf1")}[s.want]
+			if advised != want {
+				t.Errorf("beside %s: %s", s.record, advised)
+			}
 		}
 		z.texts["_dmarc.example.org"] = []string{"v=DMARC1; p=none"}
 		if c := check(); c.DMARC.State != store.CheckWeak {
 			t.Errorf("%+v", c.DMARC)
+		}
+		if v := get[account.DomainView](w)(w.Domain(ctx, a, 100042, "mail.example.org")).Expects.DMARC.Value; v != "v=DMARC1; p=none; rua=mailto:postmaster@mail.example.org" { // that of the domain above is not repeated
+			t.Errorf("after reports: %s", v)
 		}
 		z.texts["_dmarc.mail.example.org"] = []string{"v=DMARC1;p=reject"}
 		if c := check(); c.DMARC.State != store.CheckOK {

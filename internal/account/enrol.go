@@ -3,6 +3,7 @@ package account
 import (
 	"context"
 	"errors"
+	"regexp"
 	"strings"
 	"time"
 	"unicode"
@@ -47,7 +48,7 @@ func clean(s string) string {
 		switch {
 		case unicode.IsSpace(r):
 			return ' '
-		case r == utf8.RuneError || !unicode.IsPrint(r):
+		case r == utf8.RuneError || !unicode.IsPrint(r) || blank(r):
 			return -1
 		}
 		return r
@@ -62,6 +63,8 @@ func checkName(p *problems, field, name string) {
 	}
 }
 
+var nameLink = regexp.MustCompile(`(?i)://|\bwww\.`)
+
 // checkPerson finds what is wrong with a person's names. They stand before an
 // address in cards and mails, where one that looks like an address lies (AT-66).
 func checkPerson(p *problems, first, last string) {
@@ -69,6 +72,8 @@ func checkPerson(p *problems, first, last string) {
 		checkName(p, f.field, f.name)
 		if strings.ContainsAny(norm.NFKC.String(f.name), "@<>") { // also in their wide forms
 			p.add(f.field, "people.namechars", nil)
+		} else if nameLink.MatchString(norm.NFKC.String(f.name)) { // mails have it in their subjects
+			p.add(f.field, "people.namelink", nil)
 		}
 	}
 }

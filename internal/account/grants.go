@@ -44,6 +44,16 @@ func (h Held) Over(right, groupID string) bool {
 	return h.operator || h.covers(store.Grant{Right: right, Scope: groupID})
 }
 
+// Groups are the groups over whose members a right is held where it is not over all.
+func (h Held) Groups(right string) (out []string) {
+	for _, x := range h.holds {
+		if (x.Right == right || x.Right == store.RightAll) && x.Scope != "" && !slices.Contains(out, x.Scope) {
+			out = append(out, x.Scope)
+		}
+	}
+	return out
+}
+
 func (h Held) covers(g store.Grant) bool {
 	return slices.ContainsFunc(h.holds, func(x store.Holding) bool { return x.Covers(g) })
 }
@@ -524,7 +534,7 @@ func (r reach) member(tx *store.Tx, g store.Group, userID string) (store.Member,
 		return m, err
 	}
 	if !in {
-		return m, store.ErrNotFound
+		return m, r.hidden(m.Address)
 	}
 	return m, r.below(tx, m.User)
 }

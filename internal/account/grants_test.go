@@ -91,6 +91,23 @@ func TestForeignGroupsAreNotNamed(t *testing.T) {
 	})
 }
 
+// The right over settings names groups, as settings do, and shows nobody in them.
+func TestSettingsAlone(t *testing.T) {
+	each(t, func(w *world) {
+		h, ctx := newWard(w), w.Context()
+		g := get[store.Group](w)(w.AddGroup(ctx, h.ada, 100042, "Settings"))
+		get[account.GroupRights](w)(w.SetGroupRights(ctx, h.ada, 100042, g.ID, []store.Grant{{Right: store.RightSettings}}))
+		get[account.AddResult](w)(w.AddMembers(ctx, h.ada, 100042, g.ID, "otto@example.org", time.Time{}))
+		otto := w.signIn("otto@example.org", better).Actor(here)
+		if page := get[account.GroupsPage](w)(w.Groups(ctx, otto, 100042, "", "", 50)); len(page.Groups) < 3 {
+			t.Errorf("%d groups", len(page.Groups))
+		}
+		w.fails(second(w.Members(ctx, otto, 100042, h.ward.ID, "", "", 50)), fault.Denied, "err.forbidden")
+		w.fails(second(w.Invitations(ctx, otto, 100042, h.ward.ID, "", "", 50)), fault.Denied, "err.forbidden")
+		w.fails(second(w.Users(ctx, otto, 100042, "", "", "", 50)), fault.Denied, "err.forbidden")
+	})
+}
+
 // A try at somebody, or at a group, out of reach is answered as one at nobody, and
 // is in the log, where one at nobody is not.
 func TestOutOfReachIsRecorded(t *testing.T) {
@@ -129,9 +146,23 @@ func TestOutOfReachIsRecorded(t *testing.T) {
 				t.Errorf("%s out of reach: %d records", name, n)
 			}
 		}
+		// Nor do they learn of an invitation to no group.
+		i := get[account.Pending](w)(w.Invite(ctx, h.ada, 100042, "", "new@example.net", time.Time{}))
+		before := w.audit(100042, "invitation.send", store.Refused)
+		w.fails(second(w.ResendInvitation(ctx, h.lead, 100042, i.ID)), fault.NotFound, "e404.h1")
+		if n := w.audit(100042, "invitation.send", store.Refused); n != before+1 {
+			t.Errorf("sending again what is out of reach: %d records", n-before)
+		}
 		rows := get[[]account.BulkRow](w)(w.ActOnUsers(ctx, h.lead, 100042, account.Bulk{Do: account.BulkSignOut}, []string{h.otto.ID, h.nina.ID, "gone"}))
 		if len(rows) != 3 || rows[0].Key != "bulk.gone" || rows[1].Failed || rows[2].Key != "bulk.gone" || rows[0].Address+rows[2].Address != "" {
 			t.Errorf("of several: %+v", rows)
+		}
+		get[account.AddResult](w)(w.AddMembers(ctx, h.ada, 100042, h.ward.ID, "otto@example.org", w.now.Add(time.Minute)))
+		w.pass(2 * time.Minute)
+		_, _, err := w.RemoveMember(ctx, h.lead, 100042, h.ward.ID, h.otto.ID) // whose time there is over
+		w.fails(err, fault.NotFound, "e404.h1")
+		if n := w.audit(100042, "member.remove", store.Refused); n != 1 {
+			t.Errorf("taking away who is out of reach: %d records", n)
 		}
 		// Of who they manage they see what these did themselves.
 		get[store.User](w)(w.EditUser(ctx, h.ada, 100042, h.nina.ID, "Nina", "N", "en"))
@@ -141,6 +172,12 @@ func TestOutOfReachIsRecorded(t *testing.T) {
 			if row.Action != "session.signin" {
 				t.Errorf("a delegate sees %s", row.Action)
 			}
+		}
+		for range 3 {
+			get[store.User](w)(w.EditUser(ctx, h.ada, 100042, h.nina.ID, "Nina", "N", "en"))
+		}
+		if rows := get[[]store.AuditRow](w)(w.UserActivity(ctx, h.lead, 100042, h.nina.ID, 1)); len(rows) != 1 {
+			t.Errorf("behind what they do not see: %d records", len(rows))
 		}
 	})
 }

@@ -6,15 +6,16 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
 	"unicode/utf8"
 
-	"golang.org/x/text/cases"
 	"golang.org/x/text/unicode/norm"
 
 	"github.com/pli-mail/pli/internal/fault"
 	"github.com/pli-mail/pli/internal/i18n"
 	"github.com/pli-mail/pli/internal/id"
 	"github.com/pli-mail/pli/internal/keyset"
+	"github.com/pli-mail/pli/internal/policy"
 	"github.com/pli-mail/pli/internal/store"
 )
 
@@ -27,7 +28,18 @@ type GroupsPage struct {
 }
 
 // nameKey is what of a name must be unique: neither case nor form counts.
-func nameKey(name string) string { return cases.Fold().String(norm.NFKC.String(name)) }
+func nameKey(name string) string { return policy.GroupKey(name) }
+
+// groupKey is the key of a group that is named, the built-in one in any language.
+func groupKey(name string) string {
+	key := nameKey(clean(name))
+	for _, builtin := range builtinNames {
+		if key == nameKey(builtin) {
+			return nameKey(AdministratorsName)
+		}
+	}
+	return key
+}
 
 // Groups lists groups whose name begins with query. Who has a right over some
 // groups only sees these.
@@ -132,7 +144,7 @@ func (s *Service) Group(ctx context.Context, actor Actor, number int64, groupID 
 func (s *Service) GroupNamed(ctx context.Context, actor Actor, number int64, name string) (store.Group, error) {
 	var out store.Group
 	err := s.lookWithin(ctx, actor, groupView, number, func(tx *store.Tx, a store.Account, r reach) (err error) {
-		if out, err = tx.FindGroupByName(a.ID, nameKey(clean(name))); err == nil {
+		if out, err = tx.FindGroupByName(a.ID, groupKey(name)); err == nil {
 			out, err = r.countedGroup(tx, out.ID)
 		}
 		return err
@@ -148,7 +160,66 @@ func checkGroupName(name string) error {
 	if utf8.RuneCountInString(name) > maxName {
 		p.add("name", "people.namelong", fault.Args{"n": maxName})
 	}
+	for _, builtin := range builtinNames {
+		if skeleton(name) == skeleton(builtin) {
+			return groupTaken(builtin, store.ErrTaken)
+		}
+	}
+	if word := mixed(name); word != "" {
+		p.add("name", "people.mixed", fault.Args{"word": word})
+	}
 	return p.err()
+}
+
+// builtinNames are what the built-in group is called in the languages of the pages (seed.admins):
+// no other group is.
+var builtinNames = []string{AdministratorsName, "Administrateurs de compte"}
+
+// skeleton is what a name looks like at a glance: its letters and digits alone, without
+// case and accents.
+func skeleton(name string) string {
+	return strings.Map(func(r rune) rune {
+		switch {
+		case r == 'ı':
+			return 'i'
+		case !unicode.IsLetter(r) && !unicode.IsDigit(r):
+			return -1
+		}
+		return r
+	}, norm.NFKD.String(nameKey(name)))
+}
+
+// mixed is the first word of a name that mixes letters of several scripts, "" for
+// none: so would one group be taken for another (Unicode Technical Standard 39,
+// section 5.1; those of Japanese go together).
+func mixed(name string) string {
+	for _, word := range strings.FieldsFunc(name, func(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsMark(r) }) {
+		seen := map[string]bool{}
+		for _, c := range word {
+			for script, table := range unicode.Scripts {
+				if !unicode.Is(table, c) {
+					continue
+				}
+				switch script {
+				case "Common", "Inherited":
+				case "Hiragana", "Katakana":
+					seen["Han"] = true
+				default:
+					seen[script] = true
+				}
+			}
+		}
+		if len(seen) > 1 {
+			return word
+		}
+	}
+	return ""
+}
+
+// blank reports whether a character of a name shows nothing though it is no space:
+// Hangul's fillers and the empty Braille cell.
+func blank(r rune) bool {
+	return r == '\u115F' || r == '\u1160' || r == '\u3164' || r == '\uFFA0' || r == '\u2800'
 }
 
 func groupTaken(name string, err error) error {
@@ -209,6 +280,11 @@ func (s *Service) RenameGroup(ctx context.Context, actor Actor, number int64, gr
 		if g, err = r.plainGroup(tx, groupID); err != nil {
 			return err
 		}
+		if nameKey(name) != g.NameKey {
+			if err := unruled(tx, g); err != nil {
+				return err
+			}
+		}
 		was := g.Name
 		g.Name, g.NameKey = name, nameKey(name)
 		if err := tx.RenameGroup(g.ID, g.Name, g.NameKey); err != nil {
@@ -225,6 +301,9 @@ func (s *Service) DeleteGroup(ctx context.Context, actor Actor, number int64, gr
 	var g store.Group
 	err := s.actWithin(ctx, actor, groupDelete, number, func(tx *store.Tx, a store.Account, r reach) (err error) {
 		if g, err = r.plainGroup(tx, groupID); err != nil {
+			return err
+		}
+		if err := unruled(tx, g); err != nil {
 			return err
 		}
 		over, err := tx.ListGrantsOver(g.ID) // they end with the group

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -166,10 +167,10 @@ func (s *Service) CheckImport(ctx context.Context, actor Actor, number int64, ho
 	return s.Import(ctx, actor, number, j.ID)
 }
 
-// roomForImport refuses another import where too many are at work, and forgets
-// the oldest of those that never ran.
+// roomForImport refuses another import where too many are at work, and discards
+// the oldest of those that wait to be run.
 func roomForImport(tx *store.Tx, number int64) error {
-	jobs, err := tx.ListJobs(number, KindImport, time.Time{}, "", 50)
+	jobs, err := tx.ListOpenJobs(number, KindImport)
 	if err != nil {
 		return err
 	}
@@ -178,9 +179,9 @@ func roomForImport(tx *store.Tx, number int64) error {
 		switch {
 		case j.State == store.JobRunning, j.State == store.JobReading && j.CreatedAt.Add(importReads).After(tx.Now):
 			busy++
-		case j.State != store.JobDone && j.Position == 0:
+		default:
 			if idle++; idle > maxImports {
-				if err := tx.DeleteJob(j.ID); err != nil {
+				if err := end(tx, j, ImportDiscarded); err != nil {
 					return err
 				}
 			}
@@ -313,6 +314,9 @@ func (row ImportRow) Wrong(p i18n.Printer) string {
 	for k, v := range row.Args {
 		args[k] = Cited(v)
 	}
+	if n, err := strconv.Atoi(row.Args["n"]); err == nil {
+		args["n"] = n // chooses the plural
+	}
 	if key := row.Args["field"]; key != "" {
 		args["field"] = strings.TrimSuffix(p.T(key), "*")
 	}
@@ -372,10 +376,20 @@ func readRows(rows []store.JobRow) (out []ImportRow, err error) {
 	return out, nil
 }
 
-// StartImport lets an import run. It goes on without whoever started it.
-// Faults: im.notready, im.allornothing, second.again.
+// StartImport lets an import run. It goes on without whoever started it. One that
+// is to be all or nothing is looked at for what only the run would find; those
+// rows have an error then. Faults: im.notready, im.reading, im.allornothing, e429.p, second.again.
 func (s *Service) StartImport(ctx context.Context, actor Actor, number int64, jobID string) error {
-	return s.act(ctx, actor, userImport, number, func(tx *store.Tx, a store.Account) error {
+	wrong, err := s.foresee(ctx, actor, number, jobID)
+	if err != nil {
+		return err
+	}
+	spoilt := 0
+	err = s.actWithin(ctx, actor, userImport, number, func(tx *store.Tx, a store.Account, r reach) error {
+		spoilt = 0
+		if err := r.whole(); err != nil {
+			return err
+		}
 		if err := recentlyProved(tx, actor); err != nil { // its rows may name any group
 			return err
 		}
@@ -387,10 +401,21 @@ func (s *Service) StartImport(ctx context.Context, actor Actor, number int64, jo
 		switch {
 		case err != nil:
 			return err
+		case j.State == store.JobReading:
+			return fault.New(fault.Conflict, "im.reading")
 		case j.State != store.JobReady:
 			return fault.New(fault.Conflict, "im.notready")
 		case v.AllOr && v.Counts[store.RowError] > 0:
 			return fault.New(fault.Conflict, "im.allornothing").With("n", v.Counts[store.RowError])
+		case len(wrong) > 0:
+			spoilt = len(wrong)
+			b := batch{s: s, tx: tx, r: r, a: a, how: v.Import, job: &j}
+			for _, w := range wrong {
+				if err := b.spoil(w); err != nil {
+					return err
+				}
+			}
+			return nil
 		}
 		j.State, j.Total, j.Position = store.JobRunning, v.Valid(), 0
 		j.ActorID, j.TokenID, j.Actor, j.ActorName, j.Origin, j.Language = actor.UserID, actor.TokenID, actor.String(), actor.Name, actor.Origin, actor.Language
@@ -399,6 +424,117 @@ func (s *Service) StartImport(ctx context.Context, actor Actor, number int64, jo
 		}
 		return record(tx, actor, userImport, a.ID, v.File, "rows", fmt.Sprint(v.Valid()), "job", j.ID)
 	})
+	if err == nil && spoilt > 0 {
+		err = fault.New(fault.Conflict, "im.allornothing").With("n", spoilt)
+	}
+	return err
+}
+
+// foresee returns the rows of an import of all or nothing, a batch of them at most,
+// that its run would refuse as things are: a user of another account, a domain of
+// another's, a guest where there are none, one more than the quota. A check does not
+// tell the first two, as it leaves no record of who asked.
+func (s *Service) foresee(ctx context.Context, actor Actor, number int64, jobID string) (wrong []ImportRow, err error) {
+	var door entry
+	var how Import
+	if err := s.act(ctx, actor, userImport, number, func(tx *store.Tx, a store.Account) error {
+		j, how, err := findImport(tx, a.ID, jobID)
+		if err != nil || !how.AllOr || how.Invite || j.State != store.JobReady {
+			return err
+		}
+		ok, wait, err := tx.Hit("import.foresee:"+accountName(a.ID), 24*time.Hour, foreseenStarts) // whatever is found
+		if err == nil && !ok {
+			err = fault.Wait("e429.p", wait)
+		}
+		return err
+	}); err != nil {
+		return nil, err
+	}
+	elsewheres, foreign := 0, map[string]bool{}
+	for after, more := 0, true; more && len(wrong) < importBatch && elsewheres < mostElsewhere; {
+		var page []ImportRow
+		if err := s.look(ctx, actor, userImport, number, func(tx *store.Tx, a store.Account) error {
+			page, more = nil, false
+			var j store.Job
+			var err error
+			if j, how, err = findImport(tx, a.ID, jobID); err != nil || !how.AllOr || j.State != store.JobReady {
+				return err
+			}
+			if after == 0 {
+				if door, err = entryOf(tx, actor, a, false); err != nil {
+					return err
+				}
+			}
+			rows, err := tx.ListJobRows(jobID, store.RowCreate, after, importBatch)
+			if err != nil {
+				return err
+			}
+			more = len(rows) == importBatch
+			if page, err = readRows(rows); err != nil || how.Invite {
+				return err
+			}
+			return elsewhere(tx, actor, a.ID, page, foreign)
+		}); err != nil {
+			return nil, err
+		}
+		for _, v := range page {
+			canonical, _ := typed(v.Address)
+			if v.Key == "" {
+				take := door.take
+				if how.Invite {
+					take = door.admits // who is invited takes no place yet
+				}
+				if no := take(canonical); no != nil {
+					v.Key, v.Args = fault.Of(no).Key, argsOf(no)
+				}
+			}
+			if v.Key == "people.unavailable" {
+				if elsewheres++; elsewheres > mostElsewhere {
+					break
+				}
+			}
+			if v.Key != "" {
+				wrong = append(wrong, v)
+			}
+			after = v.Line
+		}
+	}
+	return wrong[:min(len(wrong), importBatch)], nil
+}
+
+// A start that makes nobody names so many users of other accounts at most, and an
+// account has so many such starts a day: else it would tell of a whole list who is one.
+const (
+	mostElsewhere  = 10
+	foreseenStarts = 50
+)
+
+// elsewhere marks those rows whose address has a user in another account or is in
+// another's proved domain. foreign remembers domains.
+func elsewhere(tx *store.Tx, actor Actor, number int64, rows []ImportRow, foreign map[string]bool) error {
+	var addresses []string
+	for _, v := range rows {
+		canonical, _ := typed(v.Address)
+		addresses = append(addresses, canonical)
+	}
+	there, err := tx.FindUsersByAddress(addresses)
+	if err != nil {
+		return err
+	}
+	for i, canonical := range addresses {
+		_, domain, _ := strings.Cut(canonical, "@")
+		theirs, asked := foreign[domain]
+		if !asked {
+			if theirs, err = ofAnother(tx, actor, number, domain); err != nil {
+				return err
+			}
+			foreign[domain] = theirs
+		}
+		if u, exists := there[canonical]; theirs || exists && u.AccountID != number {
+			rows[i].Key = "people.unavailable"
+		}
+	}
+	return nil
 }
 
 // ImportDiscarded is the reason of an import that was checked and never begun.
@@ -415,12 +551,8 @@ func (s *Service) CancelImport(ctx context.Context, actor Actor, number int64, j
 		switch {
 		case was == store.JobDone || was == store.JobStopped:
 			return fault.New(fault.Conflict, "job.over")
-		case was == store.JobReading && tx.Now.Sub(j.CreatedAt) < importReads:
-			return fault.New(fault.Conflict, "im.notready")
-		case was == store.JobReading: // its node died
-			if err := tx.DeleteJobRows(j.ID); err != nil {
-				return err
-			}
+		case was == store.JobReading && tx.Now.Sub(j.CreatedAt) < importReads: // after that its node died
+			return fault.New(fault.Conflict, "im.reading")
 		}
 		j.State, j.Reason = store.JobStopped, "im.cancelled"
 		if was != store.JobRunning {

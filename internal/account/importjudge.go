@@ -125,7 +125,7 @@ func (g *judge) decide(tx *store.Tx, r reach, v *ImportRow, row roster.Row, user
 	} else if g, err := r.unpulled(tx, v.Groups, u); err != nil {
 		return err
 	} else if g != "" {
-		v.wrong("ic.beyond", "name", g)
+		v.wrong("im.nopull")
 	}
 	return nil
 }
@@ -175,7 +175,7 @@ func (g *judge) addGroups(tx *store.Tx, r reach, v *ImportRow, row roster.Row, u
 		}
 	}
 	for _, name := range roster.GroupNames(row.Groups) {
-		key := nameKey(name)
+		key := groupKey(name)
 		ok, err := add(name, key, func() (store.Group, error) { return tx.FindGroupByName(r.number, key) })
 		if !ok || err != nil {
 			return false, err

@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -88,8 +90,21 @@ func (s *Service) retry(ctx context.Context, j store.Job) error {
 	})
 }
 
-// SweepJobs forgets jobs that are long over, or were never run.
+// SweepJobs forgets jobs that are long over, or were never run, and the rows of those
+// that ended before they ran.
 func (s *Service) SweepJobs(ctx context.Context) error {
+	for {
+		var n int64
+		if err := s.c.DB.Update(ctx, func(tx *store.Tx) (err error) {
+			n, err = tx.DeleteOldRows(tx.Now.Add(-jobKeep), sweepRows)
+			return err
+		}); err != nil {
+			return err
+		}
+		if n < sweepRows {
+			break
+		}
+	}
 	return s.c.DB.Update(ctx, func(tx *store.Tx) error {
 		_, err := tx.DeleteOldJobs(tx.Now.Add(-jobKeep))
 		return err
@@ -100,6 +115,7 @@ const (
 	jobClaim    = time.Minute
 	jobAttempts = 10 // in five hours, as the pause after the n-th is n² minutes
 	jobKeep     = 30 * 24 * time.Hour
+	sweepRows   = 1000 // rows that one transaction forgets
 	importBatch = 1000 // rows that one transaction imports; a node that dies loses none and does none twice
 )
 
@@ -196,6 +212,8 @@ func (b *batch) run() (wait time.Duration, err error) {
 			switch {
 			case exists && u.AccountID == b.a.ID:
 				err = b.update(u, v)
+			case v.Verdict == store.RowUpdate: // deleted since the check, which knew what they were in
+				err = b.fail(v, "im.gone")
 			case b.how.Invite:
 				if err = b.invite(v); fault.HasKey(err, "inv.often") { // another day does not help the others
 					err = b.fail(v, "inv.often")
@@ -219,11 +237,43 @@ func (b *batch) run() (wait time.Duration, err error) {
 	return 0, b.create(fresh)
 }
 
+// argsOf are the arguments of a fault as a row keeps them.
+func argsOf(err error) map[string]string {
+	args := map[string]string{}
+	for k, v := range fault.Of(err).Args {
+		args[k] = fmt.Sprint(v)
+	}
+	return args
+}
+
 func (b *batch) fail(v ImportRow, key string) error {
-	v.wrong(key, "email", v.Address)
-	v.Verdict = store.RowFailed
-	v.Cells = roster.Place(b.how.Headings, map[string]string{"email": v.Address, "first_name": v.FirstName, "last_name": v.LastName, "groups": v.Named, "language": v.Language})
 	b.job.Failed++
+	v.Verdict, v.Key, v.Args = store.RowFailed, key, map[string]string{"email": v.Address}
+	return b.giveBack(v)
+}
+
+// failFor is fail with what a fault says.
+func (b *batch) failFor(v ImportRow, no error) error {
+	b.job.Failed++
+	v.Verdict, v.Key, v.Args = store.RowFailed, fault.Of(no).Key, argsOf(no)
+	return b.giveBack(v)
+}
+
+// spoil makes a row of an import that did not begin one with an error, which its key says.
+func (b *batch) spoil(v ImportRow) error {
+	v.Verdict = store.RowError
+	if v.Key == "people.unavailable" {
+		v.Args = map[string]string{"email": v.Address}
+		if err := b.taken(v).record(b.tx, b.r.actor, userAdd); err != nil {
+			return err
+		}
+	}
+	return b.giveBack(v)
+}
+
+// giveBack keeps what is wrong with a row, with its cells for the file of those.
+func (b *batch) giveBack(v ImportRow) error {
+	v.Cells = roster.Place(b.how.Headings, map[string]string{"email": v.Address, "first_name": v.FirstName, "last_name": v.LastName, "groups": v.Named, "language": v.Language})
 	return b.set(v)
 }
 
@@ -246,8 +296,12 @@ func (b *batch) refuse(v ImportRow, no *refusal, act action, key string) error {
 
 // unavailable fails a row of somebody who has a user elsewhere, as AddUser refuses them.
 func (b *batch) unavailable(v ImportRow) error {
+	return b.refuse(v, b.taken(v), userAdd, "people.unavailable")
+}
+
+func (b *batch) taken(v ImportRow) *refusal {
 	canonical, _ := typed(v.Address)
-	return b.refuse(v, &refusal{fault.New(fault.Conflict, "people.unavailable"), b.a.ID, canonical}, userAdd, "people.unavailable")
+	return &refusal{fault.New(fault.Conflict, "people.unavailable"), b.a.ID, canonical}
 }
 
 // groupsOf are the groups of a row. One that is gone gives ErrNotFound, one that
@@ -266,7 +320,7 @@ func (b *batch) groupsOf(v ImportRow) (out []store.Group, err error) {
 	return out, nil
 }
 
-// ungrouped fails a row for what groupsOf, or mayPull, says.
+// ungrouped fails a row for what groupsOf says.
 func (b *batch) ungrouped(v ImportRow, why error) error {
 	var no *refusal
 	switch {
@@ -297,8 +351,11 @@ func (b *batch) update(u store.User, v ImportRow) error {
 		return b.fail(v, "people.blocked")
 	}
 	for _, g := range groups {
-		if err := b.r.mayPull(b.tx, g, u); err != nil {
-			return b.ungrouped(v, err)
+		var no *refusal
+		if err := b.r.mayPull(b.tx, g, u); errors.As(err, &no) {
+			return b.refuse(v, no, memberAdd, "im.nopull")
+		} else if err != nil {
+			return err
 		}
 	}
 	if len(changes(u, v)) > 0 {
@@ -323,32 +380,48 @@ func (b *batch) update(u store.User, v ImportRow) error {
 	return nil
 }
 
-// invite mails an invitation, to the first of the groups; one person has one.
+// invite mails an invitation to a row's groups; one person has one of a first group.
 func (b *batch) invite(v ImportRow) error {
 	groups, err := b.groupsOf(v)
 	if err != nil {
 		return b.ungrouped(v, err)
 	}
 	var groupID string
-	if len(groups) > 0 {
-		groupID = groups[0].ID
+	var also []string
+	for n, g := range groups {
+		if n == 0 {
+			groupID = g.ID
+		} else {
+			also = append(also, g.ID)
+		}
 	}
 	to, err := mailaddr.Parse(v.Address)
 	if err != nil {
 		return err
 	}
-	if _, err := b.tx.FindPendingInvitation(b.a.ID, groupID, to.Canonical()); err == nil {
-		b.job.Done++
-		return nil // asked already
-	} else if !errors.Is(err, store.ErrNotFound) {
+	i, err := b.tx.FindPendingInvitation(b.a.ID, groupID, to.Canonical())
+	if err != nil && !errors.Is(err, store.ErrNotFound) {
 		return err
 	}
+	open := err == nil
+	if open && !slices.ContainsFunc(also, func(id string) bool { return !slices.Contains(i.Also, id) }) {
+		b.job.Done++
+		return nil // asked already
+	}
 	if no := admit(b.tx, b.r.actor, b.a, to.Canonical()); fault.Is(no, fault.Denied) || fault.Is(no, fault.Closed) {
-		return b.fail(v, fault.Of(no).Key)
+		return b.failFor(v, no)
 	} else if no != nil {
 		return no
 	}
-	i := store.Invitation{ID: id.New(), AccountID: b.a.ID, GroupID: groupID, Address: to.Canonical(), DisplayAddress: to.String(), CreatedAt: b.tx.Now}
+	if !open {
+		i = store.Invitation{ID: id.New(), AccountID: b.a.ID, GroupID: groupID, Address: to.Canonical(), DisplayAddress: to.String(), CreatedAt: b.tx.Now}
+	}
+	for _, id := range i.Also { // of an invitation that is open none is taken back
+		if !slices.Contains(also, id) {
+			also = append(also, id)
+		}
+	}
+	i.Also, i.Language, i.FirstName, i.LastName = also, v.Language, v.FirstName, v.LastName
 	if _, err := b.s.sendInvitation(b.tx, b.r.actor, b.a, i); err != nil {
 		return err
 	}
@@ -362,7 +435,7 @@ func (b *batch) create(rows []ImportRow) error {
 		return nil
 	}
 	users := make([]store.User, 0, len(rows))
-	door, err := entryOf(b.tx, b.r.actor, b.a)
+	door, err := entryOf(b.tx, b.r.actor, b.a, true)
 	if err != nil {
 		return err
 	}
@@ -391,12 +464,6 @@ func (b *batch) create(rows []ImportRow) error {
 			}
 			continue
 		}
-		if no := door.take(address.Canonical()); no != nil {
-			if err := b.fail(v, fault.Of(no).Key); err != nil {
-				return err
-			}
-			continue
-		}
 		theirs, asked := foreign[address.Domain()]
 		if !asked {
 			if theirs, err = ofAnother(b.tx, b.r.actor, b.a.ID, address.Domain()); err != nil {
@@ -406,6 +473,12 @@ func (b *batch) create(rows []ImportRow) error {
 		}
 		if theirs {
 			if err := b.unavailable(v); err != nil {
+				return err
+			}
+			continue
+		}
+		if no := door.take(address.Canonical()); no != nil {
+			if err := b.failFor(v, no); err != nil {
 				return err
 			}
 			continue

@@ -144,7 +144,7 @@ func (r reach) invitation(tx *store.Tx, invitationID string) (store.Invitation, 
 		return i, err
 	}
 	if i.GroupID == "" && !r.all {
-		return i, store.ErrNotFound
+		return i, r.hidden(i.Address)
 	}
 	if i.GroupID == "" {
 		return i, nil
@@ -153,7 +153,25 @@ func (r reach) invitation(tx *store.Tx, invitationID string) (store.Invitation, 
 	if err != nil {
 		return i, err
 	}
-	return i, r.mayChange(tx, g, i.MemberUntil)
+	if err := r.mayChange(tx, g, i.MemberUntil); err != nil {
+		return i, err
+	}
+	for _, id := range i.Also {
+		g, err := tx.FindGroup(r.number, id)
+		if errors.Is(err, store.ErrNotFound) {
+			continue // deleted since
+		}
+		if err == nil && !r.sees(g.ID) {
+			err = r.beyond(g.Name)
+		}
+		if err == nil {
+			err = r.mayChange(tx, g, i.MemberUntil)
+		}
+		if err != nil {
+			return i, err
+		}
+	}
+	return i, nil
 }
 
 // ResendInvitation sends an open invitation again, with another link and another 7 days.
@@ -167,8 +185,10 @@ func (s *Service) ResendInvitation(ctx context.Context, actor Actor, number int6
 		if i.State != store.InvitationPending {
 			return notFound()
 		}
-		if _, err := r.newcomers(tx, i.GroupID, i.MemberUntil); err != nil {
-			return err
+		for _, groupID := range append([]string{i.GroupID}, i.Also...) {
+			if _, err := r.newcomers(tx, groupID, i.MemberUntil); err != nil && !(groupID != i.GroupID && errors.Is(err, store.ErrNotFound)) {
+				return err
+			}
 		}
 		out, err = s.sendInvitation(tx, actor, a, i)
 		return err
@@ -199,12 +219,12 @@ func (s *Service) sendInvitation(tx *store.Tx, actor Actor, a store.Account, i s
 			return Pending{}, err
 		}
 	}
-	language := actor.Language
-	if language == "" {
+	language := cmp.Or(i.Language, actor.Language, a.Language)
+	if i.Language == "" && actor.Kind == KindOperator { // who is not of the organisation
 		language = a.Language
 	}
 	token := id.NewToken()
-	i.ExpiresAt, i.InvitedBy, i.InviterID = tx.Now.Add(InvitationLimit), actor.Name, actor.UserID
+	i.ExpiresAt, i.InvitedBy, i.InviterID, i.TokenID = tx.Now.Add(InvitationLimit), actor.Name, actor.UserID, actor.TokenID
 	if i.TokenHash == "" {
 		i.TokenHash = token.Hash()
 		if err := tx.InsertInvitation(i); err != nil {
@@ -251,9 +271,10 @@ type InvitationView struct {
 	Organisation string
 	Admin        string // who invites
 	Address      string
-	Group        string // "" = none
-	Builtin      bool   // the group is the account's administrators
-	Language     string // of the account
+	Groups       []store.Group // that it gives now
+	Language     string        // of the person, or else the account
+	FirstName    string        // and LastName, as far as they are known
+	LastName     string
 	Until        time.Time
 	Exists       bool // the person has a user already, and keeps their password
 }
@@ -263,14 +284,14 @@ type InvitationView struct {
 func (s *Service) Invitation(ctx context.Context, token id.Token) (InvitationView, error) {
 	var out InvitationView
 	err := s.c.DB.View(ctx, func(tx *store.Tx) (err error) {
-		_, _, _, out, err = invited(tx, token)
+		_, _, out, err = invited(tx, token)
 		return err
 	})
 	return out, orNotFound(err)
 }
 
 // invited reads all that an invitation is about.
-func invited(tx *store.Tx, token id.Token) (i store.Invitation, a store.Account, g store.Group, v InvitationView, err error) {
+func invited(tx *store.Tx, token id.Token) (i store.Invitation, a store.Account, v InvitationView, err error) {
 	if i, err = tx.FindInvitationByToken(token.Hash()); err != nil {
 		return
 	}
@@ -289,40 +310,52 @@ func invited(tx *store.Tx, token id.Token) (i store.Invitation, a store.Account,
 		err = store.ErrNotFound
 		return
 	}
-	if i.GroupID != "" && (i.MemberUntil.IsZero() || i.MemberUntil.After(tx.Now)) {
-		if g, err = tx.FindGroup(a.ID, i.GroupID); err != nil {
-			return
-		}
-		var may bool
-		if may, err = stillGives(tx, i, g); err != nil {
-			return
-		}
-		if !may {
-			g = store.Group{}
-		}
-	}
 	u, err := tx.FindUserByAddress(i.Address)
 	exists := err == nil
-	if errors.Is(err, store.ErrNotFound) {
-		err = nil
-	}
-	if err == nil && exists && u.AccountID == a.ID && g.ID != "" {
-		// Of who is here already it gives no more over them than adding them would (AT-58).
-		var r reach
-		if r, err = inviterReach(tx, i); err == nil {
-			if err = r.mayPull(tx, g, u); errors.As(err, new(*refusal)) {
-				g, err = store.Group{}, nil
-			}
-		}
-	}
-	if err != nil {
+	if err != nil && !errors.Is(err, store.ErrNotFound) {
 		return
 	}
 	v = InvitationView{
-		Number: a.ID, Organisation: a.Name, Admin: i.InvitedBy, Address: i.DisplayAddress, Group: g.Name, Builtin: g.Builtin,
-		Language: a.Language, Until: i.ExpiresAt, Exists: exists,
+		Number: a.ID, Organisation: a.Name, Admin: i.InvitedBy, Address: i.DisplayAddress, Language: cmp.Or(i.Language, a.Language), FirstName: i.FirstName, LastName: i.LastName, Until: i.ExpiresAt, Exists: exists,
 	}
+	v.Groups, err = givenBy(tx, i, u)
 	return
+}
+
+// givenBy are the groups that an invitation puts somebody into now: u, who has no ID
+// where they are new.
+func givenBy(tx *store.Tx, i store.Invitation, u store.User) (out []store.Group, err error) {
+	if i.GroupID == "" || !i.MemberUntil.IsZero() && !i.MemberUntil.After(tx.Now) {
+		return nil, nil
+	}
+	for n, id := range append([]string{i.GroupID}, i.Also...) {
+		g, err := tx.FindGroup(i.AccountID, id)
+		if n > 0 && errors.Is(err, store.ErrNotFound) {
+			continue
+		} else if err != nil {
+			return nil, err
+		}
+		may, err := stillGives(tx, i, g)
+		if err != nil {
+			return nil, err
+		}
+		if may && u.ID != "" && u.AccountID == i.AccountID {
+			// Of who is here already it gives no more over them than adding them would (AT-58).
+			r, err := inviterReach(tx, i)
+			if err != nil {
+				return nil, err
+			}
+			if err := r.mayPull(tx, g, u); errors.As(err, new(*refusal)) {
+				may = false
+			} else if err != nil {
+				return nil, err
+			}
+		}
+		if may {
+			out = append(out, g)
+		}
+	}
+	return out, nil
 }
 
 // stillGives reports whether who invites may put somebody into that group now: an
@@ -358,12 +391,18 @@ func inviterReach(tx *store.Tx, i store.Invitation) (reach, error) {
 		return r, err
 	}
 	r.holds, err = tx.ListHoldings(u.ID, i.AccountID)
+	if err == nil && i.TokenID != "" { // what a token asked for ends with it
+		_, r.holds, err = throughToken(tx, Actor{UserID: u.ID, TokenID: i.TokenID}, i.AccountID, r.holds)
+	}
 	return r, err
 }
 
 // invitedByOperator reports whether an invitation is of somebody who runs the
 // service, and still does: they may give whatever an account has.
 func invitedByOperator(tx *store.Tx, i store.Invitation) (bool, error) {
+	if i.TokenID != "" { // which is nobody's as an operator
+		return false, nil
+	}
 	if i.InviterID == "" {
 		return true, nil
 	}
@@ -413,7 +452,7 @@ func (s *Service) AcceptInvitation(ctx context.Context, sess *Session, token id.
 		if _, err := tx.LockAccount(view.Number); err != nil {
 			return nil, orNotFound(err)
 		}
-		i, a, g, _, err := invited(tx, token)
+		i, a, v, err := invited(tx, token)
 		if err != nil {
 			return nil, orNotFound(err)
 		}
@@ -452,13 +491,15 @@ func (s *Service) AcceptInvitation(ctx context.Context, sess *Session, token id.
 		}
 		u.AccountID = a.ID
 		actor := Actor{Kind: KindUser, UserID: u.ID, Address: u.Address, Name: u.Name(), Origin: sess.Origin}
-		if g.ID == "" {
-			err = record(tx, actor, inviteAccept, a.ID, u.Address)
-		} else {
-			_, err = s.join(tx, actor, i.InvitedBy, inviteAccept, a, g, u, i.MemberUntil)
+		if len(v.Groups) == 0 {
+			if err := record(tx, actor, inviteAccept, a.ID, u.Address); err != nil {
+				return nil, err
+			}
 		}
-		if err != nil {
-			return nil, err
+		for _, g := range v.Groups {
+			if _, err := s.join(tx, actor, i.InvitedBy, inviteAccept, a, g, u, i.MemberUntil); err != nil {
+				return nil, err
+			}
 		}
 		if !exists || sess.UserID == u.ID && sess.Scope == store.ScopeFull {
 			p := proof{method: store.MethodCode, mailbox: !exists}
@@ -490,7 +531,7 @@ func (s *Service) refuseInvitation(ctx context.Context, sess *Session, token id.
 // DeclineInvitation ends an invitation at the wish of who was invited.
 func (s *Service) DeclineInvitation(ctx context.Context, sess *Session, token id.Token) error {
 	return orNotFound(s.c.DB.Update(ctx, func(tx *store.Tx) error {
-		i, a, _, _, err := invited(tx, token)
+		i, a, _, err := invited(tx, token)
 		if err != nil {
 			return err
 		}

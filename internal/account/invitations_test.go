@@ -47,7 +47,7 @@ func TestInvitationGivesWhatIsHeld(t *testing.T) {
 		_, _, err := w.RemoveMember(ctx, a, 100042, admins, lea.ID)
 		w.ok(err)
 
-		if v := get[account.InvitationView](w)(w.Invitation(ctx, back.Token)); v.Builtin || v.Group != "" {
+		if v := get[account.InvitationView](w)(w.Invitation(ctx, back.Token)); len(v.Groups) != 0 {
 			w.Errorf("the page promises %+v", v)
 		}
 		if u := accept(back); len(u.Groups) != 0 || len(u.Rights) != 0 || u.AccountID != 100042 {
@@ -101,7 +101,7 @@ func TestOperatorInvites(t *testing.T) {
 		}
 		a, letter := open("First", "max@first.example")
 		get[account.SettingsView](w)(w.SetSettings(ctx, w.root, account.SettingsOf(a.ID), []account.Setting{{Name: "guests", Value: "false"}}))
-		if v := get[account.InvitationView](w)(w.Invitation(ctx, letter.Token)); !v.Builtin {
+		if v := get[account.InvitationView](w)(w.Invitation(ctx, letter.Token)); len(v.Groups) != 1 || !v.Groups[0].Builtin {
 			w.Errorf("the page promises %+v", v)
 		}
 		if u := accept(a.ID, letter); len(u.Groups) != 1 || !u.Groups[0].Builtin || u.TimeZone != a.TimeZone {

@@ -106,17 +106,12 @@ func (s *Service) CancelJob(ctx context.Context, actor Actor, id string) error {
 }
 
 // stop ends a job where it stands, for a reason, also when whoever asks has gone.
-// One that is over stays as it is; of a file that was not read to its end no row stays.
+// One that is over stays as it is. Of a file that was not read to its end SweepJobs removes the rows.
 func (s *Service) stop(ctx context.Context, j store.Job, reason string) error {
 	return s.c.DB.Update(context.WithoutCancel(ctx), func(tx *store.Tx) error {
 		now, err := tx.LockJob(j.AccountID, j.ID)
 		if err != nil || now.State == store.JobDone || now.State == store.JobStopped {
 			return err
-		}
-		if now.State == store.JobReading {
-			if err := tx.DeleteJobRows(now.ID); err != nil {
-				return err
-			}
 		}
 		return end(tx, now, reason)
 	})

@@ -85,6 +85,9 @@ func (s *Service) EditAccount(ctx context.Context, actor Actor, number int64, p 
 		if err := bad.err(); err != nil {
 			return err
 		}
+		if err := actor.unchanged(ProfileRevision(a)); err != nil {
+			return err
+		}
 		if p.Name != a.Name && actor.Kind != KindOperator {
 			if err := s.mayBeNamed(tx, a, &brand.Brand{Name: p.Name}); err != nil {
 				return err

@@ -166,7 +166,7 @@ func TestDeleteAccount(t *testing.T) {
 		_, err = w.DeleteAccount(ctx, ada.Actor(here), 100042, "100042")
 		w.fails(err, fault.Denied, "second.again")
 		_, err = w.DeleteAccount(ctx, token, 100042, "100042")
-		w.fails(err, fault.Denied, "err.forbidden")
+		w.fails(err, fault.Denied, "tok.beyond")
 
 		ada = w.signIn("ada@example.org", good)
 		lea = w.signIn("lea@example.org", better)

@@ -354,6 +354,9 @@ func (s *Service) RemoveMembers(ctx context.Context, actor Actor, number int64, 
 		}
 		for _, userID := range userIDs {
 			m, err := r.member(tx, g, userID)
+			if errors.Is(err, store.ErrNotFound) && !errors.As(err, new(*refusal)) && len(userIDs) > 1 {
+				continue // not in it any more, as was wished
+			}
 			if err != nil {
 				return err
 			}

@@ -115,7 +115,7 @@ func (s *Service) ProposeMerge(ctx context.Context, actor Actor, number int64, k
 				return cmp.Or(err, error(fault.Wait("e429.p", wait)))
 			}
 		}
-		m := store.Merge{ID: id.New(), AccountID: a.ID, KeepID: keep.ID, GoneID: gone.ID, ActorID: actor.UserID, Actor: actor.String(), ActorName: actor.Name, ExpiresAt: tx.Now.Add(MergeLimit)}
+		m := store.Merge{ID: id.New(), AccountID: a.ID, KeepID: keep.ID, GoneID: gone.ID, ActorID: actor.UserID, Actor: actor.String(), ActorName: actor.Name, TokenID: actor.TokenID, ExpiresAt: tx.Now.Add(MergeLimit)}
 		if err := tx.InsertMerge(m); err != nil {
 			return err
 		}
@@ -237,7 +237,7 @@ func (s *Service) ConfirmMerge(ctx context.Context, sess *Session, codeKeep, cod
 		}
 		// The account's row is held first, as in every act of administration: of two
 		// at once the second sees what the first did.
-		proposer := actorOf(store.Job{ActorID: row.ActorID, Actor: row.Actor, ActorName: row.ActorName})
+		proposer := actorOf(store.Job{ActorID: row.ActorID, Actor: row.Actor, ActorName: row.ActorName, TokenID: row.TokenID})
 		a, r, err := can(tx, proposer, userMerge, row.AccountID, true)
 		if err == nil {
 			_, _, err = r.mergeable(tx, row.KeepID, row.GoneID)

@@ -42,6 +42,7 @@ func TestOperators(t *testing.T) {
 		if op.String() != "operator:opal@example.org" {
 			t.Error(op)
 		}
+		w.fails(w.SuspendAccount(ctx, op, 100042), fault.Conflict, "life.own")
 
 		// The same acts as the command line's: whatever it is refused, they are too.
 		all := calls(w, 100043, w.admins(100043).ID, w.user(100043, "dee@example.com").ID, "none", "none")

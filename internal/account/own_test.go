@@ -73,6 +73,9 @@ func TestNameIsNoAddress(t *testing.T) {
 			_, err = w.AddUser(ctx, ada.Actor(here), 100042, account.NewUser{Address: "bo@example.org", LastName: name, Password: better, Confirm: better})
 			w.fails(err, fault.Invalid, "people.namechars")
 		}
+		for _, name := range []string{"https://evil.example", "WWW.evil.example"} {
+			w.fails(w.SavePreferences(ctx, ada, account.Preferences{LastName: name, Language: "en", TimeZone: "UTC", Theme: "auto"}), fault.Invalid, "people.namelink")
+		}
 	})
 }
 

@@ -150,7 +150,20 @@ func TestRightsAskForProof(t *testing.T) {
 		asked := get[account.RequestsPage](w)(w.Requests(ctx, h.ada, 100042, "", 50)).Requests
 		grants := []store.Grant{{Right: store.RightUsers}}
 		n := account.NewUser{Address: "own@example.org", FirstName: "O", LastName: "O", Password: better, Confirm: better, GroupID: h.admins}
+		w.user(100042, "away@example.org")
+		get[account.AddResult](w)(w.AddMembers(ctx, h.ada, 100042, h.logs.ID, "away@example.org", time.Time{}))
+		away := get[account.UserView](w)(w.UserByAddress(ctx, h.ada, 100042, "away@example.org")).User
+		get[store.User](w)(w.BlockUser(ctx, w.root, 100042, away.ID))
+		get[store.User](w)(w.RequireSecond(ctx, h.ada, 100042, lead.ID, true))
 		acts := map[string]func(by account.Actor) error{
+			"unblocks who has rights": func(by account.Actor) error { return second(w.UnblockUser(ctx, by, 100042, away.ID)) },
+			"unblocks all": func(by account.Actor) error {
+				return second(w.StartBulk(ctx, by, 100042, account.Bulk{Do: account.BulkUnblock, Query: "away"}))
+			},
+			"releases from a second factor": func(by account.Actor) error { return second(w.RequireSecond(ctx, by, 100042, lead.ID, false)) },
+			"asks no second factor of anybody": func(by account.Actor) error {
+				return second(w.SetSettings(ctx, by, account.SettingsOf(100042), []account.Setting{{Name: "second_grace_days", Value: "9"}}))
+			},
 			"adds to the administrators": func(by account.Actor) error {
 				return second(w.AddMembers(ctx, by, 100042, h.admins, "otto@example.org", time.Time{}))
 			},
@@ -192,6 +205,9 @@ func TestRightsAskForProof(t *testing.T) {
 		}
 		if err := second(w.AddAdministrator(ctx, operator, 100042, account.NewUser{Address: "otto@example.org", FirstName: "O", LastName: "O"}, false)); !fault.HasKey(err, "second.again") {
 			t.Errorf("AT-43: an operator's old session makes an administrator: %v", err)
+		}
+		if _, err := w.OpenAccount(ctx, operator, account.NewAccount{Name: "Another", Language: "en", TimeZone: "UTC"}, "otto@example.net"); !fault.HasKey(err, "second.again") {
+			t.Errorf("AT-43: an operator's old session opens an account: %v", err)
 		}
 		// What gives nobody a right, or takes one, needs none.
 		get[account.AddResult](w)(w.AddMembers(ctx, h.ada, 100042, h.ward.ID, "otto@example.org", time.Time{}))

@@ -86,6 +86,11 @@ func (s *Service) requireSecond(tx *store.Tx, a store.Account, r reach, userID s
 	case !required && !r.all && !u.SecondByGroup:
 		return u, &refusal{fault.New(fault.Denied, "fa.releaseabove").With("name", u.Name()), a.ID, u.Address}
 	}
+	if !required { // who knows the password needs no more then
+		if err := recentlyProved(tx, r.actor); err != nil {
+			return u, err
+		}
+	}
 	if err := tx.SetSecondRequired(u.ID, required, byGroup); err != nil {
 		return u, err
 	}

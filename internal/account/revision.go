@@ -21,6 +21,11 @@ func UserRevision(u store.User) string {
 // GroupRevision is UserRevision of a group, without its members and rights.
 func GroupRevision(g store.Group) string { return revision(g.ID, g.Name) }
 
+// ProfileRevision is UserRevision of an account's name, language, time zone and contacts.
+func ProfileRevision(a store.Account) string {
+	return revision(a.ID, a.Name, a.Language, a.TimeZone, a.Contacts)
+}
+
 // rightsRevision is UserRevision of the rights of a group's members.
 func rightsRevision(groupID string, grants []store.Grant) string {
 	grants = slices.SortedFunc(slices.Values(grants), func(a, b store.Grant) int {

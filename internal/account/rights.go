@@ -312,6 +312,9 @@ func can(tx *store.Tx, actor Actor, act action, number int64, lock bool) (store.
 	need := actions[act]
 	target := strconv.FormatInt(number, 10)
 	denied := fault.New(fault.Denied, "err.forbidden")
+	if actor.TokenID != "" {
+		denied = fault.New(fault.Denied, "tok.beyond")
+	}
 	find := tx.FindAccount
 	if lock {
 		find = tx.LockAccount

@@ -363,6 +363,22 @@ func TestGroupsAndPages(t *testing.T) {
 		w.fails(err, fault.Invalid, "people.nogroupname")
 		_, err = w.AddGroup(ctx, actor, 100042, strings.Repeat("é", 65))
 		w.fails(err, fault.Invalid, "people.namelong")
+		for _, name := range []string{"Account \u0410dministrators", "Administrat\u03bfrs", "Administrateurs du \u0441ompte"} {
+			_, err = w.AddGroup(ctx, actor, 100042, name)
+			w.fails(err, fault.Invalid, "people.mixed")
+		}
+		words, err := i18n.Load()
+		w.ok(err)
+		for _, name := range []string{"Account\u2024Administrators", "Account\u3164Administrators", "ACCOUNT ADMÍNISTRATORS", "Account Adm\u0131nistrators",
+			words.Printer("fr", time.UTC).T("seed.admins"), words.Printer("en", time.UTC).T("seed.admins"), "Administrateurs  de Compté"} {
+			_, err = w.AddGroup(ctx, actor, 100042, name)
+			if !fault.HasKey(err, "g.dup") && !fault.HasKey(err, "err.title") || err == nil {
+				t.Errorf("%q: %v", name, err)
+			}
+		}
+		for _, name := range []string{"Отдел IT", "α-Strahlen", "日本語テスト"} {
+			w.ok(second(w.DeleteGroup(ctx, actor, 100042, get[store.Group](w)(w.AddGroup(ctx, actor, 100042, name)).ID)))
+		}
 		_, err = w.RenameGroup(ctx, actor, 100042, group, "Mine")
 		w.fails(err, fault.Conflict, "g.nodelete")
 		_, err = w.DeleteGroup(ctx, actor, 100042, group)

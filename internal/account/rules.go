@@ -113,7 +113,11 @@ func (s *Service) setRules(ctx context.Context, actor Actor, number int64, read 
 		if err != nil {
 			return err
 		}
-		if _, err := policy.Parse([]byte(text)); err != nil { // of what is restored
+		rules, err := policy.Parse([]byte(text))
+		if err != nil { // of what is restored
+			return err
+		}
+		if err := groupsOfRules(tx, a.ID, rules); err != nil {
 			return err
 		}
 		last, err := tx.FindRuleSet(a.ID, 0)
@@ -243,6 +247,9 @@ func (s *Service) SimulateRules(ctx context.Context, actor Actor, number int64, 
 		if err != nil {
 			return err
 		}
+		if err := groupsOfRules(tx, a.ID, rules); err != nil {
+			return err
+		}
 		end, err := s.trials.begin(a.ID)
 		if err != nil {
 			return err
@@ -358,4 +365,43 @@ func (p *pastMail) rules(version int64) (*policy.Rules, error) {
 	}
 	p.versions[version] = r
 	return r, nil
+}
+
+// groupsOfRules refuses rules with a group that the account has not: what is for its
+// members would be for nobody.
+func groupsOfRules(tx *store.Tx, number int64, rules *policy.Rules) error {
+	var missing policy.Problems
+	for _, n := range rules.Groups() {
+		_, err := tx.FindGroupByName(number, policy.GroupKey(n.Group))
+		if errors.Is(err, store.ErrNotFound) {
+			missing.List = append(missing.List, policy.Problem{Rule: n.Rule, Key: n.Key, Text: "policy.nogroup", Args: map[string]any{"name": n.Group}})
+		} else if err != nil {
+			return err
+		}
+	}
+	if len(missing.List) > 0 {
+		return &missing
+	}
+	return nil
+}
+
+// unruled refuses to take a group's name away while a rule in force is for its members:
+// their mail would go out as if there were none.
+func unruled(tx *store.Tx, g store.Group) error {
+	set, err := tx.FindRuleSet(g.AccountID, 0)
+	if errors.Is(err, store.ErrNotFound) {
+		return nil
+	} else if err != nil {
+		return err
+	}
+	rules, err := policy.Parse([]byte(set.Body))
+	if err != nil {
+		return nil // no rules that hold: mail is held back until they are mended
+	}
+	for _, n := range rules.Groups() {
+		if policy.GroupKey(n.Group) == g.NameKey {
+			return &refusal{fault.New(fault.Conflict, "g.ruled").With("n", n.Rule), g.AccountID, g.Name}
+		}
+	}
+	return nil
 }

@@ -2,6 +2,7 @@ package account_test
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -137,5 +138,44 @@ func TestRestoreRules(t *testing.T) {
 		if len(log.Records) != 4 || log.Records[0].Detail["restored"] != "0" || log.Records[1].Detail["restored"] != "1" {
 			t.Errorf("%+v", log.Records)
 		}
+	})
+}
+
+// Rules name groups that there are, and a group that rules in force name keeps its name:
+// else mail for which they are would go out as if there were none.
+func TestRulesNameGroups(t *testing.T) {
+	each(t, func(w *world) {
+		ctx := w.Context()
+		ada, _ := w.account(100042, "ada@example.org")
+		a := ada.Actor(here)
+		ward := w.group(ada, "Ward 3")
+		rule := func(group string) string {
+			return "default = \"plain\"\n[[rule]]\nname = \"Ward\"\nsender = [\"group:" + group + "\"]\nthen = \"seal\"\n"
+		}
+		_, err := w.SetRules(ctx, a, 100042, rule("Ward 4"))
+		var bad *policy.Problems
+		if !errors.As(err, &bad) || len(bad.List) != 1 || bad.List[0].Text != "policy.nogroup" || bad.List[0].Rule != 1 {
+			t.Errorf("a group that there is not: %v", err)
+		}
+		street := w.group(ada, "Straße")
+		get[store.RuleSet](w)(w.SetRules(ctx, a, 100042, rule("STRASSE")))
+		w.user(100042, "max@example.org")
+		w.into(ada, street, "max@example.org")
+		rules, err := policy.Parse([]byte(rule("STRASSE")))
+		w.ok(err)
+		if got := rules.Groups(); len(got) != 1 || policy.GroupKey(got[0].Group) != policy.GroupKey("Straße") {
+			t.Errorf("%+v", got)
+		}
+		get[store.RuleSet](w)(w.SetRules(ctx, a, 100042, rule("ward 3")))
+		w.fails(second(w.RenameGroup(ctx, a, 100042, ward.ID, "Ward 3b")), fault.Conflict, "g.ruled")
+		w.fails(second(w.DeleteGroup(ctx, a, 100042, ward.ID)), fault.Conflict, "g.ruled")
+		get[store.Group](w)(w.RenameGroup(ctx, a, 100042, ward.ID, "WARD 3"))
+		get[store.RuleSet](w)(w.SetRules(ctx, a, 100042, "default = \"plain\"\n"))
+		get[store.Group](w)(w.RenameGroup(ctx, a, 100042, ward.ID, "Ward 3b"))
+		_, err = w.RestoreRules(ctx, a, 100042, 2)
+		if !errors.As(err, &bad) {
+			t.Errorf("an earlier version with a name that is gone: %v", err)
+		}
+		w.ok(second(w.DeleteGroup(ctx, a, 100042, ward.ID)))
 	})
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/pli-mail/pli/internal/fault"
+	"github.com/pli-mail/pli/internal/keyset"
 	"github.com/pli-mail/pli/internal/policy"
 	"github.com/pli-mail/pli/internal/store"
 )
@@ -117,6 +118,11 @@ type Setting struct{ Name, Value string }
 // then is. Each setting that changes leaves a record with its old value. Faults:
 // people.setting, people.nosetting, po.conflict (with a field for each that is wrong), api.stale.
 func (s *Service) SetSettings(ctx context.Context, actor Actor, at Place, changes []Setting) (out SettingsView, err error) {
+	return s.setSettings(ctx, actor, at, func(*store.Tx, SettingsView) ([]Setting, error) { return changes, nil })
+}
+
+// setSettings is SetSettings of what decide says, seeing what the place says now.
+func (s *Service) setSettings(ctx context.Context, actor Actor, at Place, decide func(*store.Tx, SettingsView) ([]Setting, error)) (out SettingsView, err error) {
 	_, set := at.actions()
 	err = s.actWithin(ctx, actor, set, at.Account, func(tx *store.Tx, a store.Account, r reach) error {
 		if at.Layer == policy.FromSite {
@@ -131,19 +137,21 @@ func (s *Service) SetSettings(ctx context.Context, actor Actor, at Place, change
 		if err := r.unchanged(was.Revision()); err != nil {
 			return err
 		}
+		changes, err := decide(tx, was)
+		if err != nil {
+			return err
+		}
 		next, changed, err := was.change(changes)
 		if err != nil {
 			return err
 		}
-		for _, name := range changed {
-			target := strconv.FormatInt(at.Account, 10)
-			switch at.Layer {
-			case policy.FromSite:
-				target = "site"
-			case policy.FromGroup:
-				target = was.Group.Name
+		if slices.Contains(changed, "second") || slices.Contains(changed, "second_grace_days") { // as for a person's (requireSecond)
+			if err := recentlyProved(tx, actor); err != nil {
+				return err
 			}
-			if err := record(tx, actor, set, at.Account, target, "name", name, "value", inWords(next, name), "was", inWords(was, name)); err != nil {
+		}
+		for _, name := range changed {
+			if err := record(tx, actor, set, at.Account, was.target(), "name", name, "value", inWords(next, name), "was", inWords(was, name)); err != nil {
 				return err
 			}
 		}
@@ -159,8 +167,98 @@ func (s *Service) SetSettings(ctx context.Context, actor Actor, at Place, change
 	return out, err
 }
 
+// target is what records of a change name.
+func (v SettingsView) target() string {
+	switch v.Layer {
+	case policy.FromSite:
+		return "site"
+	case policy.FromGroup:
+		return v.Group.Name
+	}
+	return strconv.FormatInt(v.Account, 10)
+}
+
+const inherited = "inherited" // in records: the layer says nothing
+
 // inWords is what a record says of a setting.
-func inWords(v SettingsView, name string) string { return cmp.Or(v.Said()[name], "inherited") }
+func inWords(v SettingsView, name string) string { return cmp.Or(v.Said()[name], inherited) }
+
+// SettingsChange is one setting of a place that was changed.
+type SettingsChange struct {
+	ID         string // of its record
+	At         time.Time
+	Actor      string // as records have it
+	Name       string
+	Value, Was string // "" = the place said nothing of it
+	Stands     bool   // so it is said still: it can be undone
+}
+
+// SettingsHistoryPage is a page of changes, the newest first.
+type SettingsHistoryPage struct {
+	Changes []SettingsChange
+	Next    string // cursor, "" on the last page
+}
+
+// SettingsHistory lists what was changed of a place's settings. A group's are those
+// under the name that it has now.
+func (s *Service) SettingsHistory(ctx context.Context, actor Actor, at Place, after string, limit int) (out SettingsHistoryPage, err error) {
+	view, set := at.actions()
+	limit = limited(limit)
+	err = s.lookWithin(ctx, actor, view, at.Account, func(tx *store.Tx, a store.Account, r reach) error {
+		out = SettingsHistoryPage{}
+		v, err := settingsAt(tx, a, r, at)
+		if err != nil {
+			return err
+		}
+		list := keyset.Of("settings", at.Account, at.Layer, at.Group)
+		before, err := list.Key(after)
+		if err != nil {
+			return err
+		}
+		rows, err := tx.FilterAudit(store.AuditFilter{AccountID: at.Account, Action: string(set), Target: v.target(), Outcome: store.Done, From: v.Group.CreatedAt}, before, false, limit+1)
+		if err != nil {
+			return err
+		}
+		rows, out.Next = keyset.Page(list, rows, limit, func(row store.AuditRow) string { return row.ID })
+		for _, row := range rows {
+			out.Changes = append(out.Changes, v.changeIn(row))
+		}
+		return nil
+	})
+	return out, err
+}
+
+func (v SettingsView) changeIn(row store.AuditRow) SettingsChange {
+	said := func(word string) string {
+		if word == inherited {
+			return ""
+		}
+		return word
+	}
+	c := SettingsChange{ID: row.ID, At: row.At, Actor: row.Actor, Name: row.Detail["name"], Value: said(row.Detail["value"]), Was: said(row.Detail["was"])}
+	c.Stands = v.Said()[c.Name] == c.Value
+	return c
+}
+
+// UndoSetting has a place say of a setting again what it said before a change, which
+// stands still. Faults: po.moved, and SetSettings'.
+func (s *Service) UndoSetting(ctx context.Context, actor Actor, at Place, recordID string) (SettingsView, error) {
+	_, set := at.actions()
+	return s.setSettings(ctx, actor, at, func(tx *store.Tx, v SettingsView) ([]Setting, error) {
+		row, err := tx.FindAudit(at.Account, recordID)
+		if err == nil && (row.Action != string(set) || row.Target != v.target() || row.Outcome != store.Done || row.At.Before(v.Group.CreatedAt)) {
+			err = store.ErrNotFound
+		}
+		if err != nil {
+			return nil, err
+		}
+		c := v.changeIn(row)
+		if !c.Stands {
+			return nil, fault.New(fault.Conflict, "po.moved")
+		}
+		return []Setting{{c.Name, c.Was}}, nil
+	})
+}
 
 // change is v after some changes, and the names of what differs, in the table's order.
 func (v SettingsView) change(changes []Setting) (SettingsView, []string, error) {
@@ -348,9 +446,10 @@ type entry struct {
 	quota int
 }
 
-// entryOf is the account's entry for who acts; the transaction holds the account,
-// or waits here for others who do as it does. Operators may let in anybody, up to the quota.
-func entryOf(tx *store.Tx, actor Actor, a store.Account) (e entry, err error) {
+// entryOf is the account's entry for who acts. To let somebody in, the transaction
+// holds the account, or waits here for others who do as it does (hold); without, it is
+// how things are now. Operators may let in anybody, up to the quota.
+func entryOf(tx *store.Tx, actor Actor, a store.Account, hold bool) (e entry, err error) {
 	settings, err := policy.ReadSettings(a.Settings)
 	if err != nil {
 		return e, err
@@ -366,8 +465,10 @@ func entryOf(tx *store.Tx, actor Actor, a store.Account) (e entry, err error) {
 		}
 	}
 	if e.quota > 0 {
-		if err := tx.AddUsage(a.ID, store.Usage{}, true); err != nil {
-			return e, err
+		if hold {
+			if err := tx.AddUsage(a.ID, store.Usage{}, true); err != nil {
+				return e, err
+			}
 		}
 		used, err := tx.Usage(a.ID)
 		e.left = max(0, e.quota-int(used.Users))
@@ -376,23 +477,30 @@ func entryOf(tx *store.Tx, actor Actor, a store.Account) (e entry, err error) {
 	return e, nil
 }
 
-// take lets one more in, or says why not: off.guests, quota.users.
-func (e *entry) take(address string) error {
+// admits says why one more may not come in: off.guests, quota.users.
+func (e *entry) admits(address string) error {
 	_, domain, _ := strings.Cut(address, "@")
 	switch {
 	case e.bound && !slices.Contains(e.own, domain):
 		return fault.New(fault.Denied, "off.guests").With("email", address)
 	case e.left == 0:
 		return fault.New(fault.Closed, "quota.users").With("n", e.quota)
-	case e.left > 0:
-		e.left--
 	}
 	return nil
 }
 
+// take is admits that lets them in.
+func (e *entry) take(address string) error {
+	err := e.admits(address)
+	if err == nil && e.left > 0 {
+		e.left--
+	}
+	return err
+}
+
 // admit is entryOf and take for one address, canonical.
 func admit(tx *store.Tx, actor Actor, a store.Account, address string) error {
-	e, err := entryOf(tx, actor, a)
+	e, err := entryOf(tx, actor, a, true)
 	if err != nil {
 		return err
 	}

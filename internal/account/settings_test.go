@@ -112,6 +112,59 @@ func TestSettingsInLayers(t *testing.T) {
 	})
 }
 
+// Each change of a layer is in its history, and one that stands can be undone by who
+// may change it; the undoing is a change like others.
+func TestUndoSetting(t *testing.T) {
+	each(t, func(w *world) {
+		sess, _ := w.account(100042, "ana@example.org")
+		ana, ctx := sess.Actor("192.0.2.1"), w.Context()
+		ward := get[store.Group](w)(w.AddGroup(ctx, ana, 100042, "Ward"))
+		aud := get[store.Group](w)(w.AddGroup(ctx, ana, 100042, "Auditors"))
+		get[account.GroupRights](w)(w.SetGroupRights(ctx, ana, 100042, aud.ID, []store.Grant{{Right: store.RightAudit}}))
+		w.user(100042, "ida@example.org")
+		get[account.AddResult](w)(w.AddMembers(ctx, ana, 100042, aud.ID, "ida@example.org", time.Time{}))
+		ida := w.signIn("ida@example.org", better).Actor(here)
+		for _, c := range []struct {
+			at account.Place
+			by account.Actor
+		}{{account.SettingsOfGroup(100042, ward.ID), ana}, {account.SettingsOf(100042), ana}, {account.LimitsOf(100042), w.root}, {account.OfSite(), w.root}} {
+			name := c.at.Layer
+			set := func(value string) {
+				t.Helper()
+				get[account.SettingsView](w)(w.SetSettings(ctx, c.by, c.at, []account.Setting{{Name: "expiry_max", Value: value}}))
+			}
+			set("90")
+			set("60")
+			set("45")
+			list := get[account.SettingsHistoryPage](w)(w.SettingsHistory(ctx, c.by, c.at, "", 2))
+			if len(list.Changes) != 2 || list.Next == "" || !list.Changes[0].Stands || list.Changes[1].Stands || list.Changes[0].Was != "60" || list.Changes[0].Value != "45" {
+				t.Fatalf("%s: %+v", name, list)
+			}
+			first := get[account.SettingsHistoryPage](w)(w.SettingsHistory(ctx, c.by, c.at, list.Next, 2))
+			if len(first.Changes) != 1 || first.Next != "" || first.Changes[0].Value != "90" {
+				t.Fatalf("%s: %+v", name, first)
+			}
+			w.fails(second(w.UndoSetting(ctx, c.by, c.at, list.Changes[1].ID)), fault.Conflict, "po.moved")
+			if c.by.UserID != "" {
+				get[account.SettingsHistoryPage](w)(w.SettingsHistory(ctx, ida, c.at, "", 2))
+			}
+			w.fails(second(w.UndoSetting(ctx, ida, c.at, list.Changes[0].ID)), fault.Denied, "err.forbidden")
+			v := get[account.SettingsView](w)(w.UndoSetting(ctx, c.by, c.at, list.Changes[0].ID))
+			if v.Said()["expiry_max"] != "60" {
+				t.Errorf("%s: undone: %v", name, v.Said())
+			}
+			for _, other := range []account.Place{account.SettingsOf(100042), account.LimitsOf(100042), account.OfSite()} {
+				if other != c.at {
+					w.fails(second(w.UndoSetting(ctx, w.root, other, list.Changes[0].ID)), fault.NotFound, "e404.h1")
+				}
+			}
+			if list = get[account.SettingsHistoryPage](w)(w.SettingsHistory(ctx, c.by, c.at, "", 9)); len(list.Changes) != 4 || list.Changes[0].Value != "60" || !list.Changes[0].Stands {
+				t.Errorf("%s: %+v", name, list)
+			}
+		}
+	})
+}
+
 // The users of an account are bound by its quota and, where it takes no guests,
 // by its domains, whichever way they come.
 func TestWhoMayBeUser(t *testing.T) {

@@ -392,7 +392,7 @@ func TestInvitation(t *testing.T) {
 		}
 		for range 3 {
 			v := get[account.InvitationView](w)(w.Invitation(ctx, l.Token))
-			if v.Exists || !v.Builtin || v.Organisation != "Example Health" || v.Admin != "Ada Min" {
+			if v.Exists || len(v.Groups) != 1 || !v.Groups[0].Builtin || v.Organisation != "Example Health" || v.Admin != "Ada Min" {
 				t.Errorf("view %+v", v)
 			}
 		}

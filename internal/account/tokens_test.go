@@ -25,6 +25,44 @@ func (w *world) bearer(secret id.Token) account.Actor {
 	return s.Actor(here)
 }
 
+// What a token began, an invitation or a merge, gives no more than the token has when
+// it takes effect: not what its maker has, and nothing after its end (AT-56).
+func TestWhatATokenBegan(t *testing.T) {
+	each(t, func(w *world) {
+		ctx := w.Context()
+		ada, _ := w.account(100042, "ada@example.org")
+		token, v, _ := w.token(ada.Actor(here), 100042, 5, store.RightUsers)
+		plain, staff := w.group(ada, "Plain"), w.group(ada, "Staff")
+		asked := func(group, address string) account.InvitationLetter {
+			get[account.Pending](w)(w.Invite(ctx, token, 100042, group, address, time.Time{}))
+			letter, _ := last[account.InvitationLetter](w.mail)
+			return letter
+		}
+		early, late := asked(staff.ID, "early@example.net"), asked(plain.ID, "late@example.net")
+		keep, gone := w.user(100042, "lea@example.org"), w.user(100042, "lea.old@example.org")
+		get[account.Merge](w)(w.ProposeMerge(ctx, token, 100042, keep.ID, gone.Address))
+		get[account.GroupRights](w)(w.SetGroupRights(ctx, ada.Actor(here), 100042, staff.ID, []store.Grant{{Right: store.RightAudit}}))
+		w.into(ada, staff, gone.Address)
+
+		accept := func(letter account.InvitationLetter) account.UserView {
+			get[*account.Session](w)(w.AcceptInvitation(ctx, w.visit(), letter.Token, account.Enrolment{FirstName: "X", Password: better, Confirm: better}))
+			return get[account.UserView](w)(w.UserByAddress(ctx, w.root, 100042, letter.To.Canonical()))
+		}
+		if u := accept(early); len(u.Groups) != 0 || len(u.Rights) != 0 {
+			w.Errorf("by an invitation of a token without that right: %+v", u.Groups)
+		}
+		s := w.signIn("lea@example.org", better)
+		codeKeep, codeGone := w.mergeCodes(s)
+		w.fails(second(w.ConfirmMerge(ctx, s, codeKeep, codeGone)), fault.Conflict, "merge.stale")
+
+		get[account.GroupRights](w)(w.SetGroupRights(ctx, ada.Actor(here), 100042, plain.ID, []store.Grant{{Right: store.RightUsers}}))
+		w.ok(second(w.RevokeToken(ctx, ada.Actor(here), 100042, v.ID)))
+		if u := accept(late); len(u.Groups) != 0 {
+			w.Errorf("by an invitation of a token that has ended: %+v", u.Groups)
+		}
+	})
+}
+
 // A token does what its scopes name and its maker may do at that moment, and
 // nothing else (AT-56).
 func TestTokenScopes(t *testing.T) {
@@ -178,7 +216,7 @@ func TestTokenGivesNoMore(t *testing.T) {
 		// Who takes another's token's name is not it.
 		forged := bo.Actor(here)
 		forged.TokenID = v.ID
-		w.fails(second(w.Users(ctx, forged, 100043, "", "", "", 5)), fault.Denied, "err.forbidden")
+		w.fails(second(w.Users(ctx, forged, 100043, "", "", "", 5)), fault.Denied, "tok.beyond")
 		get[account.UsersPage](w)(w.Users(ctx, by, 100042, "", "", "", 5))
 	})
 }

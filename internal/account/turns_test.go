@@ -36,7 +36,7 @@ func TestJobsTakeTurns(t *testing.T) {
 		}
 		w.pass(time.Second)
 		archive := get[account.ArchiveView](w)(w.StartArchive(ctx, w.root, 100043))
-		small := get[store.Job](w)(w.StartBulk(ctx, bo.Actor(here), 100043, account.Bulk{Do: account.BulkUnblock}))
+		small := get[store.Job](w)(w.StartBulk(ctx, bo.Actor(here), 100043, account.Bulk{Do: account.BulkSignOut}))
 		turn() // the import's, which has waited longer
 		turn()
 		if v := get[account.BulkView](w)(w.Bulk(ctx, w.root, 100043, small.ID)); v.State != store.JobDone || done() != 2000 {
@@ -146,7 +146,7 @@ func TestJobGivesUp(t *testing.T) {
 			}
 			w.pass(2 * time.Second)
 		}
-		small := get[store.Job](w)(w.StartBulk(ctx, bo.Actor(here), 100043, account.Bulk{Do: account.BulkUnblock}))
+		small := get[store.Job](w)(w.StartBulk(ctx, bo.Actor(here), 100043, account.Bulk{Do: account.BulkSignOut}))
 		if !get[bool](w)(w.RunJob(ctx, small.ID)) || get[bool](w)(w.RunJob(ctx, small.ID)) || job().Attempts != 9 {
 			w.Errorf("who runs their own runs another's: %+v", job())
 		}

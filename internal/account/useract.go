@@ -282,6 +282,13 @@ func (r reach) unblock(tx *store.Tx, a store.Account, userID string) (u store.Us
 	if err := r.owns(u, "people.unblockown"); err != nil {
 		return u, false, err
 	}
+	holds, err := tx.ListHoldings(u.ID, a.ID)
+	if err == nil && len(holds) > 0 { // as for mayFill: they have them again
+		err = recentlyProved(tx, r.actor)
+	}
+	if err != nil {
+		return u, false, err
+	}
 	if err := tx.SetUserState(u.ID, store.UserActive); err != nil {
 		return u, false, err
 	}

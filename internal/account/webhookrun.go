@@ -150,18 +150,32 @@ func fanOut(tx *store.Tx, rows []store.AuditRow) error {
 				mine = append(mine, r)
 			}
 		}
-		if len(mine) == 0 || w.State == store.WebhookOff {
+		if len(mine) == 0 {
 			continue
 		}
-		if w, err = tx.LockWebhook(w.ID); errors.Is(err, store.ErrNotFound) || err == nil && w.State == store.WebhookOff {
+		if w, err = tx.LockWebhook(w.ID); errors.Is(err, store.ErrNotFound) {
 			continue // meanwhile
 		} else if err != nil {
 			return err
+		}
+		off := w.State == store.WebhookOff // then they are kept as given up: whoever resumes it can have them sent
+		if off {
+			failed, err := tx.CountFailed(w.ID, webhookBacklog)
+			if err != nil {
+				return err
+			}
+			mine = mine[:min(len(mine), webhookBacklog-failed)]
 		}
 		for _, r := range mine {
 			if _, err := tx.InsertDelivery(store.Delivery{HookID: w.ID, EventID: r.ID, Pos: r.Pos, Action: r.Action, Outcome: r.Outcome}); err != nil {
 				return err
 			}
+		}
+		if off {
+			if err := tx.DropAllDeliveries(w.ID); err != nil {
+				return err
+			}
+			continue
 		}
 		waiting, err := tx.CountWaiting(w.ID)
 		if err == nil && waiting > webhookBacklog {
@@ -255,7 +269,7 @@ func (s *Service) serveWebhook(ctx context.Context, hook string, lease time.Time
 		var m webhook.Message
 		err := s.c.DB.View(ctx, func(tx *store.Tx) (err error) { d, m, err = s.nextMessage(tx, hook); return err })
 		nothing := errors.Is(err, store.ErrNotFound)
-		if err != nil && !nothing {
+		if err != nil && !nothing && ctx.Err() == nil {
 			return errors.Join(err, s.leaveWebhook(ctx, hook, lease, webhookClaim)) // ours to mend
 		}
 		if nothing || ctx.Err() != nil || time.Now().After(end) {

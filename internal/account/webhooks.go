@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/pli-mail/pli/internal/audit"
 	"github.com/pli-mail/pli/internal/fault"
 	"github.com/pli-mail/pli/internal/i18n"
 	"github.com/pli-mail/pli/internal/id"
@@ -93,8 +94,8 @@ type DeliveriesPage struct {
 	Next       string // cursor, "" on the last page
 }
 
-// ofNoAccount are the kinds of events that are the service's alone.
-var ofNoAccount = []string{"backup", "clock", "operator", "site", "system"}
+// ofNoAccount are the kinds of events, and the events, that are the service's alone.
+var ofNoAccount = []string{"backup", "clock", "operator", "site", "system", audit.BeginAction, "audit.accept"}
 
 var (
 	eventPattern = regexp.MustCompile(`^[a-z_]+\.([a-z_]+|\*)$`)
@@ -107,7 +108,7 @@ func EventTypes(p i18n.Printer) []AuditAction {
 	out := []AuditAction{{EventRefused, p.T("wh.refused.what")}}
 	for _, a := range AuditActions(p) {
 		noun, _, _ := strings.Cut(a.Name, ".")
-		if !variants.MatchString(a.Name) && !slices.Contains(ofNoAccount, noun) { // another sentence of the same act
+		if !variants.MatchString(a.Name) && !slices.Contains(ofNoAccount, noun) && !slices.Contains(ofNoAccount, a.Name) { // another sentence of the same act
 			out = append(out, a)
 		}
 	}
@@ -245,10 +246,18 @@ func yesNo(b bool) string {
 // addresses: who says where it goes and what it is sent could otherwise read by
 // it what only others may.
 func (r reach) answersFor(w *store.Webhook) error {
+	if err := r.mayTell(*w); err != nil {
+		return err
+	}
+	w.MakerID, w.Operator = r.actor.UserID, r.actor.Kind == KindOperator
+	return nil
+}
+
+// mayTell refuses who has no right of their own to what a webhook tells.
+func (r reach) mayTell(w store.Webhook) error {
 	if w.Addresses && !r.Has(store.RightAudit) {
 		return &refusal{fault.New(fault.Denied, "wh.beyond").In("addresses", "wh.beyond", nil), w.AccountID, w.Host}
 	}
-	w.MakerID, w.Operator = r.actor.UserID, r.actor.Kind == KindOperator
 	return nil
 }
 
@@ -426,11 +435,12 @@ func (s *Service) RemoveWebhook(ctx context.Context, actor Actor, number int64, 
 }
 
 // RotateWebhook gives a webhook another secret and returns it, once. For a day
-// what is sent is signed with both. Faults: second.again.
+// what is sent is signed with both. The secret of one that tells addresses only who
+// may read them has: what is signed with it the receiver believes. Faults: wh.beyond, second.again.
 func (s *Service) RotateWebhook(ctx context.Context, actor Actor, number int64, webhookID string) (WebhookView, webhook.Secret, error) {
 	secret := webhook.NewSecret()
-	v, err := s.onWebhook(ctx, actor, webhookRotate, number, webhookID, func(tx *store.Tx, _ reach, w *store.Webhook) (_ []string, err error) {
-		if err := recentlyProved(tx, actor); err != nil {
+	v, err := s.onWebhook(ctx, actor, webhookRotate, number, webhookID, func(tx *store.Tx, r reach, w *store.Webhook) (_ []string, err error) {
+		if err := cmp.Or(recentlyProved(tx, actor), r.mayTell(*w)); err != nil {
 			return nil, err
 		}
 		w.OldBox, w.OldUntil = w.SecretBox, tx.Now.Add(webhookOverlap)

@@ -273,8 +273,8 @@ func TestWebhookRetries(t *testing.T) {
 		}
 		add("Tenth")
 		s.send()
-		if len(s.deliveries(v.ID)) != 9 {
-			w.Error("events are made for a webhook that is off")
+		if d := s.deliveries(v.ID); len(d) != 10 || d[0].State != store.DeliveryFailed {
+			w.Errorf("of what happens while it is off nothing can be sent later: %+v", d[0])
 		}
 		w.fails(second(s.TestWebhook(ctx, s.ada, 100042, v.ID)), fault.Conflict, "wh.noton")
 		w.fails(second(s.PauseWebhook(ctx, s.ada, 100042, v.ID)), fault.Conflict, "wh.noton")
@@ -285,7 +285,7 @@ func TestWebhookRetries(t *testing.T) {
 		_, again, err := s.RedeliverFailed(ctx, s.ada, 100042, v.ID, w.db.Now().Add(-time.Hour))
 		w.ok(err)
 		s.send()
-		if again != 2 || r.events[len(r.events)-1].Data.Target.Name != "Ninth" {
+		if again != 3 || r.events[len(r.events)-1].Data.Target.Name != "Tenth" {
 			w.Errorf("%d were sent again", again)
 		}
 	})
@@ -449,6 +449,10 @@ func TestWebhookRights(t *testing.T) {
 		text, mine, more := "By Ivan", r.URL+"/mine", []string{"session.*"}
 		get[account.WebhookView](w)(s.ChangeWebhook(ctx, ivan, 100042, named.ID, account.WebhookChange{Description: &text}))
 		w.fails(second(s.ChangeWebhook(ctx, ivan, 100042, named.ID, account.WebhookChange{URL: &mine})), fault.Denied, "wh.beyond")
+		_, _, err := s.RotateWebhook(ctx, ivan, 100042, named.ID)
+		w.fails(err, fault.Denied, "wh.beyond")
+		_, _, err = s.RotateWebhook(ctx, ivan, 100042, plain.ID)
+		w.ok(err)
 		w.fails(second(s.ChangeWebhook(ctx, ivan, 100042, named.ID, account.WebhookChange{Events: &more})), fault.Denied, "wh.beyond")
 		no := false
 		if v := get[account.WebhookView](w)(s.ChangeWebhook(ctx, ivan, 100042, named.ID, account.WebhookChange{URL: &mine, Addresses: &no})); v.Tells || v.Maker.ID != ivan.UserID {

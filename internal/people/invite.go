@@ -1,6 +1,7 @@
 package people
 
 import (
+	"cmp"
 	"net/http"
 	"time"
 
@@ -15,9 +16,10 @@ type invitationPage struct {
 	web.Base
 	Admin, Organisation string
 	Number              int64
-	Group               string // "" = none
-	Administrators      bool   // the group is the account's administrators
-	Invited             string // address
+	Groups              []string // that they will be in
+	Administrators      bool     // the account's administrators among them
+	Invited             string   // address
+	First, Last         string   // names, as far as they are known
 	Until               time.Time
 	Known               bool // they have an account already
 	Ended, Declined     bool
@@ -47,11 +49,12 @@ func (p *People) invitationOf(r *web.Request) (id.Token, *invitationPage, error)
 	}
 	page := &invitationPage{
 		Base:  r.Base(r.T("inv.h1", "admin", v.Admin, "org", v.Organisation)),
-		Admin: v.Admin, Organisation: v.Organisation, Number: v.Number, Group: v.Group, Administrators: v.Builtin,
-		Invited: v.Address, Until: v.Until, Known: v.Exists, Languages: r.Languages(r.Printer.Lang),
+		Admin: v.Admin, Organisation: v.Organisation, Number: v.Number,
+		Invited: v.Address, First: v.FirstName, Last: v.LastName, Until: v.Until, Known: v.Exists, Languages: r.Languages(cmp.Or(v.Language, r.Printer.Lang)),
 	}
-	if v.Builtin {
-		page.Group = r.T("seed.admins")
+	for _, g := range v.Groups {
+		page.Groups = append(page.Groups, account.GroupName(r.Printer, g))
+		page.Administrators = page.Administrators || g.Builtin
 	}
 	page.Rule, err = p.rule(r, v.Number)
 	return token, page, err

@@ -20,32 +20,41 @@ const (
 type Invitation struct {
 	ID             string
 	AccountID      int64
-	GroupID        string // "" = the account only
+	GroupID        string   // "" = the account only
+	Also           []string // other groups
 	Address        string
 	DisplayAddress string
 	TokenHash      string // SHA-256 of the token, hex
 	InvitedBy      string // name to show
 	InviterID      string // user who invites, as one of the account or as an operator; "" = who is on the service's host
+	Language       string // of its mail, "" = the account's
+	FirstName      string // and LastName: as far as they are known
+	LastName       string
+	TokenID        string // API token through which they do, "" = none
 	State          string
 	CreatedAt      time.Time
 	ExpiresAt      time.Time
 	MemberUntil    time.Time // end of the membership that it gives, zero = none
 }
 
-const invitationColumns = `id, account_id, group_id, address, display_address, token_hash, invited_by, state, created_at, expires_at, member_until, inviter_id`
+const invitationColumns = `id, account_id, group_id, address, display_address, token_hash, invited_by, state, created_at, expires_at, member_until, inviter_id, also, token_id, language, first_name, last_name`
 
 func scanInvitation(scan func(...any) error) (i Invitation, err error) {
 	var group sql.NullString
 	var created, expires, until int64
-	err = scan(&i.ID, &i.AccountID, &group, &i.Address, &i.DisplayAddress, &i.TokenHash, &i.InvitedBy, &i.State, &created, &expires, &until, &i.InviterID)
+	var also string
+	err = scan(&i.ID, &i.AccountID, &group, &i.Address, &i.DisplayAddress, &i.TokenHash, &i.InvitedBy, &i.State, &created, &expires, &until, &i.InviterID, &also, &i.TokenID, &i.Language, &i.FirstName, &i.LastName)
+	if also != "" {
+		i.Also = strings.Fields(also)
+	}
 	i.GroupID, i.CreatedAt, i.ExpiresAt, i.MemberUntil = group.String, fromMs(created), fromMs(expires), fromMs(until)
 	return i, found(err)
 }
 
 // InsertInvitation writes i as pending, at the transaction's time.
 func (tx *Tx) InsertInvitation(i Invitation) error {
-	_, err := tx.exec(`INSERT INTO invitations (`+invitationColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7, 'pending', $8, $9, $10, $11)`,
-		i.ID, i.AccountID, text(i.GroupID), i.Address, i.DisplayAddress, i.TokenHash, i.InvitedBy, ms(tx.Now), ms(i.ExpiresAt), ms(i.MemberUntil), i.InviterID)
+	_, err := tx.exec(`INSERT INTO invitations (`+invitationColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7, 'pending', $8, $9, $10, $11, $12, $13, $14, $15, $16)`,
+		i.ID, i.AccountID, text(i.GroupID), i.Address, i.DisplayAddress, i.TokenHash, i.InvitedBy, ms(tx.Now), ms(i.ExpiresAt), ms(i.MemberUntil), i.InviterID, strings.Join(i.Also, " "), i.TokenID, i.Language, i.FirstName, i.LastName)
 	return err
 }
 
@@ -96,10 +105,10 @@ func (tx *Tx) RevokeInvitationsOf(account int64, addresses []string) error {
 }
 
 // RenewInvitation gives a pending invitation the token, the end, the
-// membership's end and the inviter of i.
+// membership's end, the other groups, the inviter and the token of i.
 func (tx *Tx) RenewInvitation(i Invitation) error {
-	return tx.oneRow(`UPDATE invitations SET token_hash = $1, expires_at = $2, member_until = $3, invited_by = $4, inviter_id = $5
-		WHERE id = $6 AND state = 'pending'`, i.TokenHash, ms(i.ExpiresAt), ms(i.MemberUntil), i.InvitedBy, i.InviterID, i.ID)
+	return tx.oneRow(`UPDATE invitations SET token_hash = $1, expires_at = $2, member_until = $3, invited_by = $4, inviter_id = $5, also = $7, token_id = $8, language = $9, first_name = $10, last_name = $11
+		WHERE id = $6 AND state = 'pending'`, i.TokenHash, ms(i.ExpiresAt), ms(i.MemberUntil), i.InvitedBy, i.InviterID, i.ID, strings.Join(i.Also, " "), i.TokenID, i.Language, i.FirstName, i.LastName)
 }
 
 // ListGroupInvitations returns the pending invitations to a group by address and

@@ -91,6 +91,14 @@ func (tx *Tx) ListJobs(account int64, kind string, at time.Time, lastID string, 
 	return tx.jobsBefore("account_id = $2 AND kind = $3", []any{limit, account, kind}, at, lastID)
 }
 
+// ListOpenJobs returns the jobs of a kind of an account that are at work or wait to be
+// run, the newest first: there are few.
+func (tx *Tx) ListOpenJobs(account int64, kind string) ([]Job, error) {
+	rows, err := tx.rows(`SELECT `+jobColumns+` FROM jobs WHERE account_id = $1 AND kind = $2 AND state IN ($3, $4, $5) ORDER BY created_at DESC, id DESC`,
+		account, kind, JobReading, JobReady, JobRunning)
+	return list(rows, err, func(r *sql.Rows) (Job, error) { return scanJob(r.Scan) })
+}
+
 // ListRunningJobs returns jobs of all accounts that are at work, the oldest first.
 func (tx *Tx) ListRunningJobs(limit int) ([]Job, error) {
 	rows, err := tx.rows(`SELECT `+jobColumns+` FROM jobs WHERE state IN ($1, $2) ORDER BY created_at, id LIMIT $3`, JobReading, JobRunning, limit)
@@ -187,20 +195,21 @@ func (tx *Tx) SetJob(j Job, claimed time.Time) error {
 		j.ActorID, j.Actor, j.ActorName, j.Origin, j.Language, j.TokenID, j.Attempts)
 }
 
-// DeleteJob removes a job with its rows.
-func (tx *Tx) DeleteJob(id string) error {
-	return tx.oneRow(`DELETE FROM jobs WHERE id = $1`, id)
+// DeleteOldRows removes rows, limit of them at most, of jobs that ended, or were never
+// run, before a time, and of those that ended before they ran.
+func (tx *Tx) DeleteOldRows(before time.Time, limit int) (int64, error) {
+	return tx.exec(`DELETE FROM job_rows WHERE (job_id, line) IN (SELECT r.job_id, r.line FROM jobs j JOIN job_rows r ON r.job_id = j.id
+		WHERE `+oldJob+` OR (j.ended_at > 0 AND j.position = 0 AND j.done = 0 AND j.failed = 0) LIMIT $4)`, ms(before), JobReading, JobReady, limit)
 }
 
-// DeleteJobRows removes the rows of a job.
-func (tx *Tx) DeleteJobRows(job string) error {
-	_, err := tx.exec(`DELETE FROM job_rows WHERE job_id = $1`, job)
-	return err
-}
+// oldJob is the condition on a job j, by $1 to $3.
+const oldJob = `(j.ended_at > 0 AND j.ended_at < $1) OR (j.state IN ($2, $3) AND j.created_at < $1)`
 
-// DeleteOldJobs removes jobs that ended, or were never run, before a time.
+// DeleteOldJobs removes jobs that ended, or were never run, before a time, and have
+// no rows any more.
 func (tx *Tx) DeleteOldJobs(before time.Time) (int64, error) {
-	return tx.exec(`DELETE FROM jobs WHERE (ended_at > 0 AND ended_at < $1) OR (state IN ($2, $3) AND created_at < $1)`, ms(before), JobReading, JobReady)
+	return tx.exec(`DELETE FROM jobs WHERE id IN (SELECT j.id FROM jobs j WHERE (`+oldJob+`) AND NOT EXISTS (SELECT 1 FROM job_rows r WHERE r.job_id = j.id))`,
+		ms(before), JobReading, JobReady)
 }
 
 // InsertJobRows writes rows of a job.

@@ -15,11 +15,12 @@ type Merge struct {
 	ActorID   string // who proposed it, "" for the operator
 	Actor     string // as in the audit log
 	ActorName string
+	TokenID   string // API token through which they did, "" = none
 	CreatedAt time.Time
 	ExpiresAt time.Time
 }
 
-const mergeColumns = `id, account_id, keep_id, gone_id, actor_id, actor, actor_name, created_at, expires_at`
+const mergeColumns = `id, account_id, keep_id, gone_id, actor_id, actor, actor_name, created_at, expires_at, token_id`
 
 // InsertMerge writes m, at the transaction's time, in the place of what has
 // expired for one of its users. Where one of them is in another, it gives ErrTaken.
@@ -37,8 +38,8 @@ func (tx *Tx) InsertMerge(m Merge) error {
 	} else if !errors.Is(err, ErrNotFound) {
 		return err
 	}
-	_, err := tx.exec(`INSERT INTO merges (`+mergeColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)`,
-		m.ID, m.AccountID, m.KeepID, m.GoneID, m.ActorID, m.Actor, m.ActorName, ms(tx.Now), ms(m.ExpiresAt))
+	_, err := tx.exec(`INSERT INTO merges (`+mergeColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`,
+		m.ID, m.AccountID, m.KeepID, m.GoneID, m.ActorID, m.Actor, m.ActorName, ms(tx.Now), ms(m.ExpiresAt), m.TokenID)
 	return err
 }
 
@@ -46,7 +47,7 @@ func (tx *Tx) InsertMerge(m Merge) error {
 func (tx *Tx) FindMerge(userID string) (m Merge, err error) {
 	var created, expires int64
 	err = tx.row(`SELECT `+mergeColumns+` FROM merges WHERE (keep_id = $1 OR gone_id = $1) AND expires_at > $2`, userID, ms(tx.Now)).
-		Scan(&m.ID, &m.AccountID, &m.KeepID, &m.GoneID, &m.ActorID, &m.Actor, &m.ActorName, &created, &expires)
+		Scan(&m.ID, &m.AccountID, &m.KeepID, &m.GoneID, &m.ActorID, &m.Actor, &m.ActorName, &created, &expires, &m.TokenID)
 	m.CreatedAt, m.ExpiresAt = fromMs(created), fromMs(expires)
 	return m, found(err)
 }

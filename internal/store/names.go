@@ -100,12 +100,13 @@ type search struct {
 func (tx *Tx) searchOf(account int64, query, only string, within []string) (s search, err error) {
 	s = search{address: strings.ToLower(norm.NFC.String(strings.TrimSpace(query))), name: fold(query)}
 	s.fromUsers = only == OnlyBlocked || only == OnlyMustChange || only == OnlyAdministrators
-	if len(within) > 0 && !s.fromUsers && !s.empty() {
-		n, err := tx.countFound("u.account_id = $1", []any{account}, s, "*")
-		if err != nil {
+	for i, found := 0, 0; len(within) > 0 && !s.empty() && !s.fromUsers && i < len(keys); i++ {
+		args, n := []any{account}, 0
+		if err := tx.row(`SELECT COUNT(*) FROM (SELECT 1 FROM users u WHERE u.account_id = $1 AND `+s.by(i, &args)+` LIMIT `+countLimit+`) AS counted`, args...).Scan(&n); err != nil {
 			return s, err
 		}
-		s.fromUsers = n > MaxCount // a group's members are fewer
+		found += n
+		s.fromUsers = found > MaxCount // a group's members are fewer
 	}
 	return s, nil
 }
@@ -209,14 +210,13 @@ const (
 	countLimit = "1001"
 )
 
-// countFound counts by each of keys, up to MaxCount+1, the users that pass where and are found: all that were counted,
-// or each once.
-func (tx *Tx) countFound(where string, args []any, s search, what string) (n int, err error) {
+// countFound counts, each once, the users that pass where and are found: by each of keys up to MaxCount+1.
+func (tx *Tx) countFound(where string, args []any, s search) (n int, err error) {
 	var each []string
 	for i := range keys {
 		each = append(each, `SELECT id FROM (SELECT u.id FROM users u WHERE `+where+` AND `+s.by(i, &args)+` LIMIT `+countLimit+`) AS found`)
 	}
-	err = tx.row(`SELECT COUNT(`+what+`) FROM (`+strings.Join(each, " UNION ALL ")+`) AS counted`, args...).Scan(&n)
+	err = tx.row(`SELECT COUNT(DISTINCT id) FROM (`+strings.Join(each, " UNION ALL ")+`) AS counted`, args...).Scan(&n)
 	return n, err
 }
 
@@ -233,7 +233,7 @@ func (tx *Tx) CountUsers(account int64, query, only string, within ...string) (n
 			return 0, err
 		}
 		if where, args = s.filtered(tx, account, only, within); !s.fromUsers {
-			n, err := tx.countFound(where, args, s, "DISTINCT id")
+			n, err := tx.countFound(where, args, s)
 			return min(n, MaxCount+1), err
 		}
 		where += " AND " + s.any(&args)

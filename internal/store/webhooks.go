@@ -11,7 +11,7 @@ import (
 const (
 	WebhookOn     = "on"
 	WebhookPaused = "paused" // its events wait
-	WebhookOff    = "off"    // nothing is made for it
+	WebhookOff    = "off"    // its events are kept as given up
 )
 
 // Why a webhook is off.
@@ -235,6 +235,11 @@ func (tx *Tx) SetWebhookDelivery(d Delivery) error {
 // CountWaiting counts a webhook's deliveries that wait.
 func (tx *Tx) CountWaiting(hook string) (n int, err error) {
 	return n, tx.row(`SELECT COUNT(*) FROM webhook_deliveries WHERE hook_id = $1 AND state = 'waiting'`, hook).Scan(&n)
+}
+
+// CountFailed counts a webhook's deliveries that were given up, up to limit.
+func (tx *Tx) CountFailed(hook string, limit int) (n int, err error) {
+	return n, tx.row(`SELECT COUNT(*) FROM (SELECT 1 FROM webhook_deliveries WHERE hook_id = $1 AND state = 'failed' LIMIT $2) AS counted`, hook, limit).Scan(&n)
 }
 
 // DropDeliveries gives up a webhook's oldest deliveries that wait, n of them, for a reason.
