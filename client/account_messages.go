@@ -50,7 +50,7 @@ type MessagesAct struct {
 	Filter    string `json:"filter,omitempty" enum:"notopened,opened,locked,expired"`
 	Query     string `json:"q,omitempty" doc:"a reference, or an address, as the list takes it; sender and recipient leave no doubt"`
 	Sender    string `json:"sender,omitempty"`
-	Recipient string `json:"recipient,omitempty"`
+	Recipient string `json:"recipient,omitempty" doc:"an address: only what went to it is acted on, and no other recipient's"`
 	From      Time   `json:"from,omitempty"`
 	Until     Time   `json:"until,omitempty"`
 	All       bool   `json:"all,omitempty" doc:"must be true where nothing narrows the search: all messages of the account"`

@@ -63,14 +63,6 @@ type GroupRights struct {
 	ETag string `json:"-" header:"ETag"`
 }
 
-// SearchIn is a page of a list, of what begins with some text.
-type SearchIn struct {
-	Account int64  `path:"account" doc:"account number"`
-	Query   string `query:"q" doc:"how a name or an address begins"`
-	After   string `query:"after" doc:"next of the page before"`
-	Limit   int    `query:"limit" max:"500" doc:"1 to 500, 50 unless said"`
-}
-
 // ListGroupsIn is a page of an account's groups, or the one of a name.
 type ListGroupsIn struct {
 	Account int64  `path:"account" doc:"account number"`
@@ -270,7 +262,7 @@ type EndedSessions struct {
 type ExportUsersIn struct {
 	Account int64  `path:"account" doc:"account number"`
 	Query   string `query:"q" doc:"how a name or an address begins"`
-	Status  string `query:"status" enum:"active,blocked,mustchange,admins,invited" doc:"only these"`
+	Status  string `query:"status" enum:"active,blocked,mustchange,nosecond,admins,invited" doc:"only these"`
 }
 
 // Lift is somebody's wish to have a lost second factor taken away.

@@ -46,6 +46,8 @@ for (const [lang, width, dark] of told([['en', 1280, false], ['fr', 390, true]])
     await page.goto(`${demo.admin_url}/accounts/${demo.account}/messages?recipient=jean@example.net`);
     await page.getByLabel(t('sent.matching')).check();
     await page.locator('#bulk').getByRole('button', { name: t(act), exact: true }).click();
+    await page.getByText(t('msg.onlyto', { email: 'jean@example.net' })).waitFor(); // and no other recipient's
+    if (act === 'sent.lock') await sound(page, `${lang}-messages-sure`, { lang });
     await page.getByRole('button', { name: t(act), exact: true }).click();
     await page.waitForURL(/recipient=jean/); // a page that can be loaded again
     await page.locator('#flash').waitFor();

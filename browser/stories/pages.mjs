@@ -82,11 +82,12 @@ await Promise.all(['en', 'fr'].map(async (lang) => { // the last story may be al
   await adm.close();
   await (await visit(null, site, { storageState: state })).close();
   const reader = await looking(browser, { lang });
-  const m = await mail('lou@example.net', (x) => x.links.some((l) => l.includes('/m/')));
+  const to = { en: 'lou@example.net', fr: 'max@example.net' }[lang]; // each has a code of their own
+  const m = await mail(to, (x) => x.links.some((l) => l.includes('/m/')));
   await reader.page.goto(link(m).replace('#', `?lang=${lang}#`));
   await reader.page.waitForURL(/\/e\//);
   await look(reader.page, '_card');
-  await through(reader.page, { lang, to: 'lou@example.net' });
+  await through(reader.page, { lang, to });
   await reader.page.getByRole('link', { name: words(lang)('read.reply'), exact: true }).waitFor();
   await look(reader.page, '_message');
   for (const page of ['reply', 'report']) {

@@ -61,6 +61,15 @@ await save(small.page, f);
 await small.page.getByText(f('po.saved')).waitFor();
 await sound(small.page, 'group', { lang: 'fr' });
 await small.close();
+
+// What was changed is told, and taken back.
+await page.goto(`${a}/policies`);
+await sound(page, 'changes', { lang });
+const kept = page.locator('tr').filter({ hasText: t('po.s.lease_days') }).getByRole('button', { name: t('po.undo') });
+await kept.focus();
+await page.keyboard.press('Enter');
+await page.getByText(t('po.saved')).waitFor();
+assert.equal(await page.locator('#f-lease_days').inputValue(), '');
 await close();
 
 // What is off is gone for a sender.

@@ -169,15 +169,6 @@ func (o *operator) nothingThere(ctx context.Context, cmd *cobra.Command, args []
 	return f
 }
 
-func (o speaker) englishGroup(name string) string {
-	for _, lang := range []string{"en", "fr"} {
-		if strings.EqualFold(name, o.catalogue.Printer(lang, nil).T("seed.admins")) {
-			return o.catalogue.Printer("en", nil).T("seed.admins")
-		}
-	}
-	return name
-}
-
 // confirm asks before something is destroyed. Without a terminal the flag
 // --confirm must repeat the account number.
 func (o speaker) confirm(given string, n int64, question string) error {

@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -188,12 +189,21 @@ func (o *administrator) lastDay(ctx context.Context, n int64, day string) (clien
 	if day == "" {
 		return client.Time{}, nil
 	}
-	v, err := do(ctx, o, client.GetAccount, client.Account{Account: n})
+	zone, err := o.zone(ctx, n)
 	if err != nil {
 		return client.Time{}, err
 	}
-	end, err := account.EndOfDay(account.ZoneOf(v.TimeZone), day)
+	end, err := account.EndOfDay(zone, day)
 	return client.Time{Time: end}, err
+}
+
+// zone is where an account is: a day that is named is one there.
+func (o *administrator) zone(ctx context.Context, n int64) (*time.Location, error) {
+	v, err := do(ctx, o, client.GetAccount, client.Account{Account: n})
+	if err != nil {
+		return nil, err
+	}
+	return account.ZoneOf(v.TimeZone), nil
 }
 
 // notAdded is the failure about those who could not be added, with the ways out,
@@ -291,10 +301,14 @@ func (a *app) groupRemoveMember(f *adminFlags) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if _, err := do(ctx, o, client.RemoveMember, client.MemberPath{Account: n, Group: g.ID, User: u.ID}); err != nil {
+			if _, err := do(ctx, o, client.RemoveMember, client.MemberPath{Account: n, Group: g.ID, User: u.ID}); missing(err) {
+				f := failed("cli.notmember", "email", u.Email, "group", o.groupName(g.Name))
+				f.code = exitNotFound
+				return f
+			} else if err != nil {
 				return err
 			}
-			o.say("adm.removed", "name", nameOf(u), "group", o.groupName(g.Name))
+			o.say("adm.removed", "name", called(u), "group", o.groupName(g.Name))
 			return nil
 		}))
 }

@@ -69,16 +69,11 @@ func (a *app) userImport(f *adminFlags) *cobra.Command {
 				return nil
 			}
 			if how.AllOrNothing && bad > 0 {
-				if err := o.importRows(ctx, at, f.format, "error"); err != nil {
-					return err
-				}
-				o.say("cli.import.aborted", "n", bad)
-				if _, err := do(ctx, o, client.CancelImport, at); err != nil {
-					return err
-				}
-				return quiet(exitProblems)
+				return o.abortImport(ctx, at, f.format)
 			}
-			if _, err := do(ctx, o, client.StartImport, at); err != nil {
+			if _, err := do(ctx, o, client.StartImport, at); refused(err, "im.allornothing") { // found just now
+				return o.abortImport(ctx, at, f.format)
+			} else if err != nil {
 				return err
 			}
 			return o.runImport(ctx, at, f.format)
@@ -89,6 +84,22 @@ func (a *app) userImport(f *adminFlags) *cobra.Command {
 	c.Flags().StringVar(&group, "group", "", a.t("cli.user.group"))
 	c.Flags().StringVar(&onError, "on-error", "skip", a.t("cli.import.onerrorflag"))
 	return c
+}
+
+// abortImport shows the rows that kept an import of all or nothing from beginning, and discards it.
+func (o *administrator) abortImport(ctx context.Context, at client.ImportPath, f format) error {
+	v, err := do(ctx, o, client.GetImport, at)
+	if err != nil {
+		return err
+	}
+	if err := o.importRows(ctx, at, f, "error"); err != nil {
+		return err
+	}
+	o.say("cli.import.aborted", "n", v.Rows.Error)
+	if _, err := do(ctx, o, client.CancelImport, at); err != nil {
+		return err
+	}
+	return quiet(exitProblems)
 }
 
 // runImport watches an import.
@@ -132,7 +143,7 @@ func (o *administrator) watch(ctx context.Context, jobID string, look func() (ov
 			if !more {
 				select {
 				case <-work.Done():
-				case <-time.After(importPeriod / 4):
+				case <-time.After(importPeriod):
 				}
 			}
 		}
@@ -147,7 +158,7 @@ func (o *administrator) watch(ctx context.Context, jobID string, look func() (ov
 			return ctx.Err()
 		case err := <-ended:
 			return err
-		case <-time.After(importPeriod / 4):
+		case <-time.After(importPeriod):
 		}
 	}
 }

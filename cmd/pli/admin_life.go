@@ -18,7 +18,8 @@ import (
 func (a *app) accountUpdate(f *adminFlags) *cobra.Command {
 	var name, language, zone string
 	var contacts []string
-	c := a.command("update NUMBER", "admin.account.update", "  pli admin account update 100042 --name \"Example Health\" --contact security=soc@example.org",
+	var c *cobra.Command
+	c = a.command("update NUMBER", "admin.account.update", "  pli admin account update 100042 --name \"Example Health\" --contact security=soc@example.org",
 		a.exactly("NUMBER"), a.administer(f, func(ctx context.Context, o *administrator, args []string) error {
 			n, err := number(args[0])
 			if err != nil {
@@ -31,8 +32,9 @@ func (a *app) accountUpdate(f *adminFlags) *cobra.Command {
 			for _, x := range []struct {
 				into *string
 				to   string
-			}{{&p.Name, name}, {&p.Language, language}, {&p.TimeZone, zone}} {
-				if x.to != "" {
+				flag string
+			}{{&p.Name, name, "name"}, {&p.Language, language, "language"}, {&p.TimeZone, zone, "time-zone"}} {
+				if c.Flags().Changed(x.flag) { // also to nothing, which is then said to be wrong
 					*x.into = x.to
 				}
 			}
@@ -156,7 +158,7 @@ func (o *operator) runArchive(ctx context.Context, n int64, jobID string) (accou
 		}
 		select {
 		case <-ctx.Done():
-		case <-time.After(importPeriod / 4):
+		case <-time.After(importPeriod):
 		}
 	}
 }

@@ -9,7 +9,7 @@ import (
 	"github.com/pli-mail/pli/client"
 )
 
-var messageColumns = []column{{"id", "cli.col.id"}, {"sealed_at", "cli.col.sealed"}, {"sender", "cli.col.from"}, {"recipient", "cli.col.to"}, {"ref", "cli.col.ref"},
+var messageColumns = []column{{"id", "cli.col.id"}, {"sealed_at", "cli.col.sealed"}, {"sender", "cli.col.sender"}, {"recipient", "cli.col.to"}, {"ref", "cli.col.ref"},
 	{"state", "cli.col.state"}, {"delivery", "cli.col.delivery"}, {"openings", "cli.col.openings"}, {"first_opened_at", "cli.col.firstopened"}, {"expires_at", "cli.col.expires"}}
 
 // messageFlags are what a search for messages of an account is narrowed by.
@@ -25,13 +25,19 @@ func (m *messageFlags) flags(a *app, c *cobra.Command) {
 }
 
 // search is what they say: until the end of a day that is named.
-func (m *messageFlags) search(n int64) (client.AccountMessagesIn, error) {
+func (m *messageFlags) search(ctx context.Context, o *administrator, n int64) (client.AccountMessagesIn, error) {
 	in := client.AccountMessagesIn{Account: n, Filter: m.filter, Query: m.query, Sender: m.sender, Recipient: m.recipient}
-	var err error
-	if in.From.Time, err = day(m.from, 0); err != nil {
+	if m.from+m.until == "" {
+		return in, nil
+	}
+	zone, err := o.zone(ctx, n)
+	if err != nil {
 		return in, err
 	}
-	in.Until.Time, err = day(m.until, 1)
+	if in.From.Time, err = day(m.from, 0, zone); err != nil {
+		return in, err
+	}
+	in.Until.Time, err = day(m.until, 1, zone)
 	return in, err
 }
 
@@ -43,7 +49,7 @@ func (a *app) adminMessage(f *adminFlags) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		in, err := find.search(n)
+		in, err := find.search(ctx, o, n)
 		if err != nil {
 			return err
 		}
@@ -119,8 +125,14 @@ func (a *app) messageAct(f *adminFlags, what string) *cobra.Command {
 			missing.code = exitNotFound
 			return missing
 		}
-		if in.Until.Time, err = day(until, 1); err != nil {
-			return err
+		if until != "" {
+			zone, err := o.zone(ctx, n)
+			if err != nil {
+				return err
+			}
+			if in.Until.Time, err = day(until, 1, zone); err != nil {
+				return err
+			}
 		}
 		if what == "expire" || what == "recall" { // the keys are destroyed
 			if err := o.confirm(confirm, n, o.t("cli.message.sure", "id", args[1])); err != nil {
@@ -160,7 +172,7 @@ func (a *app) messageAll(f *adminFlags) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			s, err := find.search(n)
+			s, err := find.search(ctx, o, n)
 			if err != nil {
 				return err
 			}

@@ -47,9 +47,7 @@ func (a *app) adminToken(f *adminFlags) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			fmt.Fprintln(o.stdout, made.Secret)
-			o.say("cli.token.once")
-			return nil
+			return o.showSecret(made.Token.ID, made.Secret, f.format)
 		}))
 	create.Flags().StringVar(&in.Name, "name", "", a.t("cli.flag.tokenname"))
 	create.Flags().StringSliceVar(&in.Scopes, "scope", nil, a.t("cli.flag.scope"))
@@ -71,4 +69,17 @@ func (a *app) adminToken(f *adminFlags) *cobra.Command {
 		return nil
 	}))
 	return a.group("token", "admin.token", list, create, revoke)
+}
+
+// showSecret writes a secret that nothing shows again: alone on its line, for a pipe, or
+// where a form is asked for with whose it is.
+func (o speaker) showSecret(id, secret string, f format) error {
+	o.say("cli.token.once")
+	if !f.json && f.name == "" {
+		fmt.Fprintln(o.stdout, secret)
+		return nil
+	}
+	t := &table{columns: []column{{"id", "cli.col.id"}, {"secret", "cli.col.secret"}}}
+	t.add(id, secret)
+	return o.write(t, f, true)
 }

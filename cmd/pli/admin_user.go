@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -36,6 +37,9 @@ func only(status string) string {
 
 // nameOf is what a user is called, "" where they are not.
 func nameOf(u client.User) string { return strings.TrimSpace(u.FirstName + " " + u.LastName) }
+
+// called is what a sentence calls somebody.
+func called(u client.User) string { return cmp.Or(nameOf(u), u.Email) }
 
 func (o *administrator) addUser(t *table, u client.User) {
 	groups := []string{}
@@ -212,7 +216,7 @@ func (a *app) userBlock(f *adminFlags, verb string) *cobra.Command {
 		if _, err := do(ctx, o, op, client.UserAct{Account: n, User: u.ID}); err != nil {
 			return err
 		}
-		o.say(key, "name", nameOf(u))
+		o.say(key, "name", called(u))
 		return nil
 	}))
 }
@@ -232,7 +236,7 @@ func (a *app) userReset(f *adminFlags) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		o.say("adm.resetdone", "name", nameOf(u))
+		o.say("adm.resetdone", "name", called(u))
 		if !made {
 			return nil
 		}
@@ -375,13 +379,13 @@ func (a *app) userDelete(f *adminFlags) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		if err := o.confirm(confirm, n, o.t("ud.deleteq", "name", nameOf(u))); err != nil {
+		if err := o.confirm(confirm, n, o.t("ud.deleteq", "name", called(u))); err != nil {
 			return err
 		}
 		if _, err := do(ctx, o, client.DeleteUser, client.UserAct{Account: n, User: u.ID}); err != nil {
 			return err
 		}
-		o.say("adm.deleted", "name", nameOf(u))
+		o.say("adm.deleted", "name", called(u))
 		return nil
 	}))
 	c.Flags().StringVar(&confirm, "confirm", "", a.t("cli.flag.confirm"))

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"net/url"
 	"strings"
 	"time"
@@ -44,10 +43,8 @@ func (a *app) adminWebhook(f *adminFlags) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			fmt.Fprintln(o.stdout, v.Secret)
 			o.say("cli.webhook.id", "id", v.Webhook.ID, "host", hostOf(v.Webhook))
-			o.say("cli.token.once")
-			return nil
+			return o.showSecret(v.Webhook.ID, v.Secret, f.format)
 		}))
 	create.Flags().StringVar(&made.URL, "url", "", a.t("cli.flag.wh.url"))
 	create.Flags().StringVar(&made.Description, "description", "", a.t("cli.flag.wh.description"))
@@ -97,9 +94,7 @@ func (a *app) adminWebhook(f *adminFlags) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		fmt.Fprintln(o.stdout, v.Secret)
-		o.say("cli.token.once")
-		return nil
+		return o.showSecret(args[1], v.Secret, f.format)
 	}))
 	group := []*cobra.Command{list, create, change, rotate}
 	for name, act := range map[string]func(context.Context, *administrator, client.WebhookPath) (client.Webhook, error){

@@ -318,7 +318,7 @@ func (o *administrator) group(ctx context.Context, account, name string) (int64,
 	if err != nil {
 		return 0, client.Group{}, err
 	}
-	p, err := do(ctx, o, client.ListGroups, client.ListGroupsIn{Account: n, Name: o.englishGroup(name)})
+	p, err := do(ctx, o, client.ListGroups, client.ListGroupsIn{Account: n, Name: name})
 	if err != nil {
 		return n, client.Group{}, err
 	}

@@ -10,9 +10,13 @@ import (
 func (a *api) registerSettings() {
 	handle(a, client.GetSettings, a.getSettings)
 	handle(a, client.ChangeSettings, a.changeSettings)
+	handle(a, client.ListSettingChanges, a.listSettingChanges)
+	handle(a, client.UndoSetting, a.undoSetting)
 	handle(a, client.GetLimits, a.getLimits)
 	handle(a, client.GetGroupSettings, a.getGroupSettings)
 	handle(a, client.ChangeGroupSettings, a.changeGroupSettings)
+	handle(a, client.ListGroupSettingChanges, a.listGroupSettingChanges)
+	handle(a, client.UndoGroupSetting, a.undoGroupSetting)
 }
 
 func settingsOf(v account.SettingsView, err error) (client.Settings, error) {
@@ -52,4 +56,26 @@ func (a *api) getGroupSettings(r *web.Request, in client.GroupPath) (client.Sett
 
 func (a *api) changeGroupSettings(r *web.Request, in client.GroupSettingsIn) (client.Settings, error) {
 	return settingsOf(a.Accounts.SetSettings(r.Context(), matching(r, in.IfMatch), account.SettingsOfGroup(in.Account, in.Group), changesOf(in.Settings)))
+}
+
+func changesPage(p account.SettingsHistoryPage, err error) (client.Page[client.SettingChange], error) {
+	return pageOf(p.Changes, p.Next, func(c account.SettingsChange) client.SettingChange {
+		return client.SettingChange{Event: c.ID, At: client.Time{Time: c.At}, Actor: c.Actor, Name: c.Name, Value: c.Value, Was: c.Was, Stands: c.Stands}
+	}), err
+}
+
+func (a *api) listSettingChanges(r *web.Request, in client.ListIn) (client.Page[client.SettingChange], error) {
+	return changesPage(a.Accounts.SettingsHistory(r.Context(), r.Actor(), account.SettingsOf(in.Account), in.After, in.Limit))
+}
+
+func (a *api) listGroupSettingChanges(r *web.Request, in client.GroupListIn) (client.Page[client.SettingChange], error) {
+	return changesPage(a.Accounts.SettingsHistory(r.Context(), r.Actor(), account.SettingsOfGroup(in.Account, in.Group), in.After, in.Limit))
+}
+
+func (a *api) undoSetting(r *web.Request, in client.SettingUndo) (client.Settings, error) {
+	return settingsOf(a.Accounts.UndoSetting(r.Context(), matching(r, in.IfMatch), account.SettingsOf(in.Account), in.Event))
+}
+
+func (a *api) undoGroupSetting(r *web.Request, in client.GroupSettingUndo) (client.Settings, error) {
+	return settingsOf(a.Accounts.UndoSetting(r.Context(), matching(r, in.IfMatch), account.SettingsOfGroup(in.Account, in.Group), in.Event))
 }

@@ -296,7 +296,7 @@ func init() {
 		}
 	}
 	for name, provoke := range map[string]func(*testing.T, *reach, operation, *webtest.Browser){
-		"claimDomain 409": twice, "stopUserJob 409": twice, "addGroup 409": twice, "addUser 409": twice, "startImport 409": twice, "cancelImport 409": twice, "invite 409": func(t *testing.T, r *reach, o operation, admin *webtest.Browser) {
+		"undoSetting 409": twice, "undoGroupSetting 409": twice, "claimDomain 409": twice, "stopUserJob 409": twice, "addGroup 409": twice, "addUser 409": twice, "startImport 409": twice, "cancelImport 409": twice, "invite 409": func(t *testing.T, r *reach, o operation, admin *webtest.Browser) {
 			r.call(t, o, admin, at("invitations"), map[string]any{"email": webtest.User})
 		},
 		"registerMessage 409": twice, "makeDkimKey 409": func(t *testing.T, r *reach, o operation, admin *webtest.Browser) {

@@ -131,6 +131,14 @@ func filled(t *testing.T, h *webtest.House, o operation) (path string, body any)
 	if strings.Contains(path, "{job}") {
 		path = strings.ReplaceAll(path, "{job}", made(t, admin, at("user-jobs"), map[string]any{"do": "unblock"}))
 	}
+	if settings, _, ok := strings.Cut(path, "/changes/{event}"); ok {
+		for _, days := range []string{"20", "25"} {
+			admin.Do(t, "PATCH", settings, map[string]any{"settings": []map[string]any{{"name": "expiry_max", "value": days}}})
+		}
+		var list struct{ Items []struct{ Event string } }
+		admin.Do(t, "GET", settings+"/changes", nil).JSON(t, &list)
+		path = strings.ReplaceAll(path, "{event}", list.Items[0].Event)
+	}
 	if strings.Contains(path, "{event}") {
 		var log struct{ Items []struct{ ID string } }
 		admin.Do(t, "GET", at("audit"), nil).JSON(t, &log)

@@ -135,6 +135,7 @@ func (c *Console) auditPage(r *web.Request, get func(string) string) (page *audi
 type eventPage struct {
 	head
 	eventView
+	Message string // path of the message that it is about, where the reader sees messages
 }
 
 // eventView is all that is known of an event.
@@ -193,7 +194,12 @@ func (c *Console) auditEvent(r *web.Request) error {
 	if err != nil {
 		return err
 	}
-	return r.Render(c.pages, "audit-event", &eventPage{headOf(r, a, r.T("au.event"), web.Link{URL: accountPath(a.ID) + "/audit", Text: r.T("au.h1")}), view})
+	page := &eventPage{head: headOf(r, a, r.T("au.event"), web.Link{URL: accountPath(a.ID) + "/audit", Text: r.T("au.h1")}), eventView: view}
+	messages := accountPath(a.ID) + "/messages"
+	if strings.HasPrefix(row.Action, "envelope.") && len(row.Target) == 32 && slices.ContainsFunc(page.Tabs, func(t web.Link) bool { return t.URL == messages }) {
+		page.Message = messages + "/" + url.PathEscape(row.Target)
+	}
+	return r.Render(c.pages, "audit-event", page)
 }
 
 func sayer(p i18n.Printer) audit.Say {

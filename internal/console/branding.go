@@ -108,7 +108,7 @@ func (c *Console) setBranding(r *web.Request) error {
 	if r.PostFormValue("do") == "preview" {
 		_, _, err = c.accounts.TryBranding(r.Context(), r.Actor(), n, changes)
 	} else {
-		_, err = c.accounts.SetBranding(r.Context(), r.Actor(), n, changes)
+		_, err = c.accounts.SetBranding(r.Context(), asSeen(r), n, changes)
 	}
 	if err == nil && r.PostFormValue("do") != "preview" {
 		r.Flash("ok", "b.saved")

@@ -65,7 +65,12 @@ func (c *Console) actOnUsers(r *web.Request) error {
 	}
 	b := account.Bulk{Do: r.PostFormValue("do"), Query: r.PostFormValue("q"), Status: r.PostFormValue("status")}
 	if b.Do == account.BulkGroup {
-		b.GroupID = r.PostFormValue("group")
+		if b.GroupID, err = c.groupTyped(r, a.ID, r.PostFormValue("group")); fault.HasKey(err, "rt.groupname") {
+			r.Flash("bad", "rt.groupname")
+			return r.Redirect(usersQuery(accountPath(a.ID)+"/users", b))
+		} else if err != nil {
+			return err
+		}
 	}
 	if !a.Held.HasSome(store.RightUsers) {
 		return fault.New(fault.Denied, "err.forbidden")
@@ -74,14 +79,17 @@ func (c *Console) actOnUsers(r *web.Request) error {
 		return fault.New(fault.NotFound, "e404.p")
 	}
 	act, path := r.T("bulk.act."+b.Do), accountPath(a.ID)+"/users"
-	ids := r.PostForm["id"]
+	back, ids := usersQuery(path, b), r.PostForm["id"]
 	switch {
+	case b.Do == account.BulkGroup && b.GroupID == "":
+		r.Flash("bad", "bulk.whichgroup")
+		return r.Redirect(back)
 	case r.PostFormValue("which") == "matching" && r.PostFormValue("sure") == "":
 		list, err := c.accounts.Users(r.Context(), r.Actor(), a.ID, b.Query, b.Status, "", 1)
 		if err != nil {
 			return err
 		}
-		page := &bulkSurePage{head: headOf(r, a, act, usersLink(r, a.ID)), Question: r.T("bulk.sure", "act", act), What: r.T("bulk.sure.n", "n", list.Total), Back: path, Bulk: b}
+		page := &bulkSurePage{head: headOf(r, a, act, usersLink(r, a.ID)), Question: r.T("bulk.sure", "act", act), What: r.T("bulk.sure.n", "n", list.Total), Back: back, Bulk: b}
 		if list.Total > store.MaxCount {
 			page.What = r.T("bulk.sure.many")
 		}
@@ -97,7 +105,7 @@ func (c *Console) actOnUsers(r *web.Request) error {
 	case r.PostFormValue("which") == "matching":
 		j, err := c.accounts.StartBulk(r.Context(), r.Actor(), a.ID, b)
 		if fault.HasKey(err, "second.again") {
-			return proveFirst(r, usersQuery(path, b))
+			return proveFirst(r, back)
 		}
 		if err != nil {
 			return err
@@ -105,29 +113,44 @@ func (c *Console) actOnUsers(r *web.Request) error {
 		return r.Redirect(accountPath(a.ID) + "/bulk/" + j.ID)
 	case len(ids) == 0:
 		r.Flash("bad", "bulk.nothing")
-		return r.Redirect(path)
+		return r.Redirect(back)
 	}
 	rows, err := c.accounts.ActOnUsers(r.Context(), r.Actor(), a.ID, b, ids)
-	if fault.HasKey(err, "second.again") {
-		return proveFirst(r, usersQuery(path, b))
-	}
-	if err != nil {
+	switch {
+	case fault.HasKey(err, "second.again"):
+		return proveFirst(r, back)
+	case fault.HasKey(err, "people.toomany"):
+		r.Flash("bad", "bulk.toomany", "n", len(ids))
+		return r.Redirect(back)
+	case err != nil:
 		return err
+	}
+	if slices.ContainsFunc(rows, func(row account.BulkRow) bool { return row.Key == "second.again" }) {
+		return proveFirst(r, back)
 	}
 	failed := slices.DeleteFunc(slices.Clone(rows), func(row account.BulkRow) bool { return !row.Failed })
 	undo := undoOf(path, b.Do, rows)
 	if len(failed) == 0 {
 		r.FlashUndo("ok", undo, "bulk.done", "act", act, "n", len(rows))
-		return r.Redirect(path)
+		return r.Redirect(back)
 	}
-	page := &bulkPage{head: headOf(r, a, act, usersLink(r, a.ID)), Heading: act, Says: r.T("bulk.result", "act", act, "ok", len(rows)-len(failed), "bad", len(failed)), Rows: bulkRows(r, failed), Undo: undo, Back: path}
+	page := &bulkPage{head: headOf(r, a, act, usersLink(r, a.ID)), Heading: act, Says: r.T("bulk.result", "act", act, "ok", len(rows)-len(failed), "bad", len(failed)), Rows: bulkRows(r, failed), Undo: undo, Back: back}
 	r.Self = path
 	return r.Render(c.pages, "users-bulk", page)
 }
 
 // usersQuery is the list of users that an act selects.
 func usersQuery(path string, b account.Bulk) string {
-	return path + "?" + url.Values{"q": {b.Query}, "status": {b.Status}}.Encode()
+	q := url.Values{}
+	for name, value := range map[string]string{"q": b.Query, "status": b.Status} {
+		if value != "" {
+			q.Set(name, value)
+		}
+	}
+	if len(q) == 0 {
+		return path
+	}
+	return path + "?" + q.Encode()
 }
 
 // undoOf takes an act back on those whom it changed; nil where there is no way back.

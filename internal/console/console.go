@@ -251,7 +251,7 @@ func headOf(r *web.Request, a account.AccountHead, page string, between ...web.L
 		may     bool
 	}{
 		{"", "ov.tab", true}, {"/groups", "seed.groups", people}, {"/users", "seed.users", people},
-		{"/messages", "msg.h1", a.Held.HasSome(store.RightMessages) && !r.Operates()},
+		{"/messages", "msg.h1", a.Held.HasSome(store.RightMessages) && (!r.Operates() || slices.Contains(r.Session.AdminOf, a.ID))}, // operators see none but as one of the account
 		{"/domains", "d.h1", a.Held.Has(store.RightSettings) || a.Held.Has(store.RightAudit)},
 		{"/rules", "rules.tab", a.Held.Has(store.RightSettings) || a.Held.Has(store.RightAudit)},
 		{"/branding", "b.h1", !a.Unbranded && (a.Held.Has(store.RightSettings) || a.Held.Has(store.RightAudit))},

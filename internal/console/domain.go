@@ -99,7 +99,7 @@ type domainPage struct {
 	account.DomainView
 	Records []recordRow
 	Keys    []keyRow
-	Groups  []web.Option // who may send
+	Groups  groupField // who may send
 }
 
 type recordRow struct {
@@ -153,23 +153,31 @@ func (c *Console) domainPage(r *web.Request) (*domainPage, error) {
 	for _, want := range d.Expects.DKIM {
 		add("dkim-"+want.Name, "dom.dkim", "dom.dkim.what", want, d.KeyCheck(want))
 	}
-	add("dmarc", "dom.dmarc", "dom.dmarc.what", d.Expects.DMARC, d.Checks.DMARC)
+	advice := "dom.dmarc.what"
+	if d.Checks.DMARC.State == store.CheckWeak {
+		advice = "dom.dmarc.weak"
+	}
+	add("dmarc", "dom.dmarc", advice, d.Expects.DMARC, d.Checks.DMARC)
 	for _, k := range d.Keys {
 		class := map[string]string{store.KeyActive: "ok", store.KeyWaiting: "warn"}[k.State]
-		page.Keys = append(page.Keys, keyRow{k.Selector, personStatus{class, r.T("dom.key." + k.State)}, k.ChangedAt, page.Path + "/keys/" + k.Selector + "/remove"})
+		page.Keys = append(page.Keys, keyRow{k.Selector, personStatus{class, r.T("dom.key." + k.State)}, k.ChangedAt, accountPath(a.ID) + "/domains/" + d.Name + "/keys/" + k.Selector + "/remove"})
 	}
-	groups, err := c.accounts.GroupChoices(r.Context(), r.Actor(), a.ID, 200)
+	groups, err := c.accounts.GroupChoices(r.Context(), r.Actor(), a.ID, groupsShown)
 	if err != nil {
 		return nil, err
 	}
-	page.Groups = []web.Option{{Value: "", Text: r.T("dom.senders.all"), Selected: d.SendersGroup == ""}}
+	if len(groups) > groupsShown {
+		page.Groups.Named, err = c.groupCalled(r, a.ID, d.SendersGroup)
+		return page, err
+	}
+	page.Groups.Options = []web.Option{{Value: "", Text: r.T("dom.senders.all"), Selected: d.SendersGroup == ""}}
 	known := d.SendersGroup == ""
 	for _, g := range groups {
-		page.Groups = append(page.Groups, web.Option{Value: g.ID, Text: r.T("dom.senders.group", "group", account.GroupName(r.Printer, g)), Selected: d.SendersGroup == g.ID})
+		page.Groups.Options = append(page.Groups.Options, web.Option{Value: g.ID, Text: r.T("dom.senders.group", "group", account.GroupName(r.Printer, g)), Selected: d.SendersGroup == g.ID})
 		known = known || d.SendersGroup == g.ID
 	}
 	if !known {
-		page.Groups = append(page.Groups, web.Option{Value: d.SendersGroup, Text: r.T("dom.senders.gone"), Selected: true})
+		page.Groups.Options = append(page.Groups.Options, web.Option{Value: d.SendersGroup, Text: r.T("dom.senders.gone"), Selected: true})
 	}
 	return page, nil
 }
@@ -216,7 +224,11 @@ func (c *Console) checkDomain(r *web.Request) error {
 
 func (c *Console) setDomainSenders(r *web.Request) error {
 	return c.onDomain(r, func(n int64, name string) (string, error) {
-		return "dom.saved", c.accounts.SetDomainSenders(r.Context(), asSeen(r), n, name, r.PostFormValue("group"))
+		group, err := c.groupTyped(r, n, r.PostFormValue("group"))
+		if err != nil {
+			return "", err
+		}
+		return "dom.saved", c.accounts.SetDomainSenders(r.Context(), asSeen(r), n, name, group)
 	})
 }
 

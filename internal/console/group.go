@@ -154,15 +154,13 @@ func confirm(r *web.Request, a account.AccountHead, act, question, back string, 
 // lastAdministrator is the confirm page of an act that would leave the account
 // without an administrator: it asks nothing, and leads to where one is added.
 func (c *Console) lastAdministrator(r *web.Request, a account.AccountHead, name, act string, between ...web.Link) (*confirmPage, error) {
-	groups, err := c.accounts.GroupChoices(r.Context(), r.Actor(), a.ID, 1) // the built-in one comes first
+	g, err := c.accounts.GroupNamed(r.Context(), r.Actor(), a.ID, account.AdministratorsName)
 	if err != nil {
 		return nil, err
 	}
 	page := confirm(r, a, act, act, "", between...)
 	page.Stopped = r.T("m.last", "name", name)
-	for _, g := range groups {
-		page.Instead = web.Link{URL: accountPath(a.ID) + "/groups/" + g.ID + "/members#f-user", Text: r.T("adm.addadmin")}
-	}
+	page.Instead = web.Link{URL: accountPath(a.ID) + "/groups/" + g.ID + "/members#f-user", Text: r.T("adm.addadmin")}
 	return page, nil
 }
 

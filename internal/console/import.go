@@ -24,9 +24,9 @@ const (
 // importPage is A11.
 type importPage struct {
 	head
-	New          []web.Option // how new people come in
-	GroupOptions []web.Option
-	Some         bool // there are imports to look at
+	New    []web.Option // how new people come in
+	Groups groupField
+	Some   bool // there are imports to look at
 }
 
 func importLink(r *web.Request, number int64) web.Link {
@@ -42,7 +42,7 @@ func (c *Console) importPage(r *web.Request) (*importPage, error) {
 	if err != nil {
 		return nil, err
 	}
-	groups, err := c.groupOptions(r, a, "")
+	groups, err := c.groupField(r, a, "")
 	return &importPage{headOf(r, a, r.T("im.h1"), usersLink(r, a.ID)), []web.Option{
 		{Value: "invite", Text: r.T("im.new.invite"), Selected: true}, {Value: "plain", Text: r.T("im.new.plain")},
 	}, groups, len(before.Imports) > 0}, err
@@ -102,7 +102,10 @@ func (c *Console) checkImport(r *web.Request) error {
 	}
 	form, file, err := upload(r)
 	page.Input = form
-	how := account.Import{Invite: form.Get("new") != "plain", Update: form.Get("update") != "", GroupID: form.Get("group"), AllOr: form.Get("allor") != ""}
+	how := account.Import{Invite: form.Get("new") != "plain", Update: form.Get("update") != "", AllOr: form.Get("allor") != ""}
+	if err == nil {
+		how.GroupID, err = c.groupTyped(r, page.Number, form.Get("group"))
+	}
 	var from io.Reader
 	switch {
 	case err != nil:

@@ -24,6 +24,7 @@ type profilePage struct {
 	Suspended, Leaving bool
 	Shut               bool // it was suspended before
 	DeleteAt           time.Time
+	Revision           string
 }
 
 // contactRow is the field of one kind of contact.
@@ -39,7 +40,7 @@ func (c *Console) profilePage(r *web.Request) (*profilePage, error) {
 		return nil, err
 	}
 	page := &profilePage{head: headOf(r, a, r.T("life.settings")), Name: a.Name, Operates: r.Operates(), Administers: a.Held.Everything(),
-		Suspended: a.State == store.AccountSuspended, Leaving: a.State == store.AccountDeleting, DeleteAt: a.Deletion.At, Shut: a.Deletion.Before == store.AccountSuspended,
+		Suspended: a.State == store.AccountSuspended, Leaving: a.State == store.AccountDeleting, DeleteAt: a.Deletion.At, Revision: account.ProfileRevision(a.Account), Shut: a.Deletion.Before == store.AccountSuspended,
 		Languages: r.Languages(a.Language), Zones: web.Zones(a.TimeZone)}
 	page.Edits = page.Settles && !page.Leaving
 	for _, kind := range account.ContactKinds {
@@ -66,7 +67,7 @@ func (c *Console) editAccount(r *web.Request) error {
 	for _, kind := range account.ContactKinds {
 		p.Contacts[kind] = strings.FieldsFunc(form(kind), func(c rune) bool { return strings.ContainsRune(",; \t\r\n", c) })
 	}
-	if _, err := c.accounts.EditAccount(r.Context(), r.Actor(), n, p); err != nil {
+	if _, err := c.accounts.EditAccount(r.Context(), asSeen(r), n, p); err != nil {
 		return web.Retry(r, c.pages, "account-settings", c.profilePage, err)
 	}
 	r.Flash("ok", "life.saved")

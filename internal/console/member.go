@@ -344,6 +344,9 @@ func (c *Console) removeManyPage(r *web.Request) (*confirmPage, error) {
 	page := confirm(r, a, r.T("m.remove"), r.T("rt.manyq", "n", len(ids), "group", group), back, groupsLink(r, a.ID), web.Link{URL: back, Text: group})
 	for _, id := range ids {
 		m, err := c.accounts.Member(r.Context(), r.Actor(), a.ID, g.ID, id)
+		if fault.Is(err, fault.NotFound) && len(ids) > 1 {
+			continue // not in it any more
+		}
 		if err != nil {
 			return nil, err
 		}

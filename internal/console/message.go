@@ -11,6 +11,7 @@ import (
 	"github.com/pli-mail/pli/internal/fault"
 	"github.com/pli-mail/pli/internal/id"
 	"github.com/pli-mail/pli/internal/keyserver"
+	"github.com/pli-mail/pli/internal/store"
 	"github.com/pli-mail/pli/internal/web"
 )
 
@@ -147,7 +148,13 @@ func (c *Console) messagesPage(r *web.Request, q url.Values) (page *messagesPage
 		if len(row.Recipients) == 1 {
 			to = row.Recipients[0].Address
 		}
-		page.Rows = append(page.Rows, messageRow{row, page.Path + "/" + row.MessageID, nameOfMessage(r, row.SentRow, row.SenderAddress), to, row.Status(r.Printer)})
+		tag := row.Status(r.Printer)
+		for _, s := range row.Recipients { // of whom one looks for, what became of theirs
+			if find.To() != "" && strings.EqualFold(s.Address, find.To()) {
+				to, tag = s.Address, s.Status(r.Printer)
+			}
+		}
+		page.Rows = append(page.Rows, messageRow{row, page.Path + "/" + row.MessageID, nameOfMessage(r, row.SentRow, row.SenderAddress), to, tag})
 	}
 	if next != "" {
 		page.Pager.Next = meant.url(page.Path, next)
@@ -268,8 +275,14 @@ func (c *Console) actOnMessage(r *web.Request) error {
 		if err != nil {
 			return err
 		}
-		return r.Render(c.pages, "message-sure", &surePage{head: page.head, Question: r.T("msg.sure", "act", r.T(texts.button), "name", page.Name), What: r.T(texts.what),
-			Opened: page.Opened, Fields: [][2]string{{"do", name}, {"slot", slot}, {"sure", "1"}}, Button: r.T(texts.button), Action: page.Path, Back: page.Path})
+		question, opened := r.T("msg.sure", "act", r.T(texts.button), "name", page.Name), page.Opened
+		for _, s := range page.MessageDetail.Recipients {
+			if s.SlotID == slot {
+				question, opened = r.T("msg.surefor", "act", r.T(texts.button), "name", page.Name, "email", s.Address), min(s.Openings, 1)
+			}
+		}
+		return r.Render(c.pages, "message-sure", &surePage{head: page.head, Question: question, What: r.T(texts.what),
+			Opened: opened, Fields: [][2]string{{"do", name}, {"slot", slot}, {"sure", "1"}}, Button: r.T(texts.button), Action: page.Path, Back: page.Path})
 	}
 	act := keyserver.Act{Kind: kind, Account: n, Reason: r.PostFormValue("reason")}
 	var done keyserver.Acted
@@ -289,6 +302,8 @@ func (c *Console) actOnMessage(r *web.Request) error {
 	switch {
 	case !done.Changed:
 		r.Flash("ok", "sent.wasso")
+	case done.Recipient != "":
+		r.Flash("ok", "msg.donefor", "act", r.T(texts.button), "email", done.Recipient)
 	case kind == keyserver.ActLock && done.Opened > 0:
 		r.Flash("warn", "msg.lockedopened", "n", done.Opened)
 	default:
@@ -313,6 +328,7 @@ func lastDay(r *web.Request, kind string) (time.Time, error) {
 type surePage struct {
 	head
 	Question, What string
+	Criteria       [][2]string // what was looked for, and which
 	Opened         int
 	Fields         [][2]string
 	IDs            []string
@@ -352,7 +368,7 @@ func (c *Console) actOnMessages(r *web.Request) error {
 		return fault.New(fault.Invalid, "err.title")
 	}
 	fields := append(v.Fields(), [2]string{"do", name}, [2]string{"sure", "1"})
-	act := keyserver.Act{Kind: kind, Account: a.ID}
+	act := keyserver.Act{Kind: kind, Account: a.ID, Only: find.To()}
 	var done keyserver.Many
 	if matching {
 		done, err = c.keys.ActOnMessages(r.Context(), c.sender(r), act, a.ID, find, r.PostFormValue("all") != "", r.PostFormValue("after"))
@@ -392,17 +408,47 @@ func (c *Console) askOnMessages(r *web.Request, a account.AccountHead, v message
 	texts, ids, path := messageTexts[kind], r.PostForm["id"], accountPath(a.ID)+"/messages"
 	page := &surePage{head: headOf(r, a, r.T(texts.button), messagesLink(r, a.ID)), Question: r.T("msg.suremany", "n", len(ids), "act", r.T(texts.button)), IDs: ids,
 		Fields: append(meant.Fields(), [2]string{"do", r.PostFormValue("do")}, [2]string{"sure", "1"}), Button: r.T(texts.button), Action: path, Back: meant.url(path, "")}
+	find.MessageID, find.Sender, find.Recipient = meant.Message, meant.Sender, meant.Recipient
+	if to := find.To(); to != "" {
+		page.What = r.T("msg.onlyto", "email", to)
+	}
 	if r.PostFormValue("which") == "matching" {
-		page.Question, page.IDs = r.T("msg.surematching", "act", r.T(texts.button)), nil
+		n, err := c.keys.CountMessages(r.Context(), c.sender(r), a.ID, find)
+		if err != nil {
+			return err
+		}
+		page.Question, page.IDs, page.Criteria = r.T("msg.suremany", "n", n, "act", r.T(texts.button)), nil, meant.criteria(r)
+		if n > store.MaxCount {
+			page.Question = r.T("msg.suremore", "n", store.MaxCount, "act", r.T(texts.button))
+		}
 		page.Fields = append(page.Fields, [2]string{"which", "matching"})
-		if find == (keyserver.MessageSearch{}) && strings.TrimSpace(v.Query) == "" { // the question is about all
+		if find == (keyserver.MessageSearch{}) { // the question is about all
 			page.Fields = append(page.Fields, [2]string{"all", "1"})
 		}
 	}
 	if texts.what != "" {
-		page.What = r.T(texts.what)
+		page.What = strings.TrimSpace(page.What + " " + r.T(texts.what))
 	}
 	return r.Render(c.pages, "message-sure", page)
+}
+
+// criteria are what a view looks for, in words.
+func (v messagesView) criteria(r *web.Request) (out [][2]string) {
+	add := func(key, value string) {
+		if value != "" {
+			out = append(out, [2]string{r.T(key), value})
+		}
+	}
+	add("msg.sender", v.Sender)
+	add("msg.recipient", v.Recipient)
+	add("sent.from", dayText(r.Printer, v.From))
+	add("sent.until", dayText(r.Printer, v.Until))
+	for _, f := range messageFilters {
+		if f.filter == v.Status && v.Status != keyserver.FilterAll {
+			add("desk.status", r.T(f.key))
+		}
+	}
+	return out
 }
 
 // exportMessages is the list as CSV, all that the view finds.

@@ -15,15 +15,15 @@ import (
 // newUserPage is A8, with the seed's labels.
 type newUserPage struct {
 	head
-	Prefill      string // of the user name
-	Until        string // last day in the group, "" = none
-	Rest         string // other addresses that wait for a decision on the members page
-	Generated    string // password that was made here, shown until the form is saved
-	Enforce      bool
-	Lasts        string // how long a temporary password works, in words
-	Least        int    // characters of a password that is not temporary
-	Languages    []web.Option
-	GroupOptions []web.Option
+	Prefill   string // of the user name
+	Until     string // last day in the group, "" = none
+	Rest      string // other addresses that wait for a decision on the members page
+	Generated string // password that was made here, shown until the form is saved
+	Enforce   bool
+	Lasts     string // how long a temporary password works, in words
+	Least     int    // characters of a password that is not temporary
+	Languages []web.Option
+	Groups    groupField
 }
 
 // Secret is one of the two password inputs. A password that was made here is
@@ -47,7 +47,7 @@ func (c *Console) newUserPage(r *web.Request, from url.Values) (*newUserPage, er
 	if err != nil {
 		return nil, err
 	}
-	groups, err := c.groupOptions(r, a, from.Get("group"))
+	groups, err := c.groupField(r, a, from.Get("group"))
 	if err != nil {
 		return nil, err
 	}
@@ -58,7 +58,7 @@ func (c *Console) newUserPage(r *web.Request, from url.Values) (*newUserPage, er
 	}
 	return &newUserPage{
 		head: headOf(r, a, r.T("seed.add_user"), usersLink(r, a.ID)), Prefill: from.Get("user"), Rest: from.Get("rest"), Until: from.Get("until"), Enforce: true, Lasts: lasts, Least: set.PasswordLength,
-		Languages: r.Languages(r.Printer.Lang), GroupOptions: groups,
+		Languages: r.Languages(r.Printer.Lang), Groups: groups,
 	}, err
 }
 
@@ -92,10 +92,14 @@ func (c *Console) addUser(r *web.Request) error {
 	if err == nil {
 		until, err = c.lastDay(r, n)
 	}
+	group := ""
+	if err == nil {
+		group, err = c.groupTyped(r, n, form("group"))
+	}
 	if err == nil {
 		added, err = c.accounts.AddUser(r.Context(), r.Actor(), n, account.NewUser{
 			Address: form("address"), FirstName: form("first_name"), LastName: form("last_name"), Password: form("password"), Confirm: form("confirm"),
-			EnforceExpiry: form("enforce") != "", GroupID: form("group"), Until: until, Language: form("language"),
+			EnforceExpiry: form("enforce") != "", GroupID: group, Until: until, Language: form("language"),
 		})
 	}
 	if err != nil {

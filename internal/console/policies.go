@@ -5,6 +5,7 @@ import (
 	"net/url"
 	"slices"
 	"strconv"
+	"time"
 
 	"github.com/pli-mail/pli/internal/account"
 	"github.com/pli-mail/pli/internal/fault"
@@ -25,6 +26,15 @@ type settingsForm struct {
 	May      bool   // the reader may change them
 	History  string // the log's part about them; "" = they may not read it
 	Effect   *account.Effect
+	Changes  []settingChange // the newest
+	Pager    web.Pager
+}
+
+// settingChange is a change of a setting, which ID undoes where it stands still.
+type settingChange struct {
+	ID, Who, Label, Value, Was string
+	At                         time.Time
+	Stands                     bool
 }
 
 type settingSection struct {
@@ -92,7 +102,7 @@ func settingsFormOf(r *web.Request, v account.SettingsView, key string) settings
 			if x.About == policy.AboutEnding {
 				days, most := v.Stack.Find("expiry_days"), v.Stack.Find("expiry_max")
 				if n, _ := strconv.Atoi(days.Value); most.Value != "0" && n > 0 {
-					s.Lead = r.T("po.until", "n", days.Value, "max", most.Value)
+					s.Lead = r.T("po.until", "n", n, "max", most.Value)
 				}
 			}
 			f.Sections = append(f.Sections, s)
@@ -119,6 +129,32 @@ func settingsFormOf(r *web.Request, v account.SettingsView, key string) settings
 	}
 	return f
 }
+
+// past fills in what was changed of these settings.
+func (f *settingsForm) past(r *web.Request, accounts *account.Service, at account.Place) error {
+	page, err := accounts.SettingsHistory(r.Context(), r.Actor(), at, r.URL.Query().Get("after"), changesShown)
+	if err != nil {
+		return err
+	}
+	for _, c := range page.Changes {
+		x, ok := policy.FindSetting(c.Name)
+		if !ok {
+			continue // one that there is no more
+		}
+		say := func(value string) string {
+			if value == "" {
+				return r.T("po.unsaid")
+			}
+			return settingWords(r.Printer, x, value)
+		}
+		f.Changes = append(f.Changes, settingChange{c.ID, account.ActorText(r.Printer, c.Actor), r.T("po.s." + c.Name), say(c.Value), say(c.Was), c.At, c.Stands})
+	}
+	f.Pager = pager(r, page.Next)
+	f.Pager.Timed = true
+	return nil
+}
+
+const changesShown = 10
 
 // usedWords says how much of a quota is used.
 func usedWords(p i18n.Printer, name string, v account.SettingsView) string {
@@ -160,11 +196,15 @@ func (c *Console) policyPage(k settingsKind) func(*web.Request) (*policyPage, er
 		if err != nil {
 			return nil, err
 		}
-		v, err := c.accounts.Settings(r.Context(), r.Actor(), k.place(r, a.ID))
+		at := k.place(r, a.ID)
+		v, err := c.accounts.Settings(r.Context(), r.Actor(), at)
 		if err != nil {
 			return nil, err
 		}
 		page := &policyPage{settingsForm: settingsFormOf(r, v, k.key)}
+		if err := page.past(r, c.accounts, at); err != nil {
+			return nil, err
+		}
 		history := url.Values{"action": {k.action}}
 		if v.Layer == policy.FromGroup {
 			name := account.GroupName(r.Printer, v.Group)
@@ -218,6 +258,10 @@ func (c *Console) setSettings(k settingsKind) web.Handler {
 
 // change does to a layer what a form says: Effect where it only asks.
 func (c *Console) change(r *web.Request, at account.Place) (*account.Effect, bool, error) {
+	if id := r.PostFormValue("undo"); id != "" {
+		_, err := c.accounts.UndoSetting(r.Context(), r.Actor(), at, id)
+		return nil, err == nil, err
+	}
 	var changes []account.Setting
 	asks := r.PostFormValue("try") != ""
 	for _, x := range policy.Table {
@@ -270,6 +314,9 @@ func (c *Console) siteSettingsPage(r *web.Request) (*siteSettingsPage, error) {
 		return nil, err
 	}
 	page := &siteSettingsPage{siteHead: siteHeadOf(r, r.T("po.site.h1")), Links: systemLinks(r), settingsForm: settingsFormOf(r, v, "site")}
+	if err := page.past(r, c.accounts, account.OfSite()); err != nil {
+		return nil, err
+	}
 	page.May, page.History = true, "/admin/audit?action=site.settings"
 	return page, nil
 }

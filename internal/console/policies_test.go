@@ -71,6 +71,14 @@ func TestPoliciesPage(t *testing.T) {
 	if a = b.Do(t, "POST", at, url.Values{"revision": {seen}, "expiry_max": {"40"}}); a.Status != 412 || !strings.Contains(a.Body, `name="expiry_max" value="40"`) || !strings.Contains(a.Body, "still here") {
 		t.Errorf("stale: %d", a.Status)
 	}
+	_, rest, _ := strings.Cut(b.Visit(t, at).Body, `name="undo" value="`)
+	id, _, undoable := strings.Cut(rest, `"`)
+	if a = b.Do(t, "POST", at, url.Values{"undo": {id}}); a.Status != 303 || !undoable || strings.Contains(b.Visit(t, at).Body, `value="45"`) {
+		t.Errorf("undone: %d", a.Status)
+	}
+	if a = b.Do(t, "POST", at, url.Values{"undo": {id}}); a.Status != 409 || !strings.Contains(a.Body, "changed again since") {
+		t.Errorf("undone twice: %d", a.Status)
+	}
 }
 
 // From 80 % of a quota on the overview says so, and who can raise it.

@@ -40,7 +40,7 @@ func overText(r *web.Request, scope string) string {
 func reasonsOf(r *web.Request, a account.AccountHead, rights []account.Effective) []reason {
 	var out []reason
 	for _, e := range rights {
-		x := reason{Text: r.T("rt." + e.Right), Over: overText(r, e.Scope.Name), Because: r.T("rt.because", "group", account.GroupName(r.Printer, e.Because)), Until: untilText(r, a, e.Until)}
+		x := reason{Text: rightText(r, e.Right, e.Scope.ID != "" || e.Apart), Over: overText(r, e.Scope.Name), Because: r.T("rt.because", "group", account.GroupName(r.Printer, e.Because)), Until: untilText(r, a, e.Until)}
 		if e.Apart {
 			x.Over = r.T("rt.overother")
 		}
@@ -60,6 +60,15 @@ func untilText(r *web.Request, a account.AccountHead, until time.Time) string {
 		return ""
 	}
 	return r.T("rt.until", "date", dayText(r.Printer, account.LastDay(account.ZoneOf(a.TimeZone), until)))
+}
+
+// rightText names a right, over everybody or over some people only: of these the log
+// shows what they did to sign in, and no more.
+func rightText(r *web.Request, right string, some bool) string {
+	if some && right == store.RightAudit {
+		return r.T("rt.audit.some")
+	}
+	return r.T("rt." + right)
 }
 
 // dayText says a day (YYYY-MM-DD). It is the account's, whichever zone its reader is in.
@@ -103,7 +112,7 @@ func (c *Console) rightRows(r *web.Request, a account.AccountHead, g store.Group
 }
 
 func rightRowOf(r *web.Request, rights account.GroupRights, groups []store.Group, x account.GroupGrant, on bool) rightRow {
-	row := rightRow{Right: x.Right, Text: r.T("rt." + x.Right), Hint: r.T("rt." + x.Right + ".hint"), Over: overText(r, x.Over), On: on, May: rights.May(x.Grant)}
+	row := rightRow{Right: x.Right, Text: rightText(r, x.Right, x.Scope != "" || x.Apart), Hint: r.T("rt." + x.Right + ".hint"), Over: overText(r, x.Over), On: on, May: rights.May(x.Grant)}
 	if x.Apart {
 		row.Over = r.T("rt.overother")
 	}

@@ -16,7 +16,8 @@ import (
 // addRulePage is the form for the commonest rules.
 type addRulePage struct {
 	head
-	Groups, Files, Thens, Place []web.Option
+	Groups              groupField
+	Files, Thens, Place []web.Option
 }
 
 // fileKinds are the patterns of the form's kinds of files.
@@ -42,14 +43,16 @@ func (c *Console) addRulePage(r *web.Request) (*addRulePage, store.RuleSet, erro
 	if err != nil {
 		return nil, set, err
 	}
-	groups, err := c.accounts.GroupChoices(r.Context(), r.Actor(), a.ID, 500)
+	groups, err := c.accounts.GroupChoices(r.Context(), r.Actor(), a.ID, groupsShown)
 	if err != nil {
 		return nil, set, err
 	}
 	page := &addRulePage{head: headOf(r, a, r.T("rules.add"), rulesLink(r, a.ID))}
-	page.Groups = []web.Option{{Text: r.T("rules.f.group.any")}}
-	for _, g := range groups {
-		page.Groups = append(page.Groups, web.Option{Value: g.Name, Text: account.GroupName(r.Printer, g)})
+	if len(groups) <= groupsShown { // else it is named, which rules do anyway
+		page.Groups.Options = []web.Option{{Text: r.T("rules.f.group.any")}}
+		for _, g := range groups {
+			page.Groups.Options = append(page.Groups.Options, web.Option{Value: g.Name, Text: account.GroupName(r.Printer, g)})
+		}
 	}
 	for _, f := range fileKinds {
 		page.Files = append(page.Files, web.Option{Value: f.name, Text: r.T("rules.f.file." + f.name)})
@@ -77,6 +80,13 @@ func (c *Console) addRule(r *web.Request) error {
 		return err
 	}
 	n, err := ruleTyped(r)
+	if err == nil && n.Group != "" { // as it is stored, however it was named
+		var g store.Group
+		if g, err = c.accounts.GroupNamed(r.Context(), r.Actor(), page.Number, n.Group); fault.Is(err, fault.NotFound) {
+			err = fault.New(fault.Invalid, "rt.groupname").In("group", "rt.groupname", nil)
+		}
+		n.Group = g.Name
+	}
 	var text string
 	if err == nil {
 		text, err = policy.Add(set.Body, n, r.PostFormValue("place") == "first")
@@ -113,11 +123,19 @@ func ruleTyped(r *web.Request) (policy.NewRule, error) {
 	if n.HeaderValue != "" && n.HeaderName == "" {
 		return n, fault.New(fault.Invalid, "rules.f.nofield").In("header", "rules.f.nofield", nil)
 	}
+	for _, to := range n.Recipients {
+		if !policy.Recipient(to) {
+			return n, fault.New(fault.Invalid, "rules.f.badto").In("to", "rules.f.badto", fault.Args{"value": to})
+		}
+	}
 	if s := v("size"); s != "" {
 		var err error
 		if n.SizeMB, err = strconv.Atoi(s); err != nil || n.SizeMB < 1 || n.SizeMB > 100_000 {
 			return n, fault.New(fault.Invalid, "rules.f.badsize").In("size", "rules.f.badsize", nil)
 		}
+	}
+	if n.ForAll() {
+		return n, fault.New(fault.Invalid, "rules.f.forall").In("group", "rules.f.forall", nil)
 	}
 	return n, nil
 }

@@ -3,6 +3,7 @@ package console
 import (
 	"fmt"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -25,7 +26,7 @@ type usersPage struct {
 	Total         string    // users on all pages, in words
 	More          bool      // more people are invited than are shown
 	Acts          []web.Option
-	Groups        []web.Option // to add users to
+	Groups        groupField // to add users to
 }
 
 // liftRow is somebody who lost their second factor and waits.
@@ -72,7 +73,7 @@ func (c *Console) users(r *web.Request) error {
 		for _, act := range account.BulkActs {
 			page.Acts = append(page.Acts, web.Option{Value: act, Text: r.T("bulk.act." + act)})
 		}
-		if page.Groups, err = c.groupOptions(r, a, ""); err != nil {
+		if page.Groups, err = c.groupField(r, a, ""); err != nil {
 			return err
 		}
 	}
@@ -259,19 +260,15 @@ func (c *Console) addUserToGroup(r *web.Request) error {
 	if err != nil {
 		return err
 	}
-	name := strings.TrimSpace(r.PostFormValue("group"))
-	if name == r.T("seed.admins") {
-		name = account.AdministratorsName
-	}
 	var result account.AddResult
 	until, err := c.lastDay(r, a.ID)
 	if err == nil {
-		var g store.Group
-		if g, err = c.accounts.GroupNamed(r.Context(), r.Actor(), a.ID, name); fault.Is(err, fault.NotFound) {
+		var group string
+		if group, err = c.groupTyped(r, a.ID, r.PostFormValue("group")); err == nil && group == "" {
 			err = fault.New(fault.Invalid, "rt.groupname").In("group", "rt.groupname", nil)
 		}
 		if err == nil {
-			result, err = c.accounts.AddMembers(r.Context(), r.Actor(), a.ID, g.ID, u.DisplayAddress, until)
+			result, err = c.accounts.AddMembers(r.Context(), r.Actor(), a.ID, group, u.DisplayAddress, until)
 		}
 	}
 	if err != nil {
@@ -418,7 +415,7 @@ func (c *Console) deleteUser(r *web.Request) error {
 // invitePage asks a person to join the account, without a group or with one.
 type invitePage struct {
 	head
-	GroupOptions []web.Option
+	Groups groupField
 }
 
 func (c *Console) invitePage(r *web.Request) (*invitePage, error) {
@@ -426,7 +423,7 @@ func (c *Console) invitePage(r *web.Request) (*invitePage, error) {
 	if err != nil {
 		return nil, err
 	}
-	groups, err := c.groupOptions(r, a, "")
+	groups, err := c.groupField(r, a, "")
 	return &invitePage{headOf(r, a, r.T("adm.invitetitle"), usersLink(r, a.ID)), groups}, err
 }
 
@@ -443,7 +440,11 @@ func (c *Console) invite(r *web.Request) error {
 	if err != nil {
 		return err
 	}
-	i, err := c.accounts.Invite(r.Context(), r.Actor(), n, r.PostFormValue("group"), r.PostFormValue("user"), time.Time{})
+	var i account.Pending
+	group, err := c.groupTyped(r, n, r.PostFormValue("group"))
+	if err == nil {
+		i, err = c.accounts.Invite(r.Context(), r.Actor(), n, group, r.PostFormValue("user"), time.Time{})
+	}
 	if err != nil {
 		return web.Retry(r, c.pages, "user-invite", c.invitePage, err)
 	}
@@ -451,26 +452,76 @@ func (c *Console) invite(r *web.Request) error {
 	return r.Redirect(accountPath(n) + "/users?status=" + url.QueryEscape(account.OnlyInvited))
 }
 
-// groupOptions are the groups to choose from, none first.
-func (c *Console) groupOptions(r *web.Request, a account.AccountHead, chosen string) ([]web.Option, error) {
+// groupField is the choice of a group: of those that there are or, where they are too
+// many to choose from, by name.
+type groupField struct {
+	Options []web.Option // empty: too many
+	Named   string       // the one that is chosen, where they are too many
+}
+
+// groupsShown is from how many on a group is named instead of chosen.
+const groupsShown = 200
+
+// groupField is the field of a group to put people into, none first.
+func (c *Console) groupField(r *web.Request, a account.AccountHead, chosen string) (f groupField, err error) {
 	if !a.Held.HasSome(store.RightUsers) {
-		return nil, fault.New(fault.Denied, "err.forbidden")
+		return f, fault.New(fault.Denied, "err.forbidden")
 	}
-	groups, err := c.accounts.GroupChoices(r.Context(), r.Actor(), a.ID, 200)
+	groups, err := c.accounts.GroupChoices(r.Context(), r.Actor(), a.ID, groupsShown)
 	if err != nil {
-		return nil, err
+		return f, err
 	}
-	var out []web.Option
+	if own := a.Held.Groups(store.RightUsers); !a.Held.Has(store.RightUsers) && len(own) <= groupsShown { // of all that they see, those that they manage
+		groups = nil
+		for _, id := range own {
+			g, err := c.accounts.Group(r.Context(), r.Actor(), a.ID, id)
+			if err != nil {
+				return f, err
+			}
+			groups = append(groups, g)
+		}
+	}
+	if len(groups) > groupsShown { // and the built-in one
+		f.Named, err = c.groupCalled(r, a.ID, chosen)
+		return f, err
+	}
 	if a.Held.Has(store.RightUsers) { // who manages some groups only chooses one of them
-		out = append(out, web.Option{Value: "", Text: r.T("adm.nogroup"), Selected: chosen == ""})
+		f.Options = append(f.Options, web.Option{Value: "", Text: r.T("adm.nogroup"), Selected: chosen == ""})
 	}
 	for _, g := range groups {
-		if !a.Held.Over(store.RightUsers, g.ID) {
-			continue
+		if a.Held.Over(store.RightUsers, g.ID) {
+			f.Options = append(f.Options, web.Option{Value: g.ID, Text: account.GroupName(r.Printer, g), Selected: g.ID == chosen})
 		}
-		out = append(out, web.Option{Value: g.ID, Text: account.GroupName(r.Printer, g), Selected: g.ID == chosen})
 	}
-	return out, nil
+	return f, nil
+}
+
+// groupCalled is the name of a group by its ID, the ID itself where it is gone.
+func (c *Console) groupCalled(r *web.Request, number int64, groupID string) (string, error) {
+	if groupID == "" {
+		return "", nil
+	}
+	g, err := c.accounts.Group(r.Context(), r.Actor(), number, groupID)
+	if fault.Is(err, fault.NotFound) {
+		return groupID, nil
+	}
+	return account.GroupName(r.Printer, g), err
+}
+
+var groupID = regexp.MustCompile(`^[0-9a-f]{32}$`)
+
+// groupTyped is the ID of a group that a groupField gave, "" for none: what is no ID is
+// its name. Fault: rt.groupname.
+func (c *Console) groupTyped(r *web.Request, number int64, typed string) (string, error) {
+	typed = strings.TrimSpace(typed)
+	if typed == "" || groupID.MatchString(typed) {
+		return typed, nil
+	}
+	g, err := c.accounts.GroupNamed(r.Context(), r.Actor(), number, typed)
+	if fault.Is(err, fault.NotFound) {
+		err = fault.New(fault.Invalid, "rt.groupname").In("group", "rt.groupname", nil)
+	}
+	return g.ID, err
 }
 
 // decideLift approves, or refuses, that a user's lost second factor goes.

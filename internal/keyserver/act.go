@@ -34,6 +34,7 @@ type Act struct {
 	Reason  string           // of ActLock: shown to whoever holds the mail; at most maxReason characters
 	Until   time.Time        // of ActEnd; zero: never, or for one recipient, as the message
 	To      mailaddr.Address // of ActReaddress
+	Only    string           // canonical address: of several messages, what went to it alone; "": to everybody
 }
 
 // Acted is what an act came to.

@@ -93,7 +93,7 @@ func (s *Service) actOnBatch(ctx context.Context, a Actor, act Act, ids []string
 	err = s.c.DB.Update(ctx, func(tx *store.Tx) error {
 		n = Many{}
 		for _, messageID := range ids {
-			done, denied, err := s.act(tx, a, act, messageID, "")
+			done, denied, err := s.actOnly(tx, a, act, messageID)
 			var f *fault.Error
 			switch {
 			case denied || errors.As(err, &f):
@@ -110,6 +110,51 @@ func (s *Service) actOnBatch(ctx context.Context, a Actor, act Act, ids []string
 		return nil
 	})
 	return n, unavailable(err)
+}
+
+// actOnly is act on a message, or on what of it went to the address that the act names.
+func (s *Service) actOnly(tx *store.Tx, a Actor, act Act, messageID string) (out Acted, denied bool, err error) {
+	if act.Only == "" {
+		return s.act(tx, a, act, messageID, "")
+	}
+	m, err := tx.FindMessage(messageID)
+	if errors.Is(err, store.ErrNotFound) {
+		return out, false, notFound()
+	} else if err != nil {
+		return out, false, err
+	}
+	if may, err := mayAct(tx, a, act, m); err != nil || !may { // before it tells who is no recipient
+		if err != nil {
+			return out, false, err
+		}
+		row := a.record(m.AccountID, act.Kind, m.ID)
+		row.Outcome, row.Detail["reason"] = store.Refused, ReasonRights
+		return out, true, tx.InsertAudit(row)
+	}
+	slots, err := tx.ListSlots(messageID)
+	if err != nil {
+		return out, false, err
+	}
+	others := func(slot store.Slot) bool { return slot.Address != act.Only }
+	if !slices.ContainsFunc(slots, others) { // it is theirs as a whole
+		if out, denied, err = s.act(tx, a, act, messageID, ""); denied || err != nil || act.Kind != ActUnlock {
+			return out, denied, err
+		}
+	}
+	if act.Kind == ActUnlock && !m.LockedAt.IsZero() && slices.ContainsFunc(slots, others) {
+		return out, false, fault.New(fault.Conflict, "sent.closed") // it is locked for the others too, and for them it stays so
+	}
+	for _, slot := range slots {
+		if others(slot) {
+			continue
+		}
+		one, denied, err := s.act(tx, a, act, messageID, slot.ID)
+		if denied || err != nil {
+			return out, denied, err
+		}
+		out.Changed, out.Opened = out.Changed || one.Changed, out.Opened+one.Opened
+	}
+	return out, false, nil
 }
 
 // ActOnSent does one thing to the messages that Sent finds, from after on, up to

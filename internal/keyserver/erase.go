@@ -15,10 +15,10 @@ const (
 	eraseMessages = 50 // with all their slots
 )
 
-// sweepAccounts destroys the accounts whose day has come, and goes on with what
+// eraseDue destroys the accounts whose day has come, and goes on with what
 // was cut off. Each batch is a transaction of its own that holds the account's
 // row: whoever is killed loses none, and of two nodes one does each.
-func (s *Service) sweepAccounts(ctx context.Context) (n int, err error) {
+func (s *Service) eraseDue(ctx context.Context) (n int, err error) {
 	var due []int64
 	if err := s.c.DB.View(ctx, func(tx *store.Tx) (err error) { due, err = tx.ListToErase(sweepBatch); return err }); err != nil {
 		return 0, err

@@ -109,6 +109,10 @@ func (v *view) query(find MessageSearch, account int64, within []string, after s
 	return q, err
 }
 
+// To is the address, canonical, whose copies alone an act on what find finds concerns;
+// "": everybody's.
+func (find MessageSearch) To() string { return canonical(find.Recipient) }
+
 // list is the list whose cursors a search takes and gives: a cursor is of one
 // message, sender and recipient.
 func (find MessageSearch) list(account int64) keyset.List {
@@ -134,6 +138,19 @@ func (s *Service) Messages(ctx context.Context, a Actor, account int64, find Mes
 		return err
 	})
 	return rows, next, err
+}
+
+// CountMessages counts the messages that Messages lists, and the act of a search concerns;
+// store.MaxCount+1 says that there are more than store.MaxCount.
+func (s *Service) CountMessages(ctx context.Context, a Actor, account int64, find MessageSearch) (n int, err error) {
+	err = s.look(ctx, a, account, func(v *view, within []string) error {
+		q, err := v.query(find, account, within, "", store.MaxCount+1)
+		if err == nil {
+			n, err = v.tx.CountAccountMessages(q)
+		}
+		return err
+	})
+	return n, err
 }
 
 // page cuts what was read with one message more than limit.
@@ -248,10 +265,11 @@ func (s *Service) Message(ctx context.Context, a Actor, account int64, messageID
 
 // ActOnMessages does one thing to the messages of an account that find finds,
 // from after on, up to actMost of them, the newest first. On all of the account it
-// acts only where that is said: an empty search may be a slip. Faults: e404.h1,
-// err.cursor, api.needsall.
+// acts only where that is said: an empty search may be a slip. A search for what went
+// to an address concerns that alone, and no other recipient of the same messages.
+// Faults: e404.h1, err.cursor, api.needsall.
 func (s *Service) ActOnMessages(ctx context.Context, a Actor, act Act, account int64, find MessageSearch, all bool, after string) (Many, error) {
-	act.Account = account
+	act.Account, act.Only = account, find.To()
 	return s.actOnAll(ctx, a, act, after, func(after string) (ids []string, next string, err error) {
 		err = s.over(ctx, s.c.DB.View, a, account, act.Kind, func(tx *store.Tx, within []string) error {
 			if find == (MessageSearch{}) && !all {

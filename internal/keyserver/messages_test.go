@@ -124,6 +124,18 @@ func TestMessages(t *testing.T) {
 			t.Errorf("%+v, %v", many, err)
 		}
 		h.closed(t, "ended by an administrator", first, 1, fault.Gone, "release.gone")
+		h.released(t, "the same message of whom nobody looked for", first, 0)
+		// A state is that of whom one looks for.
+		for to, want := range map[string]map[keyserver.Filter]int{"carol@y.example": {keyserver.FilterExpired: 1, keyserver.FilterOpened: 0}, "bob@x.example": {keyserver.FilterExpired: 0, keyserver.FilterOpened: 1}} {
+			for filter, n := range want {
+				if got, err := h.CountMessages(t.Context(), wanda, account, keyserver.MessageSearch{Recipient: to, Filter: filter, MessageID: first.id()}); got != n || err != nil {
+					t.Errorf("%s of %s: %d, %v", filter, to, got, err)
+				}
+			}
+		}
+		if n, err := h.CountMessages(t.Context(), wanda, account, keyserver.MessageSearch{Recipient: "carol@y.example"}); n != 1 || err != nil {
+			t.Errorf("counted: %d, %v", n, err)
+		}
 
 		// An act on all messages is one that says so.
 		lock := keyserver.Act{Kind: keyserver.ActLock}
@@ -131,7 +143,7 @@ func TestMessages(t *testing.T) {
 		wantKey(t, "all, unsaid", err, fault.Invalid, "api.needsall")
 		_, err = h.ActOnMessages(t.Context(), eve, lock, account, keyserver.MessageSearch{}, false, "")
 		wantKey(t, "all, unsaid, of others", err, fault.NotFound, "e404.h1")
-		if many, err := h.ActOnMessages(t.Context(), wanda, lock, account, keyserver.MessageSearch{}, true, ""); err != nil || many.Changed != 1 {
+		if many, err := h.ActOnMessages(t.Context(), wanda, lock, account, keyserver.MessageSearch{}, true, ""); err != nil || many.Changed != 2 {
 			t.Errorf("all: %+v, %v", many, err)
 		}
 

@@ -66,7 +66,7 @@ func (s *Service) Sweep(ctx context.Context) (Swept, error) {
 	errs = append(errs, err)
 	out.Records, err = s.sweepRecords(ctx, now)
 	errs = append(errs, err)
-	out.Accounts, err = s.sweepAccounts(ctx)
+	out.Accounts, err = s.eraseDue(ctx)
 	errs = append(errs, err)
 	if s.orphansDue() {
 		out.Blobs, err = s.sweepBlobs(ctx)

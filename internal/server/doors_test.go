@@ -53,6 +53,9 @@ func TestEveryDoor(t *testing.T) {
 		if acts < 8 {
 			t.Errorf("too little was done by %s: %v", door, h.done)
 		}
+		if h.done["import "+door] == 0 {
+			t.Errorf("nothing was imported by %s: %v", door, h.done)
+		}
 	}
 	if len(h.byDelegates) < 4 {
 		t.Errorf("too little was done by who has some rights only: %v", h.byDelegates)

@@ -173,7 +173,7 @@ func (s *Server) Run(ctx context.Context) error {
 	for _, stream := range s.streams {
 		work.Go(func() { stream.Run(working) })
 	}
-	work.Go(func() { s.sweepAccounts(working) })
+	work.Go(func() { s.sweepWork(working) })
 	work.Go(func() { s.runJobs(working, account.JobsByRows...) })
 	for range 2 { // so that the archive of a large account holds back nobody's
 		work.Go(func() { s.runJobs(working, account.KindArchive) })
@@ -292,8 +292,8 @@ func (s *Server) sweep(ctx context.Context) {
 	}
 }
 
-// sweepAccounts asks DNS about domains, which may be slow, beside the other sweep.
-func (s *Server) sweepAccounts(ctx context.Context) {
+// sweepWork asks DNS about domains, which may be slow, beside the other sweep.
+func (s *Server) sweepWork(ctx context.Context) {
 	for {
 		if err := s.Accounts.SweepJobs(ctx); err != nil && ctx.Err() == nil {
 			s.conf.Log.Warn("forget old jobs", "error", err)
