@@ -21,6 +21,12 @@ type size struct{ users, groups, members int }
 // in it, a thousand at least, so that a search in it fills a page of either; the others share the rest of the memberships.
 var sizes = [2]size{{1000, 100, 6000}, {1_000_000, 100_000, 5_000_000}}
 
+// Twenty names of six letters each.
+const (
+	firsts = "aminaabjoernclairedilaraelenaafelixxgretaahannesinesssjonassklaraalucienmarieenilsssolgaaapaulaarosaaastefantanjaayannis"
+	lasts  = "bakkerbonnetduboisfabergfischegarciaheinzejansenkoehlekowalslambermartinmeyersnowakkpetitsrossiischulzsilvaawagnerweberr"
+)
+
 // filled is an account of that size, and its administrator's browser.
 type filled struct {
 	size
@@ -45,8 +51,6 @@ func fill(b *testing.B, engine string, db *store.DB, s size) filled {
 	word := func(words, n string) string { // one of twenty of six letters
 		return "substr('" + words + "', 1 + 6 * CAST(" + n + " % 20 AS INTEGER), 6)"
 	}
-	const firsts = "aminaabjoernclairedilaraelenaafelixxgretaahannesinesssjonassklaraalucienmarieenilsssolgaaapaulaarosaaastefantanjaayannis"
-	const lasts = "bakkerbonnetduboisfabergfischegarciaheinzejansenkoehlekowalslambermartinmeyersnowakkpetitsrossiischulzsilvaawagnerweberr"
 	many := max(s.users/100, 1000)
 	per := (s.members-many)/(s.groups-1) + 1
 	for _, statement := range []string{
@@ -74,6 +78,13 @@ func fill(b *testing.B, engine string, db *store.DB, s size) filled {
 // group is the path of one of the groups.
 func (f filled) group(i int) string {
 	return fmt.Sprintf("%s/groups/0000000000000000000000%d", f.at, 1000000000+i%f.groups)
+}
+
+// address is that of one of the users.
+func (f filled) address(i int) string {
+	i %= f.users
+	name := func(names string, n int) string { return names[n%20*6:][:6] }
+	return fmt.Sprintf("%s.%s%d@example.org", name(firsts, i*7), name(lasts, i/20*11), i)
 }
 
 // person is the identifier of one of the users.
@@ -120,8 +131,8 @@ func BenchmarkConsole(b *testing.B) {
 				}), 200},
 				{"members-name", get(func(f filled, i int) string { return f.group(0) + "/members?q=mar" }), 200},
 				{"rights", get(func(f filled, i int) string { return f.at + "/users/" + f.person(i) }), 200},
-				{"add", func(b *testing.B, f filled, i int) webtest.Answer {
-					return f.Post(b, f.group(i*41+1)+"/members", "user", webtest.User)
+				{"add", func(b *testing.B, f filled, i int) webtest.Answer { // each time another, who is not in it
+					return f.Post(b, f.group(i*41+1)+"/members", "user", f.address(i*16)) // none of these is blocked
 				}, 303},
 			} {
 				b.Run(op.name, func(b *testing.B) {
