@@ -128,3 +128,24 @@ func write(path, content string) (err error) {
 	}
 	return os.Rename(f.Name(), path)
 }
+
+// Accept takes the database as it is for the log, for an operator who has
+// restored a backup knowingly, and records that. It returns how many events the
+// file beside it had seen, and how many there are.
+func (n *Notary) Accept(ctx context.Context, actor, origin string) (seen, has int64, err error) {
+	var back *RolledBack
+	if err := n.CheckMark(ctx); err != nil && !errors.As(err, &back) {
+		return 0, 0, err
+	}
+	if back == nil {
+		has, err = n.pos(ctx)
+		return has, has, err
+	}
+	if err := n.c.DB.Update(ctx, func(tx *store.Tx) error {
+		return tx.InsertAudit(store.AuditRow{Actor: actor, Action: "audit.accept", Target: "audit", Origin: origin,
+			Detail: map[string]string{"seen": strconv.FormatInt(back.Seen, 10), "has": strconv.FormatInt(back.Has, 10)}})
+	}); err != nil {
+		return 0, 0, fmt.Errorf("record the acceptance: %w", err)
+	}
+	return back.Seen, back.Has, n.Mark(ctx)
+}
