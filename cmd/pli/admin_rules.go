@@ -154,15 +154,19 @@ func (o *administrator) rulesVersion(ctx context.Context, n, version int64) (cli
 
 // noRules says which of account and version is not there.
 func (o *administrator) noRules(ctx context.Context, err error, n, version int64) error {
+	return o.noneOf(ctx, err, n, failed("cli.norules", "number", n, "version", version))
+}
+
+// noneOf is what says that something of an account is not there, where the account is.
+func (o *administrator) noneOf(ctx context.Context, err error, n int64, what *failure) error {
 	if !missing(err) {
 		return err
 	}
 	if _, known := do(ctx, o, client.GetAccount, client.Account{Account: n}); known != nil {
 		return err // nothingThere says so
 	}
-	f := failed("cli.norules", "number", n, "version", version)
-	f.code = exitNotFound
-	return f
+	what.code = exitNotFound
+	return what
 }
 
 // still refuses where another version is in force than the one that is meant; below 0 is any.

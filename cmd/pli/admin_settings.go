@@ -32,7 +32,7 @@ func (a *app) accountSettings(f *adminFlags) *cobra.Command {
 			var v client.Settings
 			if past.undo != "" {
 				v, err = do(ctx, o, client.UndoSetting, client.SettingUndo{Account: n, Event: past.undo})
-				err = o.noChange(ctx, n, past.undo, err)
+				err = o.noneOf(ctx, err, n, failed("cli.nothing", "name", past.undo))
 			} else if len(changes) > 0 {
 				v, err = do(ctx, o, client.ChangeSettings, client.SettingsIn{Account: n, Settings: changes})
 			} else {
@@ -98,7 +98,7 @@ func (a *app) groupSettings(f *adminFlags) *cobra.Command {
 			var v client.Settings
 			if past.undo != "" {
 				v, err = do(ctx, o, client.UndoGroupSetting, client.GroupSettingUndo{Account: n, Group: g.ID, Event: past.undo})
-				err = o.noChange(ctx, n, past.undo, err)
+				err = o.noneOf(ctx, err, n, failed("cli.nothing", "name", past.undo))
 			} else if len(changes) > 0 {
 				v, err = do(ctx, o, client.ChangeGroupSettings, client.GroupSettingsIn{Account: n, Group: g.ID, Settings: changes})
 			} else {
@@ -218,17 +218,4 @@ func (o speaker) showChanges(f format, list func(add func(client.SettingChange))
 		return err
 	}
 	return o.write(t, f, false)
-}
-
-// noChange says that there is no such change, where there is the account.
-func (o *administrator) noChange(ctx context.Context, n int64, event string, err error) error {
-	if !missing(err) {
-		return err
-	}
-	if _, known := do(ctx, o, client.GetAccount, client.Account{Account: n}); known != nil {
-		return err
-	}
-	f := failed("cli.nothing", "name", event)
-	f.code = exitNotFound
-	return f
 }

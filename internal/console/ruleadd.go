@@ -82,9 +82,7 @@ func (c *Console) addRule(r *web.Request) error {
 	n, err := ruleTyped(r)
 	if err == nil && n.Group != "" { // as it is stored, however it was named
 		var g store.Group
-		if g, err = c.accounts.GroupNamed(r.Context(), r.Actor(), page.Number, n.Group); fault.Is(err, fault.NotFound) {
-			err = fault.New(fault.Invalid, "rt.groupname").In("group", "rt.groupname", nil)
-		}
+		g, err = c.groupNamed(r, page.Number, n.Group)
 		n.Group = g.Name
 	}
 	var text string

@@ -517,11 +517,17 @@ func (c *Console) groupTyped(r *web.Request, number int64, typed string) (string
 	if typed == "" || groupID.MatchString(typed) {
 		return typed, nil
 	}
-	g, err := c.accounts.GroupNamed(r.Context(), r.Actor(), number, typed)
+	g, err := c.groupNamed(r, number, typed)
+	return g.ID, err
+}
+
+// groupNamed finds a group whose name was typed. Fault: rt.groupname.
+func (c *Console) groupNamed(r *web.Request, number int64, name string) (store.Group, error) {
+	g, err := c.accounts.GroupNamed(r.Context(), r.Actor(), number, name)
 	if fault.Is(err, fault.NotFound) {
 		err = fault.New(fault.Invalid, "rt.groupname").In("group", "rt.groupname", nil)
 	}
-	return g.ID, err
+	return g, err
 }
 
 // decideLift approves, or refuses, that a user's lost second factor goes.

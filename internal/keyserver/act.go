@@ -125,33 +125,46 @@ func mayAct(tx *store.Tx, a Actor, act Act, m store.Message) (bool, error) {
 	return tx.HasRight(a.UserID, m.AccountID, store.RightMessages, m.SenderID)
 }
 
-func (s *Service) act(tx *store.Tx, a Actor, act Act, messageID, slotID string) (out Acted, denied bool, err error) {
-	m, err := tx.FindMessage(messageID)
+// permitted finds a message for an act on it: denied to who may not, which is recorded.
+func permitted(tx *store.Tx, a Actor, act Act, messageID string) (m store.Message, denied bool, err error) {
+	m, err = tx.FindMessage(messageID)
 	if errors.Is(err, store.ErrNotFound) {
-		return out, false, notFound()
+		return m, false, notFound()
 	}
 	if err != nil {
-		return out, false, err
+		return m, false, err
+	}
+	may, err := mayAct(tx, a, act, m)
+	if err != nil || may {
+		return m, false, err
 	}
 	row := a.record(m.AccountID, act.Kind, m.ID)
-	may, err := mayAct(tx, a, act, m)
-	if err != nil {
-		return out, false, err
+	row.Outcome, row.Detail["reason"] = store.Refused, ReasonRights
+	return m, true, tx.InsertAudit(row)
+}
+
+func (s *Service) act(tx *store.Tx, a Actor, act Act, messageID, slotID string) (out Acted, denied bool, err error) {
+	m, denied, err := permitted(tx, a, act, messageID)
+	if denied || err != nil {
+		return out, denied, err
 	}
-	if !may {
-		row.Outcome, row.Detail["reason"] = store.Refused, ReasonRights
-		return out, true, tx.InsertAudit(row)
-	}
+	out, err = s.actPermitted(tx, a, act, m, slotID)
+	return out, false, err
+}
+
+// actPermitted is act of who may.
+func (s *Service) actPermitted(tx *store.Tx, a Actor, act Act, m store.Message, slotID string) (out Acted, err error) {
+	row := a.record(m.AccountID, act.Kind, m.ID)
 	h, err := s.hold(tx, m.ID, slotID, act.Kind == ActRecall || act.Kind == ActExpire, act.Kind == ActResend || act.Kind == ActReaddress)
 	if err != nil {
-		return out, false, err
+		return out, err
 	}
 	h.detail = row.Detail
 	if err := h.do(act, &out); err != nil || !out.Changed {
-		return out, false, err
+		return out, err
 	}
 	if err := h.save(); err != nil {
-		return out, false, err
+		return out, err
 	}
 	for _, slot := range h.concerned() {
 		if slot.Openings > 0 {
@@ -165,11 +178,11 @@ func (s *Service) act(tx *store.Tx, a Actor, act Act, messageID, slotID string) 
 	if act.Account == 0 && a.UserID != "" && a.UserID == m.SenderID {
 		c, err := s.cardOf(tx, h.m)
 		if err != nil {
-			return out, false, err
+			return out, err
 		}
 		out.Subject = c.Subject
 	}
-	return out, false, tx.InsertAudit(row)
+	return out, tx.InsertAudit(row)
 }
 
 // held is a message that this transaction holds, with what is changed of it.

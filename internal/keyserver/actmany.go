@@ -117,40 +117,27 @@ func (s *Service) actOnly(tx *store.Tx, a Actor, act Act, messageID string) (out
 	if act.Only == "" {
 		return s.act(tx, a, act, messageID, "")
 	}
-	m, err := tx.FindMessage(messageID)
-	if errors.Is(err, store.ErrNotFound) {
-		return out, false, notFound()
-	} else if err != nil {
-		return out, false, err
+	m, denied, err := permitted(tx, a, act, messageID) // before it tells who is no recipient
+	if denied || err != nil {
+		return out, denied, err
 	}
-	if may, err := mayAct(tx, a, act, m); err != nil || !may { // before it tells who is no recipient
-		if err != nil {
-			return out, false, err
-		}
-		row := a.record(m.AccountID, act.Kind, m.ID)
-		row.Outcome, row.Detail["reason"] = store.Refused, ReasonRights
-		return out, true, tx.InsertAudit(row)
-	}
-	slots, err := tx.ListSlots(messageID)
+	slots, err := tx.ListSlots(m.ID)
 	if err != nil {
 		return out, false, err
 	}
-	others := func(slot store.Slot) bool { return slot.Address != act.Only }
-	if !slices.ContainsFunc(slots, others) { // it is theirs as a whole
-		if out, denied, err = s.act(tx, a, act, messageID, ""); denied || err != nil || act.Kind != ActUnlock {
-			return out, denied, err
+	other := func(slot store.Slot) bool { return slot.Address != act.Only }
+	shared := slices.ContainsFunc(slots, other)
+	if !shared { // it is theirs as a whole
+		if out, err = s.actPermitted(tx, a, act, m, ""); err != nil || act.Kind != ActUnlock {
+			return out, false, err
 		}
-	}
-	if act.Kind == ActUnlock && !m.LockedAt.IsZero() && slices.ContainsFunc(slots, others) {
+	} else if act.Kind == ActUnlock && !m.LockedAt.IsZero() {
 		return out, false, fault.New(fault.Conflict, "sent.closed") // it is locked for the others too, and for them it stays so
 	}
-	for _, slot := range slots {
-		if others(slot) {
-			continue
-		}
-		one, denied, err := s.act(tx, a, act, messageID, slot.ID)
-		if denied || err != nil {
-			return out, denied, err
+	for _, slot := range slices.DeleteFunc(slots, other) {
+		one, err := s.actPermitted(tx, a, act, m, slot.ID)
+		if err != nil {
+			return out, false, err
 		}
 		out.Changed, out.Opened = out.Changed || one.Changed, out.Opened+one.Opened
 	}
